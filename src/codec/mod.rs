@@ -1,0 +1,6 @@
+//! Bytes and types: schemas, msgpack, JSON, frames and messages. Does no I/O and knows no pool.
+
+pub mod document;
+pub mod json;
+pub mod msgpack;
+pub mod schema;

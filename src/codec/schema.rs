@@ -1,0 +1,673 @@
+//! Schemas: the type of a value as a short string, parsed into a table of nodes. Does not read or write values.
+//!
+//! Two spellings of one language, which may be mixed (the compact one is morloc's):
+//! ```text
+//! schema := [ '<' hint '>' ] type
+//! type   := z | b | i1 i2 i4 i8 | u1 u2 u4 u8 | j | f4 f8 | s | y
+//!         | ?schema | [schema] | (schema,...) | {key:schema,...} | \(schema,...)schema
+//!         | aX | a:N X | tN X... | mN (len key X)...      N, len: one base-62 digit (0-9 a-z A-Z)
+//!         | &<len><name>X | ^<len><name>                  a recursive type and its back-reference
+//!         | T | F | O | I                                 morloc's tables and stream handles: opaque
+//! ```
+
+use crate::ids::TypeId;
+use crate::limits::{DEPTH_MAX, TYPES_MAX};
+
+/// A numeric type of fixed width, as packed lists hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Number {
+    I1,
+    I2,
+    I4,
+    I8,
+    U1,
+    U2,
+    U4,
+    U8,
+    F4,
+    F8,
+}
+
+impl Number {
+    const ALL: [(Number, &'static str, usize); 10] = [
+        (Number::I1, "i1", 1),
+        (Number::I2, "i2", 2),
+        (Number::I4, "i4", 4),
+        (Number::I8, "i8", 8),
+        (Number::U1, "u1", 1),
+        (Number::U2, "u2", 2),
+        (Number::U4, "u4", 4),
+        (Number::U8, "u8", 8),
+        (Number::F4, "f4", 4),
+        (Number::F8, "f8", 8),
+    ];
+
+    /// The msgpack extension type of a packed list of this number, 1 to 10.
+    pub fn ext_type(self) -> i8 {
+        self as i8 + 1
+    }
+
+    /// The number whose packed lists have this extension type.
+    pub fn from_ext_type(ext_type: i8) -> Option<Number> {
+        let position = usize::try_from(ext_type).ok()?.checked_sub(1)?;
+        Number::ALL.get(position).map(|row| row.0)
+    }
+
+    /// Its spelling in a schema.
+    pub fn name(self) -> &'static str {
+        Number::ALL[self as usize].1
+    }
+
+    /// Width of one element, in bytes.
+    pub fn bytes(self) -> usize {
+        Number::ALL[self as usize].2
+    }
+
+    /// Whether it is `f4` or `f8`.
+    pub fn is_float(self) -> bool {
+        matches!(self, Number::F4 | Number::F8)
+    }
+
+    /// Smallest and largest value of an integer type.
+    pub fn range(self) -> (i128, i128) {
+        match self {
+            Number::I1 => (i8::MIN.into(), i8::MAX.into()),
+            Number::I2 => (i16::MIN.into(), i16::MAX.into()),
+            Number::I4 => (i32::MIN.into(), i32::MAX.into()),
+            Number::I8 => (i64::MIN.into(), i64::MAX.into()),
+            Number::U1 => (0, u8::MAX.into()),
+            Number::U2 => (0, u16::MAX.into()),
+            Number::U4 => (0, u32::MAX.into()),
+            Number::U8 => (0, u64::MAX.into()),
+            Number::F4 | Number::F8 => (i128::MIN, i128::MAX),
+        }
+    }
+}
+
+/// A stretch of consecutive fields or members in a [`Types`] table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    len: u32,
+}
+
+impl Span {
+    /// How many there are.
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..(self.start + self.len) as usize
+    }
+}
+
+/// One type; what it contains is referred to by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// `z`: the single value null.
+    Nil,
+    /// `b`
+    Bool,
+    /// `i1` to `u8`, `f4`, `f8`
+    Number(Number),
+    /// `j`: an integer of any size.
+    Integer,
+    /// `s`: UTF-8 text.
+    Str,
+    /// `y`: raw bytes.
+    Bytes,
+    /// `?X`: null or an X.
+    Optional(TypeId),
+    /// `[X]`, `aX`, `a:N X`: any number of X, or exactly `len`.
+    List {
+        /// Type of every element.
+        element: TypeId,
+        /// Exact number of elements, when it is fixed.
+        len: Option<u32>,
+    },
+    /// `(X,...)`, `tN X...`: [`Types::members`] gives the types.
+    Tuple(Span),
+    /// `{key:X,...}`, `mN...`: [`Types::fields`] gives keys and types.
+    Record(Span),
+    /// `\(X,...)Y`: a function value.
+    Function {
+        /// Types of the parameters, as members.
+        params: Span,
+        /// Type of the result.
+        result: TypeId,
+    },
+    /// `T F O I`: morloc's tables and handles, which have no form here.
+    Opaque(u8),
+}
+
+/// A record's key and the type of its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The key.
+    pub key: Box<str>,
+    /// The type of the value.
+    pub ty: TypeId,
+}
+
+/// Why a schema can't be read: the byte offset in it and one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaError {
+    /// Byte offset in the schema's text.
+    pub offset: usize,
+    /// One lowercase sentence.
+    pub message: String,
+}
+
+/// A table of types. Every id in it is valid: ids only come from [`Types::parse`].
+#[derive(Clone, Debug, Default)]
+pub struct Types {
+    nodes: Vec<Type>,
+    members: Vec<TypeId>,
+    fields: Vec<Field>,
+}
+
+impl Types {
+    /// The type of that id.
+    pub fn node(&self, id: TypeId) -> Type {
+        self.nodes[id.index()]
+    }
+
+    /// The types of a tuple, or of a function's parameters.
+    pub fn members(&self, span: Span) -> &[TypeId] {
+        &self.members[span.range()]
+    }
+
+    /// The fields of a record, in their order.
+    pub fn fields(&self, span: Span) -> &[Field] {
+        &self.fields[span.range()]
+    }
+
+    /// Reads a schema in either spelling and adds it.
+    ///
+    /// # Errors
+    /// Anything but one whole schema; nesting beyond [`DEPTH_MAX`]; more than [`TYPES_MAX`] nodes in the table; two equal
+    /// keys in a record; a back-reference to a name that does not enclose it.
+    pub fn parse(&mut self, text: &str) -> Result<TypeId, SchemaError> {
+        let mut parser = Parser {
+            types: self,
+            text,
+            at: 0,
+            open: Vec::new(),
+        };
+        let id = parser.schema(0)?;
+        if parser.at < text.len() {
+            return Err(parser.wrong("one whole schema and nothing after it"));
+        }
+        Ok(id)
+    }
+
+    /// Writes a type in the bracket spelling; a recursive type's inner use is written as its name-less `^`.
+    pub fn spell(&self, id: TypeId) -> String {
+        let mut out = String::new();
+        self.spell_into(id, &mut Vec::new(), &mut out);
+        out
+    }
+
+    fn spell_into(&self, id: TypeId, open: &mut Vec<TypeId>, out: &mut String) {
+        if open.contains(&id) {
+            return out.push('^');
+        }
+        open.push(id);
+        let list = |types: &Types, span: Span, open: &mut Vec<TypeId>, out: &mut String| {
+            out.push('(');
+            for (position, &member) in types.members(span).iter().enumerate() {
+                if position > 0 {
+                    out.push(',');
+                }
+                types.spell_into(member, open, out);
+            }
+            out.push(')');
+        };
+        match self.node(id) {
+            Type::Nil => out.push('z'),
+            Type::Bool => out.push('b'),
+            Type::Number(number) => out.push_str(number.name()),
+            Type::Integer => out.push('j'),
+            Type::Str => out.push('s'),
+            Type::Bytes => out.push('y'),
+            Type::Opaque(letter) => out.push(letter as char),
+            Type::Optional(inner) => {
+                out.push('?');
+                self.spell_into(inner, open, out);
+            }
+            Type::List { element, len: None } => {
+                out.push('[');
+                self.spell_into(element, open, out);
+                out.push(']');
+            }
+            Type::List {
+                element,
+                len: Some(len),
+            } => {
+                out.push_str("a:");
+                out.push(base62_digit(len));
+                self.spell_into(element, open, out);
+            }
+            Type::Tuple(span) => list(self, span, open, out),
+            Type::Record(span) => {
+                out.push('{');
+                for (position, field) in self.fields(span).iter().enumerate() {
+                    if position > 0 {
+                        out.push(',');
+                    }
+                    out.push_str(&field.key);
+                    out.push(':');
+                    self.spell_into(field.ty, open, out);
+                }
+                out.push('}');
+            }
+            Type::Function { params, result } => {
+                out.push('\\');
+                list(self, params, open, out);
+                self.spell_into(result, open, out);
+            }
+        }
+        open.pop();
+    }
+
+    fn add(&mut self, ty: Type) -> TypeId {
+        self.nodes.push(ty);
+        TypeId(self.nodes.len() as u32 - 1)
+    }
+
+    fn add_members(&mut self, members: &[TypeId]) -> Span {
+        let start = self.members.len() as u32;
+        self.members.extend_from_slice(members);
+        Span {
+            start,
+            len: members.len() as u32,
+        }
+    }
+
+    fn add_fields(&mut self, fields: Vec<Field>) -> Span {
+        let start = self.fields.len() as u32;
+        let len = fields.len() as u32;
+        self.fields.extend(fields);
+        Span { start, len }
+    }
+}
+
+fn base62_digit(value: u32) -> char {
+    const DIGITS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    DIGITS.get(value as usize).map_or('?', |digit| *digit as char)
+}
+
+struct Parser<'t, 's> {
+    types: &'t mut Types,
+    text: &'s str,
+    at: usize,
+    /// The recursive types around this place: a back-reference may only name one of these.
+    open: Vec<(&'s str, TypeId)>,
+}
+
+type Parsed<T> = Result<T, SchemaError>;
+
+impl<'s> Parser<'_, 's> {
+    fn schema(&mut self, depth: usize) -> Parsed<TypeId> {
+        if depth > DEPTH_MAX {
+            return Err(self.error(format!("schema nests deeper than {DEPTH_MAX} levels")));
+        }
+        if self.types.nodes.len() >= TYPES_MAX {
+            return Err(self.error(format!("schemas hold more than {TYPES_MAX} types")));
+        }
+        if self.peek() == Some(b'<') {
+            self.hint()?;
+        }
+        let Some(letter) = self.peek() else {
+            return Err(self.wrong("a type"));
+        };
+        match letter {
+            b'z' => self.leaf(Type::Nil),
+            b'b' => self.leaf(Type::Bool),
+            b'j' => self.leaf(Type::Integer),
+            b's' => self.leaf(Type::Str),
+            b'y' => self.leaf(Type::Bytes),
+            b'T' | b'F' | b'O' | b'I' => self.leaf(Type::Opaque(letter)),
+            b'i' | b'u' | b'f' => self.number(),
+            b'?' => {
+                self.at += 1;
+                let inner = self.schema(depth + 1)?;
+                Ok(self.types.add(Type::Optional(inner)))
+            }
+            b'[' => {
+                self.at += 1;
+                let element = self.schema(depth + 1)?;
+                self.expect(b']')?;
+                Ok(self.types.add(Type::List { element, len: None }))
+            }
+            b'a' => {
+                self.at += 1;
+                let mut len = None;
+                if self.peek() == Some(b':') {
+                    self.at += 1;
+                    len = Some(self.size()?);
+                    if self.peek() == Some(b' ') {
+                        self.at += 1;
+                    }
+                }
+                let element = self.schema(depth + 1)?;
+                Ok(self.types.add(Type::List { element, len }))
+            }
+            b'(' => {
+                let members = self.parenthesised(depth)?;
+                let span = self.types.add_members(&members);
+                Ok(self.types.add(Type::Tuple(span)))
+            }
+            b't' => {
+                self.at += 1;
+                let mut members = Vec::new();
+                for _ in 0..self.size()? {
+                    members.push(self.schema(depth + 1)?);
+                }
+                let span = self.types.add_members(&members);
+                Ok(self.types.add(Type::Tuple(span)))
+            }
+            b'{' => self.braced_record(depth),
+            b'm' => self.compact_record(depth),
+            b'\\' => {
+                self.at += 1;
+                let params = self.parenthesised(depth)?;
+                let result = self.schema(depth + 1)?;
+                let params = self.types.add_members(&params);
+                Ok(self.types.add(Type::Function { params, result }))
+            }
+            b'&' => self.recursive(depth),
+            b'^' => {
+                let start = self.at;
+                self.at += 1;
+                let name = self.sized_text()?;
+                match self.open.iter().rev().find(|(open, _)| *open == name) {
+                    Some(&(_, id)) => Ok(id),
+                    None => Err(SchemaError {
+                        offset: start,
+                        message: format!("'^{name}' refers to no recursive type around it"),
+                    }),
+                }
+            }
+            _ => Err(self.wrong("a type")),
+        }
+    }
+
+    fn leaf(&mut self, ty: Type) -> Parsed<TypeId> {
+        self.at += 1;
+        Ok(self.types.add(ty))
+    }
+
+    fn number(&mut self) -> Parsed<TypeId> {
+        let spelled = self.text.get(self.at..self.at + 2);
+        match Number::ALL.iter().find(|row| Some(row.1) == spelled) {
+            Some(row) => {
+                self.at += 2;
+                Ok(self.types.add(Type::Number(row.0)))
+            }
+            None => Err(self.wrong("one of i1 i2 i4 i8 u1 u2 u4 u8 f4 f8")),
+        }
+    }
+
+    /// Skips `<hint>`; hints hold type names of the target language, in which angle brackets balance.
+    fn hint(&mut self) -> Parsed<()> {
+        let start = self.at;
+        let mut depth = 0usize;
+        for (offset, byte) in self.text.bytes().enumerate().skip(start) {
+            match byte {
+                b'<' => depth += 1,
+                b'>' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                self.at = offset + 1;
+                return Ok(());
+            }
+        }
+        Err(SchemaError {
+            offset: start,
+            message: "hint is not closed, expected '>'".into(),
+        })
+    }
+
+    fn parenthesised(&mut self, depth: usize) -> Parsed<Vec<TypeId>> {
+        self.expect(b'(')?;
+        let mut members = Vec::new();
+        if self.peek() == Some(b')') {
+            self.at += 1;
+            return Ok(members);
+        }
+        loop {
+            members.push(self.schema(depth + 1)?);
+            if self.peek() == Some(b',') {
+                self.at += 1;
+            } else {
+                self.expect(b')')?;
+                return Ok(members);
+            }
+        }
+    }
+
+    fn braced_record(&mut self, depth: usize) -> Parsed<TypeId> {
+        self.at += 1;
+        let mut fields = Vec::new();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+        } else {
+            loop {
+                let start = self.at;
+                let rest = &self.text[start..];
+                let len = rest
+                    .find([':', ',', '{', '}', '[', ']', '(', ')'])
+                    .unwrap_or(rest.len());
+                self.at += len;
+                let key = &rest[..len];
+                if key.is_empty() {
+                    return Err(self.wrong("a key"));
+                }
+                self.expect(b':')?;
+                let ty = self.schema(depth + 1)?;
+                self.push_field(&mut fields, start, key, ty)?;
+                if self.peek() == Some(b',') {
+                    self.at += 1;
+                } else {
+                    self.expect(b'}')?;
+                    break;
+                }
+            }
+        }
+        let span = self.types.add_fields(fields);
+        Ok(self.types.add(Type::Record(span)))
+    }
+
+    fn compact_record(&mut self, depth: usize) -> Parsed<TypeId> {
+        self.at += 1;
+        let mut fields = Vec::new();
+        for _ in 0..self.size()? {
+            let start = self.at;
+            let key = self.sized_text()?;
+            let ty = self.schema(depth + 1)?;
+            self.push_field(&mut fields, start, key, ty)?;
+        }
+        let span = self.types.add_fields(fields);
+        Ok(self.types.add(Type::Record(span)))
+    }
+
+    fn push_field(&self, fields: &mut Vec<Field>, offset: usize, key: &str, ty: TypeId) -> Parsed<()> {
+        if fields.iter().any(|field| *field.key == *key) {
+            return Err(SchemaError {
+                offset,
+                message: format!("key '{key}' stands twice in one record"),
+            });
+        }
+        fields.push(Field { key: key.into(), ty });
+        Ok(())
+    }
+
+    /// `&<len><name>X`: X may refer to itself, so its id must exist before it is read; the node is filled in after.
+    fn recursive(&mut self, depth: usize) -> Parsed<TypeId> {
+        let start = self.at;
+        self.at += 1;
+        let name = self.sized_text()?;
+        let id = self.types.add(Type::Nil);
+        self.open.push((name, id));
+        let body = self.schema(depth + 1)?;
+        self.open.pop();
+        let unfinished = body == id || self.open.iter().any(|(_, open)| *open == body);
+        self.types.nodes[id.index()] = self.types.node(body);
+        if unfinished || self.is_endless_optional(id) {
+            return Err(SchemaError {
+                offset: start,
+                message: format!("recursive type '{name}' is only itself, so it has no values"),
+            });
+        }
+        Ok(id)
+    }
+
+    /// Whether an optional leads back to itself with nothing between: a reader would never get past it.
+    fn is_endless_optional(&self, id: TypeId) -> bool {
+        let mut at = id;
+        while let Type::Optional(inner) = self.types.node(at) {
+            if inner == id {
+                return true;
+            }
+            at = inner;
+        }
+        false
+    }
+
+    fn size(&mut self) -> Parsed<u32> {
+        let value = match self.peek() {
+            Some(digit @ b'0'..=b'9') => digit - b'0',
+            Some(digit @ b'a'..=b'z') => digit - b'a' + 10,
+            Some(digit @ b'A'..=b'Z') => digit - b'A' + 36,
+            _ => return Err(self.wrong("a size (one digit of 0-9 a-z A-Z)")),
+        };
+        self.at += 1;
+        Ok(value.into())
+    }
+
+    fn sized_text(&mut self) -> Parsed<&'s str> {
+        let len = self.size()? as usize;
+        match self.text.get(self.at..self.at + len) {
+            Some(text) => {
+                self.at += len;
+                Ok(text)
+            }
+            None => Err(self.wrong(&format!("a name of {len} bytes"))),
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn expect(&mut self, byte: u8) -> Parsed<()> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(self.wrong(&format!("'{}'", byte as char)))
+    }
+
+    fn wrong(&self, expected: &str) -> SchemaError {
+        let found = match self.text.get(self.at..).and_then(|rest| rest.chars().next()) {
+            Some(found) => format!("'{}'", found.escape_debug()),
+            None => "the end of the schema".into(),
+        };
+        self.error(format!("found {found}, expected {expected}"))
+    }
+
+    fn error(&self, message: String) -> SchemaError {
+        SchemaError {
+            offset: self.at,
+            message,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let mut types = Types::default();
+        let found = match types.parse(text) {
+            Ok(id) => types.spell(id),
+            Err(error) => format!("{}: {}", error.offset, error.message),
+        };
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn both_spellings() {
+        check("z", "z");
+        check("[f8]", "[f8]");
+        check("af8", "[f8]");
+        check("a:3f8", "a:3f8");
+        check("a:3 f8", "a:3f8");
+        check("<Real>f8", "f8");
+        check("<std::deque<$1>>aj", "[j]");
+        check("t2<std::vector<$1>>ajj", "([j],j)");
+        check("(i1,u8,?s)", "(i1,u8,?s)");
+        check("()", "()");
+        check("t0", "()");
+        check("{a:j,b:[y]}", "{a:j,b:[y]}");
+        check("{}", "{}");
+        check("m24names3age?j", "{name:s,age:?j}");
+        check("<pair_br_t>m24flagb5valuef8", "{flag:b,value:f8}");
+        check(
+            "m26ofirstj6middlem26mfirstj5innerj",
+            "{ofirst:j,middle:{mfirst:j,inner:j}}",
+        );
+        check("a{x:t2jj}", "[{x:(j,j)}]");
+        check("\\(j,s)b", "\\(j,s)b");
+        check("<int>I", "I");
+        check("&4Trie<dict>m23val?j4subsat2s^4Trie", "{val:?j,subs:[(s,^)]}");
+    }
+
+    #[test]
+    fn errors_name_the_place() {
+        check("", "0: found the end of the schema, expected a type");
+        check("x", "0: found 'x', expected a type");
+        check(
+            "i3",
+            "0: found 'i', expected one of i1 i2 i4 i8 u1 u2 u4 u8 f4 f8",
+        );
+        check("[f8", "3: found the end of the schema, expected ']'");
+        check(
+            "jj",
+            "1: found 'j', expected one whole schema and nothing after it",
+        );
+        check("<oops", "0: hint is not closed, expected '>'");
+        check("m21aj1aj", "5: key 'a' stands twice in one record");
+        check("{a:j,a:s}", "5: key 'a' stands twice in one record");
+        check("^4Trie", "0: '^Trie' refers to no recursive type around it");
+        check(
+            "&1T^1T",
+            "0: recursive type 'T' is only itself, so it has no values",
+        );
+        check(
+            "&1T&1U^1T",
+            "3: recursive type 'U' is only itself, so it has no values",
+        );
+        check(
+            "&1T?^1T",
+            "0: recursive type 'T' is only itself, so it has no values",
+        );
+        check(
+            "&1T??^1T",
+            "0: recursive type 'T' is only itself, so it has no values",
+        );
+        check("m15na", "3: found 'n', expected a name of 5 bytes");
+        check("t2j", "3: found the end of the schema, expected a type");
+        check(&"[".repeat(1000), "513: schema nests deeper than 512 levels");
+    }
+}

@@ -1,0 +1,3 @@
+//! Expressions of pure and composed commands: an arena of nodes, checked once when loaded. Evaluates nothing.
+
+pub mod arena;

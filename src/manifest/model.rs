@@ -1,0 +1,240 @@
+//! The checked form of a manifest, the same for both dialects. Holds no unchecked text: every type, pool and expression
+//! that it names exists.
+
+use crate::codec::schema::Types;
+use crate::error::Error;
+use crate::expr::arena::Exprs;
+use crate::ids::{ExprId, PoolId, TypeId};
+
+/// A program.
+#[derive(Debug)]
+pub struct Manifest {
+    /// Name of the program.
+    pub name: String,
+    /// What it is for; the first line is its summary.
+    pub desc: Vec<String>,
+    /// Every type that a schema of the manifest names.
+    pub types: Types,
+    /// Every expression.
+    pub exprs: Exprs,
+    /// The pools; [`PoolId`] is the position.
+    pub pools: Vec<Pool>,
+    /// The commands, in the order of the manifest.
+    pub commands: Vec<Command>,
+    /// Groups of commands that have a description.
+    pub groups: Vec<Group>,
+}
+
+/// A named set of commands.
+#[derive(Debug)]
+pub struct Group {
+    /// The word left of the command's name.
+    pub name: String,
+    /// What its commands have in common.
+    pub desc: Vec<String>,
+}
+
+/// One language's processes and the policy for them.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// By which foreign calls name it; unique.
+    pub name: String,
+    /// Language, for messages.
+    pub lang: String,
+    /// Program and arguments, never empty.
+    pub exec: Vec<String>,
+    /// File name of its socket in the temp dir; unique, without a slash.
+    pub socket: String,
+    /// Most workers at once; none: cores - 1, at least 1.
+    pub workers: Option<u32>,
+    /// How long to wait for it.
+    pub timeouts: Timeouts,
+    /// Variables set in its environment.
+    pub env: Vec<(String, String)>,
+    /// Whether it starts with an empty environment.
+    pub clear_env: bool,
+    /// Its working directory; none: that of nexus.
+    pub cwd: Option<String>,
+    /// Where its standard output goes.
+    pub stdout: Output,
+    /// Where its standard error goes.
+    pub stderr: Output,
+}
+
+/// Waits of a pool, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From spawn to hello.
+    pub hello_ms: u64,
+    /// For one call; none: as long as it takes.
+    pub call_ms: Option<u64>,
+    /// From `shutdown` to SIGTERM, and from there to SIGKILL.
+    pub shutdown_ms: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            hello_ms: 10_000,
+            call_ms: None,
+            shutdown_ms: 2_000,
+        }
+    }
+}
+
+/// Where a stream of a pool goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// To nexus's standard error, as it comes (`stderr`).
+    #[default]
+    Stderr,
+    /// Wherever nexus's own goes (`inherit`).
+    Inherit,
+    /// Nowhere (`null`).
+    Null,
+    /// To nexus's standard error, each line tagged with the pool's name (`log`).
+    Log,
+}
+
+/// One exported function.
+#[derive(Debug)]
+pub struct Command {
+    /// By which the user calls it; unique in its group.
+    pub name: String,
+    /// What it does; the first line is its summary.
+    pub desc: Vec<String>,
+    /// The group that it belongs to, if any.
+    pub group: Option<String>,
+    /// Whether `--help` leaves it out.
+    pub internal: bool,
+    /// What the user gives, in order; one per parameter of the function.
+    pub args: Vec<Arg>,
+    /// What the function gives back.
+    pub returns: Returns,
+    /// Who runs it.
+    pub body: Body,
+    /// Deadline of a run; none: as long as it takes.
+    pub timeout_ms: Option<u64>,
+    /// Command lines worth showing in its help.
+    pub examples: Vec<String>,
+}
+
+/// The result of a command.
+#[derive(Debug)]
+pub struct Returns {
+    /// Its type.
+    pub ty: TypeId,
+    /// The type's name for people (`Real`).
+    pub type_name: String,
+    /// What it means.
+    pub desc: Vec<String>,
+}
+
+/// Who runs a command.
+#[derive(Debug)]
+pub enum Body {
+    /// A function of a pool.
+    Remote {
+        /// The pool.
+        pool: PoolId,
+        /// Under which the pool finds the function.
+        mid: i64,
+        /// All pools that may be called in the course of it, `pool` among them.
+        needed: Vec<PoolId>,
+    },
+    /// An expression, evaluated by nexus itself.
+    Pure(ExprId),
+    /// An expression that calls pools.
+    Composed {
+        /// The expression.
+        expr: ExprId,
+        /// All pools that may be called.
+        needed: Vec<PoolId>,
+    },
+    /// It is known, but it can't be run here, for the reason given; the other commands can.
+    Unsupported(Box<Error>),
+}
+
+/// What the user gives for one parameter.
+#[derive(Debug)]
+pub enum Arg {
+    /// A positional argument.
+    Positional(Input),
+    /// An option with a value.
+    Option(Opt),
+    /// An option without one.
+    Flag(Flag),
+    /// A record whose fields are options.
+    Record(RecordArg),
+}
+
+/// A value that the user gives as text.
+#[derive(Debug)]
+pub struct Input {
+    /// Its type.
+    pub ty: TypeId,
+    /// The type's name for people (`[Real]`).
+    pub type_name: String,
+    /// Stands for it in the usage line; none: derived from the type or the long option.
+    pub metavar: Option<String>,
+    /// Whether the text itself is the string, never JSON (`quoted`).
+    pub literal: bool,
+    /// What it means.
+    pub desc: Vec<String>,
+}
+
+/// An option with a value.
+#[derive(Debug)]
+pub struct Opt {
+    /// Its value.
+    pub input: Input,
+    /// The letter of `-x`.
+    pub short: Option<char>,
+    /// The word of `--word`.
+    pub long: Option<String>,
+    /// Its value when it is not given, as JSON text; none: it must be given, unless its type is optional.
+    pub default: Option<String>,
+}
+
+/// An option without a value; its type is boolean.
+#[derive(Debug)]
+pub struct Flag {
+    /// The type of the parameter.
+    pub ty: TypeId,
+    /// The letter of `-x`.
+    pub short: Option<char>,
+    /// The word of `--word`, which sets the opposite of the default.
+    pub long: Option<String>,
+    /// The word that sets the default again (`--no-word`).
+    pub long_rev: Option<String>,
+    /// Its value when it is not given.
+    pub default: bool,
+    /// What it means.
+    pub desc: Vec<String>,
+}
+
+/// A record whose fields are options.
+#[derive(Debug)]
+pub struct RecordArg {
+    /// The record's type.
+    pub ty: TypeId,
+    /// The type's name for people.
+    pub type_name: String,
+    /// Title of its options in the help.
+    pub metavar: String,
+    /// What it means.
+    pub desc: Vec<String>,
+    /// The option that takes the record whole, as JSON; a field's option overrides it.
+    pub whole: Option<GroupOpt>,
+    /// The fields that are options, by their position in the record: `Arg::Option` or `Arg::Flag`.
+    pub entries: Vec<(usize, Arg)>,
+}
+
+/// The option that takes a record whole.
+#[derive(Debug)]
+pub struct GroupOpt {
+    /// The letter of `-x`.
+    pub short: Option<char>,
+    /// The word of `--word`.
+    pub long: Option<String>,
+}
