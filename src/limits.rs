@@ -12,3 +12,6 @@ pub const TYPES_MAX: usize = 1 << 20;
 
 /// Payload of one frame, in bytes: what the four-byte length can say.
 pub const FRAME_BYTES_MAX: u64 = u32::MAX as u64;
+
+/// Envelope of a message, in bytes: ids, a method and a pool's name; more is not a message.
+pub const HEAD_BYTES_MAX: usize = 1024;

@@ -2,5 +2,6 @@
 
 pub mod document;
 pub mod json;
+pub mod message;
 pub mod msgpack;
 pub mod schema;

@@ -118,6 +118,20 @@ impl<'a> Reader<'a> {
         self.clone().token()
     }
 
+    /// Reads the head of an array whose elements may not have come yet: its length is not held against the bytes left.
+    /// None, with nothing read, if something else comes next.
+    pub fn array_head(&mut self) -> Read<Option<u32>> {
+        let mut ahead = self.clone();
+        let len = match Marker::from_u8(ahead.take(1)?[0]) {
+            Marker::FixArray(len) => len.into(),
+            Marker::Array16 => ahead.be(u16::from_be_bytes)?.into(),
+            Marker::Array32 => ahead.be(u32::from_be_bytes)?,
+            _ => return Ok(None),
+        };
+        *self = ahead;
+        Ok(Some(len))
+    }
+
     /// Reads past one whole value and returns its bytes.
     pub fn skip(&mut self) -> Read<&'a [u8]> {
         let start = self.at;

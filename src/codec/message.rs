@@ -1,0 +1,327 @@
+//! Frames and the envelopes in them: what stands before the payload of a message, and how it is written. Payloads stay
+//! bytes: nothing here looks into an argument or a result.
+//!
+//! A frame is a big-endian `u32` length and one msgpack value, shaped as in MessagePack-RPC:
+//! `[0, id, method, params]`, `[1, id, error, result]`, `[2, method, params]`.
+
+use crate::codec::msgpack::{MsgpackError, Reader, Token, write};
+use crate::limits::{FRAME_BYTES_MAX, HEAD_BYTES_MAX};
+
+/// Version of the pool protocol that is spoken here.
+pub const PROTOCOL: u64 = 1;
+
+/// Bytes of a frame's length.
+pub const LENGTH_BYTES: usize = 4;
+
+/// The front of a message, as far as nexus reads it. What follows it in the frame is the message's payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Head<'a> {
+    /// A foreign call `[0, id, "call", [pool, mid, arg...]]`; the payload starts with `mid`.
+    ForeignCall {
+        /// Chosen by the worker.
+        id: u64,
+        /// Name of the pool that it wants.
+        pool: &'a str,
+        /// Values in the payload: `mid` and the arguments.
+        values: u32,
+    },
+    /// Any other request; the payload is its params.
+    Request {
+        /// Chosen by the worker.
+        id: u64,
+        /// The method.
+        method: &'a str,
+    },
+    /// An answer; the payload is the error and the result.
+    Response {
+        /// The id of the request.
+        id: u64,
+    },
+    /// A notification; the payload is its params.
+    Notification {
+        /// The method.
+        method: &'a str,
+    },
+}
+
+/// Why the front of a frame is not one of a message.
+pub type Malformed = String;
+
+/// Reads the front of a message from what has come of its frame (without the length): the head and its size in bytes,
+/// or nothing if more is needed.
+///
+/// # Errors
+/// Bytes that can't become the front of a message, whatever follows.
+pub fn read_head<'a>(bytes: &'a [u8], is_whole: bool) -> Result<Option<(Head<'a>, usize)>, Malformed> {
+    match try_head(bytes) {
+        Ok(found) => Ok(Some(found)),
+        Err(Problem::Msgpack(MsgpackError::Incomplete)) => {
+            if is_whole {
+                return Err("message ends before its envelope does".into());
+            }
+            if bytes.len() >= HEAD_BYTES_MAX {
+                return Err(format!("envelope of a message exceeds {HEAD_BYTES_MAX} bytes"));
+            }
+            Ok(None)
+        }
+        Err(Problem::Msgpack(error)) => Err(error.to_string()),
+        Err(Problem::Shape(message)) => Err(message),
+    }
+}
+
+enum Problem {
+    Msgpack(MsgpackError),
+    Shape(Malformed),
+}
+
+impl From<MsgpackError> for Problem {
+    fn from(error: MsgpackError) -> Problem {
+        Problem::Msgpack(error)
+    }
+}
+
+fn try_head(bytes: &[u8]) -> Result<(Head<'_>, usize), Problem> {
+    let mut reader = Reader::new(bytes);
+    let len = array_len(&mut reader, "a message")?;
+    let kind = reader.next()?;
+    let head = match (kind, len) {
+        (Token::Int(0), 4) => {
+            let id = id(&mut reader)?;
+            let method = text(&mut reader, "the method")?;
+            let params = reader.clone();
+            if method == "call" {
+                let values = array_len(&mut reader, "the params of 'call'")?;
+                let pool = text(&mut reader, "the pool of a call")?;
+                // At least one value, the mid, must follow the pool.
+                let values = values.checked_sub(1).filter(|values| *values > 0);
+                let values = values.ok_or_else(|| Problem::Shape("call names no function".into()))?;
+                Head::ForeignCall { id, pool, values }
+            } else {
+                reader = params;
+                Head::Request { id, method }
+            }
+        }
+        (Token::Int(1), 4) => Head::Response { id: id(&mut reader)? },
+        (Token::Int(2), 3) => Head::Notification {
+            method: text(&mut reader, "the method")?,
+        },
+        (kind, len) => {
+            let found = match kind {
+                Token::Int(kind) => format!("kind {kind}"),
+                other => other.name().to_string(),
+            };
+            let message = format!(
+                "message is an array of {len} that starts with {found}, expected \
+                [0, id, method, params], [1, id, error, result] or [2, method, params]"
+            );
+            return Err(Problem::Shape(message));
+        }
+    };
+    Ok((head, reader.offset()))
+}
+
+fn array_len(reader: &mut Reader<'_>, what: &str) -> Result<u32, Problem> {
+    match reader.array_head()? {
+        Some(len) => Ok(len),
+        None => Err(wrong(what, reader, "an array")),
+    }
+}
+
+fn id(reader: &mut Reader<'_>) -> Result<u64, Problem> {
+    match reader.peek()? {
+        Token::Int(id) if id >= 0 => {
+            reader.next()?;
+            Ok(id as u64)
+        }
+        Token::Unsigned(id) => {
+            reader.next()?;
+            Ok(id)
+        }
+        _ => Err(wrong("the id of a message", reader, "an unsigned integer")),
+    }
+}
+
+fn text<'a>(reader: &mut Reader<'a>, what: &str) -> Result<&'a str, Problem> {
+    match reader.peek()? {
+        Token::Str(text) => {
+            reader.next()?;
+            Ok(text)
+        }
+        _ => Err(wrong(what, reader, "a string")),
+    }
+}
+
+fn wrong(what: &str, reader: &Reader<'_>, expected: &str) -> Problem {
+    match reader.peek() {
+        Ok(found) => Problem::Shape(format!("{what} is {}, expected {expected}", found.name())),
+        Err(error) => Problem::Msgpack(error),
+    }
+}
+
+/// Writes a request up to its payload, which is `payload_bytes` long and holds `values` params.
+///
+/// # Errors
+/// A frame of more than [`FRAME_BYTES_MAX`].
+pub fn write_request(
+    out: &mut Vec<u8>,
+    id: u64,
+    method: &str,
+    values: u32,
+    payload_bytes: u64,
+) -> Result<(), Malformed> {
+    write_frame(out, payload_bytes, |out| {
+        write::array(out, 4);
+        write::unsigned(out, 0);
+        write::unsigned(out, id);
+        write::string(out, method);
+        write::array(out, values);
+    })
+}
+
+/// Writes a response up to its payload: the error and the result, `payload_bytes` long together.
+///
+/// # Errors
+/// A frame of more than [`FRAME_BYTES_MAX`].
+pub fn write_response(out: &mut Vec<u8>, id: u64, payload_bytes: u64) -> Result<(), Malformed> {
+    write_frame(out, payload_bytes, |out| {
+        write::array(out, 4);
+        write::unsigned(out, 1);
+        write::unsigned(out, id);
+    })
+}
+
+/// Writes a notification up to its payload, which is `payload_bytes` long and holds `values` params.
+///
+/// # Errors
+/// A frame of more than [`FRAME_BYTES_MAX`].
+pub fn write_notification(
+    out: &mut Vec<u8>,
+    method: &str,
+    values: u32,
+    payload_bytes: u64,
+) -> Result<(), Malformed> {
+    write_frame(out, payload_bytes, |out| {
+        write::array(out, 3);
+        write::unsigned(out, 2);
+        write::string(out, method);
+        write::array(out, values);
+    })
+}
+
+/// Writes the length and then the envelope; on an error nothing was written.
+fn write_frame(
+    out: &mut Vec<u8>,
+    payload_bytes: u64,
+    envelope: impl FnOnce(&mut Vec<u8>),
+) -> Result<(), Malformed> {
+    let start = out.len();
+    out.extend_from_slice(&[0; LENGTH_BYTES]);
+    envelope(out);
+    let bytes = (out.len() - start - LENGTH_BYTES) as u64 + payload_bytes;
+    match u32::try_from(bytes) {
+        Ok(len) => {
+            out[start..start + LENGTH_BYTES].copy_from_slice(&len.to_be_bytes());
+            Ok(())
+        }
+        Err(_) => {
+            out.truncate(start);
+            Err(format!(
+                "message of {bytes} bytes exceeds the {FRAME_BYTES_MAX} that a frame can hold"
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8], expected: Result<Option<(Head<'_>, usize)>, &str>) {
+        let found = read_head(bytes, false);
+        assert_eq!(found, expected.map_err(String::from), "{bytes:02x?}");
+        // Every cut of a good front asks for more; every cut of a whole frame is an error.
+        if let Ok(Some((_, len))) = found {
+            for cut in 0..len {
+                assert_eq!(read_head(&bytes[..cut], false), Ok(None));
+                assert!(read_head(&bytes[..cut], true).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn heads() {
+        let mut call = Vec::new();
+        write_request(&mut call, 7, "call", 3, 2).unwrap();
+        write::string(&mut call, "cpp");
+        write::int(&mut call, 5);
+        write::nil(&mut call);
+        let expected = Head::ForeignCall {
+            id: 7,
+            pool: "cpp",
+            values: 2,
+        };
+        check(&call[4..], Ok(Some((expected, call.len() - 6))));
+        let mut ping = Vec::new();
+        write_request(&mut ping, 300, "ping", 0, 0).unwrap();
+        check(
+            &ping[4..],
+            Ok(Some((
+                Head::Request {
+                    id: 300,
+                    method: "ping",
+                },
+                ping.len() - 5,
+            ))),
+        );
+        check(&[0x94, 1, 9, 0xc0, 0xc0], Ok(Some((Head::Response { id: 9 }, 3))));
+        check(
+            &[0x93, 2, 0xa1, b'x', 0x90],
+            Ok(Some((Head::Notification { method: "x" }, 4))),
+        );
+    }
+
+    #[test]
+    fn errors_say_what_was_found() {
+        let shapes = "expected [0, id, method, params], [1, id, error, result] or [2, method, params]";
+        check(
+            &[0x94, 3],
+            Err(&format!(
+                "message is an array of 4 that starts with kind 3, {shapes}"
+            )),
+        );
+        check(
+            &[0x93, 0, 0],
+            Err(&format!(
+                "message is an array of 3 that starts with kind 0, {shapes}"
+            )),
+        );
+        check(&[0xc0], Err("a message is nil, expected an array"));
+        check(
+            &[0x94, 1, 0xff],
+            Err("the id of a message is an integer, expected an unsigned integer"),
+        );
+        check(
+            &[0x94, 0, 1, 2],
+            Err("the method is an integer, expected a string"),
+        );
+        check(&[0xc1], Err("byte 0xc1 is not msgpack at byte 0"));
+        check(
+            &[0x94, 0, 1, 0xa4, b'c', b'a', b'l', b'l', 0x91, 0xa1, b'p'],
+            Err("call names no function"),
+        );
+        let mut long = vec![0x93, 2, 0xda, 0xff, 0xff];
+        long.resize(HEAD_BYTES_MAX, b'x');
+        check(&long, Err("envelope of a message exceeds 1024 bytes"));
+    }
+
+    #[test]
+    fn a_frame_holds_four_gigabytes_at_most() {
+        let mut out = vec![1];
+        let error = write_response(&mut out, 1, FRAME_BYTES_MAX).unwrap_err();
+        assert_eq!(
+            error,
+            "message of 4294967298 bytes exceeds the 4294967295 that a frame can hold"
+        );
+        assert_eq!(out, [1]);
+    }
+}

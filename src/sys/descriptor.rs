@@ -1,0 +1,84 @@
+//! Pipes, socket pairs and flags of descriptors. Everything made here closes on exec.
+
+use super::check;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
+
+/// A pipe: the reading and the writing end.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [0; 2];
+    // SAFETY: `fds` has room for the two descriptors that pipe2 writes.
+    check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    Ok(own(fds))
+}
+
+/// A connected pair of stream sockets.
+pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [0; 2];
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+    // SAFETY: `fds` has room for the two descriptors that socketpair writes.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) })?;
+    Ok(own(fds))
+}
+
+fn own(fds: [libc::c_int; 2]) -> (OwnedFd, OwnedFd) {
+    // SAFETY: the kernel just made both for us, so nothing else owns them.
+    unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) }
+}
+
+/// Sets whether reads and writes that would wait fail with `WouldBlock` instead.
+pub fn set_nonblocking(fd: impl AsFd, nonblocking: bool) -> io::Result<()> {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: F_GETFL and F_SETFL take and return plain integers.
+    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+    let flags = if nonblocking {
+        flags | libc::O_NONBLOCK
+    } else {
+        flags & !libc::O_NONBLOCK
+    };
+    // SAFETY: as above.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) })?;
+    Ok(())
+}
+
+/// The same open file under a number of at least `low`, which closes on exec.
+pub fn duplicate_above(fd: impl AsFd, low: i32) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes and returns plain integers.
+    let copy = check(unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_DUPFD_CLOEXEC, low) })?;
+    // SAFETY: the kernel just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Makes the kernel send SIGIO to the process group `group` when the last writer of the pipe that `reader` reads is gone.
+///
+/// The setting belongs to the open file, not to this process: it works as long as a member of the group keeps `reader`
+/// open, however this process ends.
+pub fn signal_group_at_hangup(reader: impl AsFd, group: u32) -> io::Result<()> {
+    let fd = reader.as_fd().as_raw_fd();
+    // SAFETY: F_SETOWN takes a plain integer; a negative one names a process group.
+    check(unsafe { libc::fcntl(fd, libc::F_SETOWN, -(group as libc::c_int)) })?;
+    // SAFETY: F_SETFL takes a plain integer.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_ASYNC) })?;
+    Ok(())
+}
+
+/// Makes a new directory `<parent>/<prefix>XXXXXX`, which only this user may enter.
+pub fn make_temp_dir(parent: &std::path::Path, prefix: &str) -> io::Result<PathBuf> {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let mut template = parent.as_os_str().as_bytes().to_vec();
+    template.extend_from_slice(format!("/{prefix}XXXXXX\0").as_bytes());
+    // SAFETY: `template` is a writable string that ends in six X and a NUL.
+    let made = unsafe { libc::mkdtemp(template.as_mut_ptr().cast()) };
+    if made.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    template.pop();
+    Ok(PathBuf::from(std::ffi::OsString::from_vec(template)))
+}
+
+/// `/dev/null`, open for both directions.
+pub fn null() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/null")
+}

@@ -1,0 +1,150 @@
+//! Children as descriptors: waiting for them, ending their groups, finding those that were orphaned to us.
+
+use super::check;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It exited with that code.
+    Code(i32),
+    /// That signal ended it.
+    Signal(i32),
+}
+
+/// A signal that ends processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// SIGTERM: please end.
+    Term,
+    /// SIGKILL: end now.
+    Kill,
+}
+
+/// A child that leads a process group of its own. Its id stays taken until [`Child::reap`], so signals can't miss.
+#[derive(Debug)]
+pub struct Child {
+    pid: u32,
+    fd: OwnedFd,
+}
+
+impl Child {
+    pub(super) fn open(pid: libc::pid_t) -> io::Result<Child> {
+        // SAFETY: pidfd_open takes two plain integers and returns a new descriptor.
+        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as libc::c_int)?;
+        // SAFETY: the kernel just made it for us.
+        Ok(Child {
+            pid: pid as u32,
+            fd: unsafe { OwnedFd::from_raw_fd(fd) },
+        })
+    }
+
+    /// Its process id, which is its group's too.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends a signal to the whole group. A group that is already gone is no error.
+    pub fn signal_group(&self, ending: Ending) {
+        let signal = match ending {
+            Ending::Term => libc::SIGTERM,
+            Ending::Kill => libc::SIGKILL,
+        };
+        // SAFETY: kill takes plain integers; the leader is not reaped, so the group's id can't be another's.
+        unsafe { libc::kill(-(self.pid as libc::pid_t), signal) };
+    }
+
+    /// Takes the exit of a child that has ended; none if it still runs.
+    pub fn reap(&self) -> Option<Exit> {
+        wait(libc::P_PIDFD, self.fd.as_raw_fd() as libc::id_t)
+            .ok()
+            .flatten()
+            .map(|(_, exit)| exit)
+    }
+}
+
+impl AsFd for Child {
+    /// Readable once the child has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Reaps one child that has ended: its id, or none if all children still run.
+///
+/// # Errors
+/// When there is no child at all.
+pub fn reap_any() -> io::Result<Option<u32>> {
+    Ok(wait(libc::P_ALL, 0)?.map(|(pid, _)| pid))
+}
+
+fn wait(kind: libc::idtype_t, id: libc::id_t) -> io::Result<Option<(u32, Exit)>> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: waitid fills `info`, which is zeroed beforehand, so that it is valid when no child has ended.
+    let info = unsafe {
+        check(libc::waitid(
+            kind,
+            id,
+            info.as_mut_ptr(),
+            libc::WEXITED | libc::WNOHANG,
+        ))?;
+        info.assume_init()
+    };
+    // SAFETY: waitid sets pid and status, or leaves the zeros.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if pid == 0 {
+        return Ok(None);
+    }
+    let exit = if info.si_code == libc::CLD_EXITED {
+        Exit::Code(status)
+    } else {
+        Exit::Signal(status)
+    };
+    Ok(Some((pid as u32, exit)))
+}
+
+/// Makes orphans below this process its children, so that they can be found.
+pub fn adopt_orphans() -> io::Result<()> {
+    // SAFETY: this option of prctl takes a plain integer.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) })?;
+    Ok(())
+}
+
+/// The ids of this process's children, as far as the system tells.
+pub fn children() -> Vec<u32> {
+    let text = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    text.split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+/// Whether the process was started with exactly this entry in its environment.
+pub fn has_environment_entry(pid: u32, entry: &str) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment
+        .split(|byte| *byte == 0)
+        .any(|found| found == entry.as_bytes())
+}
+
+/// Ends one process at once.
+pub fn kill(pid: u32) {
+    // SAFETY: kill takes plain integers.
+    unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
+}
+
+/// The path by which this process was started, before any link was followed.
+pub fn exec_path() -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    // SAFETY: AT_EXECFN, if the kernel gives it, points to a NUL-terminated string that lives as long as the process.
+    let bytes = unsafe {
+        let path = libc::getauxval(libc::AT_EXECFN) as *const libc::c_char;
+        if path.is_null() {
+            return None;
+        }
+        std::ffi::CStr::from_ptr(path).to_bytes().to_vec()
+    };
+    Some(PathBuf::from(std::ffi::OsString::from_vec(bytes)))
+}

@@ -1,0 +1,87 @@
+//! The signals that end a run, as a descriptor to poll. Installs no handler.
+
+use super::check;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// SIGINT, SIGTERM and SIGHUP, which arrive here instead of ending the process.
+#[derive(Debug)]
+pub struct Signals {
+    fd: OwnedFd,
+}
+
+impl Signals {
+    /// Takes the signals over, until the process ends.
+    pub fn take() -> io::Result<Signals> {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: sigemptyset initialises the set that the other calls then change and read.
+        let fd = unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                libc::sigaddset(set.as_mut_ptr(), signal);
+            }
+            check(libc::sigprocmask(
+                libc::SIG_BLOCK,
+                set.as_ptr(),
+                std::ptr::null_mut(),
+            ))?;
+            check(libc::signalfd(
+                -1,
+                set.as_ptr(),
+                libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+            ))?
+        };
+        // SAFETY: the kernel just made it for us.
+        Ok(Signals {
+            fd: unsafe { OwnedFd::from_raw_fd(fd) },
+        })
+    }
+
+    /// The number of a signal that arrived, if one did.
+    pub fn next(&mut self) -> Option<i32> {
+        let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: a signalfd writes whole signalfd_siginfo records, and `info` has room for one.
+        let read = unsafe { libc::read(self.fd.as_raw_fd(), info.as_mut_ptr().cast(), size) };
+        if read != size as isize {
+            return None;
+        }
+        // SAFETY: the kernel filled it whole.
+        Some(unsafe { info.assume_init() }.ssi_signo as i32)
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The name of a signal, as `SIGSEGV`.
+pub fn name(signal: i32) -> String {
+    let known = [
+        (libc::SIGHUP, "SIGHUP"),
+        (libc::SIGINT, "SIGINT"),
+        (libc::SIGQUIT, "SIGQUIT"),
+        (libc::SIGILL, "SIGILL"),
+        (libc::SIGTRAP, "SIGTRAP"),
+        (libc::SIGABRT, "SIGABRT"),
+        (libc::SIGBUS, "SIGBUS"),
+        (libc::SIGFPE, "SIGFPE"),
+        (libc::SIGKILL, "SIGKILL"),
+        (libc::SIGUSR1, "SIGUSR1"),
+        (libc::SIGSEGV, "SIGSEGV"),
+        (libc::SIGUSR2, "SIGUSR2"),
+        (libc::SIGPIPE, "SIGPIPE"),
+        (libc::SIGALRM, "SIGALRM"),
+        (libc::SIGTERM, "SIGTERM"),
+        (libc::SIGIO, "SIGIO"),
+        (libc::SIGXCPU, "SIGXCPU"),
+        (libc::SIGSYS, "SIGSYS"),
+    ];
+    match known.iter().find(|row| row.0 == signal) {
+        Some(row) => row.1.to_string(),
+        None => format!("signal {signal}"),
+    }
+}
