@@ -16,14 +16,25 @@ pub const LENGTH_BYTES: usize = 4;
 /// The front of a message, as far as nexus reads it. What follows it in the frame is the message's payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Head<'a> {
-    /// A foreign call `[0, id, "call", [pool, mid, arg...]]`; the payload starts with `mid`.
+    /// A foreign call `[0, id, "call", [pool, mid, arg...]]`; the payload is the arguments.
     ForeignCall {
         /// Chosen by the worker.
         id: u64,
         /// Name of the pool that it wants.
         pool: &'a str,
-        /// Values in the payload: `mid` and the arguments.
-        values: u32,
+        /// Under which that pool finds the function.
+        mid: i64,
+        /// Number of arguments.
+        args: u32,
+    },
+    /// A call of a command by name `[0, id, "command", [name, arg...]]`; the payload is the arguments.
+    Command {
+        /// Chosen by the worker.
+        id: u64,
+        /// Name of the command.
+        name: &'a str,
+        /// Number of arguments.
+        args: u32,
     },
     /// Any other request; the payload is its params.
     Request {
@@ -87,18 +98,28 @@ fn try_head(bytes: &[u8]) -> Result<(Head<'_>, usize), Problem> {
     let head = match (kind, len) {
         (Token::Int(0), 4) => {
             let id = id(&mut reader)?;
-            let method = text(&mut reader, "the method")?;
-            let params = reader.clone();
-            if method == "call" {
-                let values = array_len(&mut reader, "the params of 'call'")?;
-                let pool = text(&mut reader, "the pool of a call")?;
-                // At least one value, the mid, must follow the pool.
-                let values = values.checked_sub(1).filter(|values| *values > 0);
-                let values = values.ok_or_else(|| Problem::Shape("call names no function".into()))?;
-                Head::ForeignCall { id, pool, values }
-            } else {
-                reader = params;
-                Head::Request { id, method }
+            match text(&mut reader, "the method")? {
+                "call" => {
+                    let values = array_len(&mut reader, "the params of 'call'")?;
+                    let args = values
+                        .checked_sub(2)
+                        .ok_or_else(|| Problem::Shape("call names no function".into()))?;
+                    let pool = text(&mut reader, "the pool of a call")?;
+                    let mid = mid(&mut reader)?;
+                    Head::ForeignCall { id, pool, mid, args }
+                }
+                "command" => {
+                    let values = array_len(&mut reader, "the params of 'command'")?;
+                    let args = values
+                        .checked_sub(1)
+                        .ok_or_else(|| Problem::Shape("command has no name".into()))?;
+                    Head::Command {
+                        id,
+                        name: text(&mut reader, "the name of a command")?,
+                        args,
+                    }
+                }
+                method => Head::Request { id, method },
             }
         }
         (Token::Int(1), 4) => Head::Response { id: id(&mut reader)? },
@@ -141,6 +162,16 @@ fn id(reader: &mut Reader<'_>) -> Result<u64, Problem> {
     }
 }
 
+fn mid(reader: &mut Reader<'_>) -> Result<i64, Problem> {
+    match reader.peek()? {
+        Token::Int(mid) => {
+            reader.next()?;
+            Ok(mid)
+        }
+        _ => Err(wrong("the function of a call", reader, "a manifold id")),
+    }
+}
+
 fn text<'a>(reader: &mut Reader<'a>, what: &str) -> Result<&'a str, Problem> {
     match reader.peek()? {
         Token::Str(text) => {
@@ -175,6 +206,27 @@ pub fn write_request(
         write::unsigned(out, id);
         write::string(out, method);
         write::array(out, values);
+    })
+}
+
+/// Writes a call up to its payload: `args` arguments, `payload_bytes` long together.
+///
+/// # Errors
+/// A frame of more than [`FRAME_BYTES_MAX`].
+pub fn write_call(
+    out: &mut Vec<u8>,
+    id: u64,
+    mid: i64,
+    args: u32,
+    payload_bytes: u64,
+) -> Result<(), Malformed> {
+    write_frame(out, payload_bytes, |out| {
+        write::array(out, 4);
+        write::unsigned(out, 0);
+        write::unsigned(out, id);
+        write::string(out, "call");
+        write::array(out, args + 1);
+        write::int(out, mid);
     })
 }
 
@@ -251,16 +303,17 @@ mod tests {
     #[test]
     fn heads() {
         let mut call = Vec::new();
-        write_request(&mut call, 7, "call", 3, 2).unwrap();
+        write_request(&mut call, 7, "call", 3, 6).unwrap();
         write::string(&mut call, "cpp");
         write::int(&mut call, 5);
         write::nil(&mut call);
         let expected = Head::ForeignCall {
             id: 7,
             pool: "cpp",
-            values: 2,
+            mid: 5,
+            args: 1,
         };
-        check(&call[4..], Ok(Some((expected, call.len() - 6))));
+        check(&call[4..], Ok(Some((expected, call.len() - 5))));
         let mut ping = Vec::new();
         write_request(&mut ping, 300, "ping", 0, 0).unwrap();
         check(

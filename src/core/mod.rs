@@ -1,1 +1,17 @@
-//! core
+//! Pools, workers and calls as pure state machines: bytes and events come in with the time, bytes and effects go out.
+//! Opens no socket, starts no process, reads no clock.
+
+mod call;
+mod deadlines;
+mod fail;
+pub mod hub;
+mod lifecycle;
+mod outbox;
+mod peer;
+mod place;
+mod receive;
+#[cfg(test)]
+mod simulation;
+mod slab;
+mod supervise;
+mod tail;

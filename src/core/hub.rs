@@ -1,0 +1,346 @@
+//! The hub: all pools, workers and calls of a process as one state machine. `handle_*` takes events in with the time,
+//! `poll_*` gives effects out. Opens no socket, starts no process, reads no clock, and assumes nothing of who calls.
+//!
+//! What it does with them stands in its siblings: `receive` (messages in), `place` (calls to workers and answers back),
+//! `supervise` (pools from start to end), `fail` (deaths, deadlines and the errors for them).
+
+use super::call::{Call, CallId, Origin, Payload, Stage};
+use super::deadlines::{Deadlines, Due};
+use super::lifecycle::State;
+use super::peer::{Peer, Reading, Role, Sink};
+use super::slab::Slab;
+use super::tail::Tail;
+use crate::error::Result;
+use crate::ids::PoolId;
+use crate::limits::OUTBOX_BYTES_HIGH;
+use std::collections::VecDeque;
+
+pub use super::peer::PeerId;
+
+/// What the hub has to know of a pool.
+#[derive(Clone, Debug)]
+pub struct PoolSpec {
+    /// By which foreign calls name it.
+    pub name: String,
+    /// Most workers at once, at least 1.
+    pub workers_max: u32,
+    /// From spawn to hello.
+    pub hello_ms: u64,
+    /// For one call; none: as long as it takes.
+    pub call_ms: Option<u64>,
+    /// From `shutdown` to SIGTERM, and from there to SIGKILL.
+    pub shutdown_ms: u64,
+}
+
+/// A function that a command exports.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Name of the command.
+    pub name: String,
+    /// The pool that runs it.
+    pub pool: PoolId,
+    /// Under which the pool finds it.
+    pub mid: i64,
+}
+
+/// A request to run a function, from outside the pools.
+#[derive(Debug)]
+pub struct Request {
+    /// Comes back with the answer.
+    pub token: u64,
+    /// The pool.
+    pub pool: PoolId,
+    /// Under which the pool finds the function.
+    pub mid: i64,
+    /// Number of arguments.
+    pub args: u32,
+    /// The arguments, as msgpack one after the other.
+    pub payload: Vec<u8>,
+    /// When to give up; none: when the pool's own limit says so.
+    pub timeout_ms: Option<u64>,
+}
+
+/// How a process ended, as far as its parent tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with that code.
+    Code(i32),
+    /// That signal ended it.
+    Signal(i32),
+    /// It is gone, and nobody said how.
+    Unknown,
+}
+
+/// A signal for a pool's whole process group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM
+    Term,
+    /// SIGKILL
+    Kill,
+}
+
+/// What the hub wants done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Spawn the pool, with `control` as its control channel, and connect `worker` to its socket at once.
+    Spawn {
+        /// The pool.
+        pool: PoolId,
+        /// Peer of its control channel.
+        control: PeerId,
+        /// Peer of its first worker.
+        worker: PeerId,
+    },
+    /// Connect one more worker.
+    Connect {
+        /// The pool.
+        pool: PoolId,
+        /// Peer of the worker.
+        worker: PeerId,
+    },
+    /// Close a connection; the hub has forgotten it.
+    Close(PeerId),
+    /// Send a signal to a pool's group.
+    Signal(PoolId, Signal),
+    /// A request is answered: the result as msgpack.
+    Answer {
+        /// The token of the request.
+        token: u64,
+        /// The result, or why there is none.
+        result: Result<Vec<u8>>,
+    },
+    /// A function has something to say to people.
+    Note {
+        /// The pool that it runs in.
+        pool: PoolId,
+        /// What it says.
+        note: Note,
+    },
+}
+
+/// What a function says while it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// A line for the log.
+    Log {
+        /// How much it matters, in the function's own word.
+        level: String,
+        /// The line.
+        text: String,
+    },
+    /// How far it is.
+    Progress {
+        /// Units done.
+        done: f64,
+        /// Units in all; 0 if it can't know.
+        total: f64,
+        /// What is being done.
+        label: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// Its hello, or the end of its grace.
+    Pool(PoolId),
+    /// Its hello, or the report of its death.
+    Worker(PeerId),
+    /// The answer to it.
+    Call(CallId),
+}
+
+pub(super) struct Pool {
+    pub spec: PoolSpec,
+    pub state: State,
+    pub control: Option<PeerId>,
+    pub due: Due,
+    /// Calls that wait for a worker, oldest first.
+    pub queue: VecDeque<CallId>,
+    pub workers: Vec<PeerId>,
+    /// Workers that the pool says it has or was asked to make.
+    pub forked: u32,
+    /// Deaths that were reported before the connection's end was seen: process id and how.
+    pub exits: Vec<(u32, Ended)>,
+    pub pid: u32,
+    pub tail: Tail,
+}
+
+/// The state machine.
+pub struct Hub {
+    pub(super) pools: Vec<Pool>,
+    pub(super) functions: Vec<Function>,
+    pub(super) peers: Slab<Peer>,
+    pub(super) calls: Slab<Call>,
+    pub(super) deadlines: Deadlines<Timer>,
+    pub(super) effects: VecDeque<Effect>,
+    /// Peers that have something to write.
+    pub(super) listed: VecDeque<PeerId>,
+    /// Peers whose large call was placed, so that what they sent can be read on.
+    pub(super) unblocked: Vec<PeerId>,
+    /// Payload bytes of all calls that wait.
+    pub(super) queued_bytes: usize,
+    /// Plants a bug for the simulation to find.
+    #[cfg(test)]
+    pub(super) planted: Option<super::simulation::Bug>,
+}
+
+impl Hub {
+    /// A hub with these pools, none of which runs. A pool's position is its [`PoolId`].
+    pub fn new(pools: Vec<PoolSpec>, functions: Vec<Function>) -> Hub {
+        let pools = pools.into_iter().map(|spec| Pool {
+            spec,
+            state: State::Idle,
+            control: None,
+            due: None,
+            queue: VecDeque::new(),
+            workers: Vec::new(),
+            forked: 0,
+            exits: Vec::new(),
+            pid: 0,
+            tail: Tail::default(),
+        });
+        Hub {
+            pools: pools.collect(),
+            functions,
+            peers: Slab::new(),
+            calls: Slab::new(),
+            deadlines: Deadlines::new(),
+            effects: VecDeque::new(),
+            listed: VecDeque::new(),
+            unblocked: Vec::new(),
+            queued_bytes: 0,
+            #[cfg(test)]
+            planted: None,
+        }
+    }
+
+    /// Takes the next effect.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Takes a peer that has something to write. It comes again only once more is added to what it has, so the caller
+    /// remembers those whose sockets are full.
+    pub fn poll_output(&mut self) -> Option<PeerId> {
+        let id = self.listed.pop_front()?;
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.is_listed = false;
+        }
+        Some(id)
+    }
+
+    /// What can be written to a peer now; empty if nothing.
+    pub fn output(&self, peer: PeerId) -> &[u8] {
+        self.peers.get(peer).map_or(&[], |peer| peer.outbox.chunk())
+    }
+
+    /// Takes off what was written of [`Hub::output`].
+    pub fn advance_output(&mut self, peer: PeerId, written: usize) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.outbox.advance(written);
+        }
+    }
+
+    /// Whether to read from a peer: false while what it sends can't be passed on.
+    pub fn wants_input(&self, peer: PeerId) -> bool {
+        let Some(peer) = self.peers.get(peer) else {
+            return false;
+        };
+        let stalled_by = peer.stalled_by.and_then(|other| self.peers.get(other));
+        let is_stalled = stalled_by.is_some_and(|other| other.outbox.waiting_bytes() >= OUTBOX_BYTES_HIGH);
+        !is_stalled && !matches!(peer.reading, Reading::Blocked { .. })
+    }
+
+    /// When [`Hub::handle_timeout`] is due next, in milliseconds.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.next_ms()
+    }
+
+    /// Adds what a pool wrote to its standard output or error, for its errors.
+    pub fn handle_stderr(&mut self, pool: PoolId, bytes: &[u8]) {
+        self.pools[pool.index()].tail.push(bytes);
+    }
+
+    /// Whether no pool runs any more.
+    pub fn is_finished(&self) -> bool {
+        self.pools
+            .iter()
+            .all(|pool| matches!(pool.state, State::Idle | State::Failed))
+    }
+
+    pub(super) fn add_peer(&mut self, pool: PoolId, role: Role) -> PeerId {
+        self.peers.insert(Peer::new(pool, role))
+    }
+
+    /// Notes that something was added to a peer's outbox.
+    pub(super) fn list(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(id)
+            && !peer.is_listed
+            && !peer.outbox.chunk().is_empty()
+        {
+            peer.is_listed = true;
+            self.listed.push_back(id);
+        }
+    }
+
+    /// Says what holds after every event; the simulation calls it after each.
+    #[cfg(test)]
+    pub(super) fn assert_invariants(&self) {
+        let mut queued_bytes = 0;
+        for (id, call) in self.calls.iter() {
+            match &call.stage {
+                Stage::Queued(payload) => {
+                    assert!(
+                        self.pools[call.pool.index()].queue.contains(&id),
+                        "a waiting call stands in its queue"
+                    );
+                    if let Payload::Whole { bytes, .. } = payload {
+                        queued_bytes += bytes.len();
+                    }
+                }
+                Stage::Placed(worker) => {
+                    let worker = self.peers.get(*worker).and_then(Peer::worker);
+                    assert!(
+                        worker.is_some_and(|worker| worker.stack.contains(&id)),
+                        "a placed call stands on its worker"
+                    );
+                }
+                Stage::Answering => {}
+            }
+            if let Origin::Worker { peer, .. } = call.origin {
+                assert!(self.peers.get(peer).is_some(), "an answer has somewhere to go");
+            }
+        }
+        assert_eq!(queued_bytes, self.queued_bytes, "queued bytes are counted");
+        for (_, peer) in self.peers.iter() {
+            if let Some(worker) = peer.worker() {
+                assert!(
+                    worker.stack.iter().all(|call| self.calls.get(*call).is_some()),
+                    "a worker runs live calls"
+                );
+            }
+            if let Reading::Body {
+                to_come,
+                sink: Sink::Peer(_),
+            } = peer.reading
+            {
+                assert!(to_come > 0, "a payload under way is not over");
+            }
+        }
+        for pool in &self.pools {
+            assert!(
+                pool.queue.iter().all(|call| self.calls.get(*call).is_some()),
+                "queues hold live calls"
+            );
+            assert!(
+                pool.workers.iter().all(|peer| self.peers.get(*peer).is_some()),
+                "pools hold live workers"
+            );
+            assert!(
+                pool.workers.len() <= pool.spec.workers_max as usize,
+                "workers stay below their limit"
+            );
+        }
+    }
+}

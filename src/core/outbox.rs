@@ -1,0 +1,230 @@
+//! What waits to be written to one peer: whole messages, and messages whose payload is still coming from another peer.
+//! Writes nothing itself.
+
+use super::peer::PeerId;
+use std::collections::VecDeque;
+
+/// Fills what is left of a message whose source died: 0xc1 is never msgpack, so the reader refuses the message, and the
+/// stream stays usable.
+const PADDING: [u8; 4096] = [0xc1; 4096];
+
+/// A small buffer is kept for the next message instead of being freed.
+const SPARE_BYTES_MAX: usize = 64 << 10;
+
+enum Segment {
+    /// Bytes that are there.
+    Bytes { bytes: Vec<u8>, sent: usize },
+    /// The payload of a message that another peer is sending.
+    Stream {
+        from: PeerId,
+        bytes: Vec<u8>,
+        sent: usize,
+        to_come: u64,
+    },
+    /// What remains of a message whose source is gone.
+    Padding { to_come: u64 },
+}
+
+/// A queue of segments. Only the first is ever written.
+#[derive(Default)]
+pub struct Outbox {
+    segments: VecDeque<Segment>,
+    waiting: usize,
+    spare: Vec<u8>,
+}
+
+impl Outbox {
+    /// Bytes that could be written if the peer took them.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting
+    }
+
+    /// Adds small messages: `write` appends them to the buffer that it is given.
+    pub fn append<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        if !matches!(self.segments.back(), Some(Segment::Bytes { .. })) {
+            let bytes = std::mem::take(&mut self.spare);
+            self.segments.push_back(Segment::Bytes { bytes, sent: 0 });
+        }
+        let Some(Segment::Bytes { bytes, sent }) = self.segments.back_mut() else {
+            unreachable!("just pushed");
+        };
+        compact(bytes, sent);
+        let before = bytes.len();
+        let written = write(bytes);
+        self.waiting += bytes.len() - before;
+        self.settle();
+        written
+    }
+
+    /// Adds bytes without copying them.
+    pub fn push(&mut self, bytes: Vec<u8>) {
+        self.waiting += bytes.len();
+        self.segments.push_back(Segment::Bytes { bytes, sent: 0 });
+        self.settle();
+    }
+
+    /// Announces a payload of that many bytes, which [`Outbox::feed`] brings.
+    pub fn begin_stream(&mut self, from: PeerId, payload_bytes: u64) {
+        self.segments.push_back(Segment::Stream {
+            from,
+            bytes: Vec::new(),
+            sent: 0,
+            to_come: payload_bytes,
+        });
+        self.settle();
+    }
+
+    /// Adds what has come of the payload from `from`. A source sends one at a time, so its open stream is the last.
+    pub fn feed(&mut self, from: PeerId, piece: &[u8]) {
+        for segment in self.segments.iter_mut().rev() {
+            if let Segment::Stream {
+                from: source,
+                bytes,
+                sent,
+                to_come,
+            } = segment
+                && *source == from
+                && *to_come > 0
+            {
+                compact(bytes, sent);
+                debug_assert!(
+                    piece.len() as u64 <= *to_come,
+                    "a source sent more than it announced"
+                );
+                bytes.extend_from_slice(piece);
+                *to_come -= piece.len() as u64;
+                self.waiting += piece.len();
+                break;
+            }
+        }
+    }
+
+    /// Ends the stream from a source that is gone: padding takes the place of what did not come.
+    pub fn abandon(&mut self, source_gone: PeerId) {
+        for position in 0..self.segments.len() {
+            if let Segment::Stream {
+                from,
+                bytes,
+                sent,
+                to_come,
+            } = &mut self.segments[position]
+                && *from == source_gone
+                && *to_come > 0
+            {
+                let padding = Segment::Padding { to_come: *to_come };
+                let came = Segment::Bytes {
+                    bytes: std::mem::take(bytes),
+                    sent: *sent,
+                };
+                self.segments[position] = came;
+                self.segments.insert(position + 1, padding);
+                self.settle();
+                return;
+            }
+        }
+    }
+
+    /// What can be written now; empty if nothing.
+    pub fn chunk(&self) -> &[u8] {
+        match self.segments.front() {
+            Some(Segment::Bytes { bytes, sent } | Segment::Stream { bytes, sent, .. }) => &bytes[*sent..],
+            Some(Segment::Padding { to_come }) => &PADDING[..PADDING.len().min(*to_come as usize)],
+            None => &[],
+        }
+    }
+
+    /// Takes off what was written of [`Outbox::chunk`].
+    pub fn advance(&mut self, written: usize) {
+        match self.segments.front_mut() {
+            Some(Segment::Bytes { sent, .. }) => *sent += written,
+            Some(Segment::Stream { bytes, sent, .. }) => {
+                *sent += written;
+                if *sent == bytes.len() {
+                    bytes.clear();
+                    *sent = 0;
+                }
+            }
+            Some(Segment::Padding { to_come }) => {
+                *to_come -= written as u64;
+                return self.settle();
+            }
+            None => {}
+        }
+        self.waiting -= written;
+        self.settle();
+    }
+
+    /// Drops segments from the front that hold nothing and never will.
+    fn settle(&mut self) {
+        while let Some(front) = self.segments.front_mut() {
+            match front {
+                Segment::Bytes { bytes, sent } if *sent == bytes.len() => {
+                    if bytes.capacity() <= SPARE_BYTES_MAX {
+                        bytes.clear();
+                        self.spare = std::mem::take(bytes);
+                    }
+                }
+                Segment::Stream {
+                    bytes, to_come: 0, ..
+                } if bytes.is_empty() => {}
+                Segment::Padding { to_come: 0 } => {}
+                _ => break,
+            }
+            self.segments.pop_front();
+        }
+    }
+}
+
+/// Drops what was sent once it is the larger part: a buffer that is filled as fast as it is emptied must not grow.
+fn compact(bytes: &mut Vec<u8>, sent: &mut usize) {
+    if *sent > bytes.len() / 2 {
+        bytes.drain(..*sent);
+        *sent = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(outbox: &mut Outbox, at_most: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        while !outbox.chunk().is_empty() && out.len() < at_most {
+            let taken = outbox.chunk().len().min(at_most - out.len());
+            out.extend_from_slice(&outbox.chunk()[..taken]);
+            outbox.advance(taken);
+        }
+        out
+    }
+
+    #[test]
+    fn a_stream_holds_back_what_comes_after_it() {
+        let (one, two) = (PeerId::from_raw(1), PeerId::from_raw(2));
+        let mut outbox = Outbox::default();
+        outbox.append(|out| out.extend(b"head"));
+        outbox.begin_stream(one, 4);
+        outbox.push(b"next".to_vec());
+        outbox.begin_stream(two, 2);
+        outbox.feed(two, b"zz");
+        assert_eq!(drain(&mut outbox, 99), b"head");
+        outbox.feed(one, b"ab");
+        assert_eq!(drain(&mut outbox, 1), b"a");
+        outbox.feed(one, b"cd");
+        assert_eq!(drain(&mut outbox, 99), b"bcdnextzz");
+        assert_eq!(outbox.waiting_bytes(), 0);
+        assert!(outbox.segments.is_empty());
+    }
+
+    #[test]
+    fn an_abandoned_stream_keeps_its_length() {
+        let one = PeerId::from_raw(1);
+        let mut outbox = Outbox::default();
+        outbox.begin_stream(one, 9000);
+        outbox.feed(one, b"ab");
+        outbox.append(|out| out.push(b'!'));
+        outbox.abandon(one);
+        let out = drain(&mut outbox, usize::MAX);
+        assert_eq!((out.len(), &out[..3], out[9000]), (9001, &b"ab\xc1"[..], b'!'));
+        assert_eq!(outbox.waiting_bytes(), 0);
+    }
+}

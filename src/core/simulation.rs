@@ -1,0 +1,5 @@
+//! sim
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bug {
+    AnswerTwice,
+}
