@@ -41,3 +41,6 @@ pub const TAIL_LINE_BYTES_MAX: usize = 500;
 
 /// Workers of one pool, whatever its manifest says: each is a process and a descriptor.
 pub const WORKERS_MAX: u32 = 4096;
+
+/// Reads from one connection before the others have their turn.
+pub const READS_PER_TURN_MAX: usize = 8;

@@ -4,10 +4,10 @@
 //! What it does with them stands in its siblings: `receive` (messages in), `place` (calls to workers and answers back),
 //! `supervise` (pools from start to end), `fail` (deaths, deadlines and the errors for them).
 
-use super::call::{Call, CallId, Origin, Payload, Stage};
+use super::call::{Call, CallId};
 use super::deadlines::{Deadlines, Due};
 use super::lifecycle::State;
-use super::peer::{Peer, Reading, Role, Sink};
+use super::peer::{Peer, Reading, Role};
 use super::slab::Slab;
 use super::tail::Tail;
 use crate::error::Result;
@@ -287,6 +287,8 @@ impl Hub {
     /// Says what holds after every event; the simulation calls it after each.
     #[cfg(test)]
     pub(super) fn assert_invariants(&self) {
+        use super::call::{Origin, Payload, Stage};
+        use super::peer::Sink;
         let mut queued_bytes = 0;
         for (id, call) in self.calls.iter() {
             match &call.stage {

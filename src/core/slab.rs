@@ -115,6 +115,7 @@ impl<T> Slab<T> {
         })
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }

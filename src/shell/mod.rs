@@ -1,1 +1,8 @@
-//! shell
+//! The thin shell around the core: the poll loop, sockets, pipes and child processes. Decides nothing that the core could.
+
+mod connection;
+mod launch;
+mod notes;
+mod output;
+pub mod session;
+mod strays;

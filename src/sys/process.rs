@@ -129,10 +129,13 @@ pub fn has_environment_entry(pid: u32, entry: &str) -> bool {
         .any(|found| found == entry.as_bytes())
 }
 
-/// Ends one process at once.
-pub fn kill(pid: u32) {
-    // SAFETY: kill takes plain integers.
-    unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
+/// Ends a child at once and waits until it is gone, which a killed process soon is.
+pub fn kill_and_reap(pid: u32) {
+    // SAFETY: kill and waitpid take plain integers and a null status; the child is not reaped, so the id is its own.
+    unsafe {
+        libc::kill(pid as libc::pid_t, libc::SIGKILL);
+        libc::waitpid(pid as libc::pid_t, std::ptr::null_mut(), 0);
+    }
 }
 
 /// The path by which this process was started, before any link was followed.
