@@ -7,6 +7,21 @@ pub const DEPTH_MAX: usize = 512;
 /// Size of a manifest, in bytes: a hundred times the largest real one; it is read whole.
 pub const MANIFEST_BYTES_MAX: usize = 16 << 20;
 
+/// Errors that one check of a manifest reports: more than anyone reads at once; keeps a hostile manifest cheap.
+pub const MANIFEST_ERRORS_MAX: usize = 100;
+
+/// Pools of one program: far more than there are languages; each is at least two processes.
+pub const POOLS_MAX: usize = 256;
+
+/// Workers of one pool: each is a process or thread of the machine.
+pub const WORKERS_MAX: u32 = 1024;
+
+/// A socket's file name, in bytes: with the path of its directory it must fit the 108 bytes of an AF_UNIX address.
+pub const SOCKET_NAME_BYTES_MAX: usize = 64;
+
+/// Any timeout of a manifest, in milliseconds (a year): adding one to a clock can't overflow.
+pub const TIMEOUT_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
+
 /// Types in one manifest's table, in nodes: bounds what a hostile schema may allocate.
 pub const TYPES_MAX: usize = 1 << 20;
 
@@ -15,6 +30,20 @@ pub const FRAME_BYTES_MAX: u64 = u32::MAX as u64;
 
 /// Envelope of a message, in bytes: ids, a method and a pool's name; more is not a message.
 pub const HEAD_BYTES_MAX: usize = 1024;
+
+/// Inline argument that is encoded before the pools are started, in bytes: below it encoding takes less than a spawn.
+pub const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Value that is read from a file or standard input, in bytes: a text may be longer than the payload it becomes, and what
+/// has no end must not fill the memory.
+pub const INPUT_BYTES_MAX: u64 = 2 * FRAME_BYTES_MAX;
+
+/// Digits of an integer of any size (`j`): converting them takes time in the square of their number, and this many take
+/// about 20 ms.
+pub const INTEGER_DIGITS_MAX: usize = 100_000;
+
+/// Two's complement bytes of an integer of any size (`j`): as many as [`INTEGER_DIGITS_MAX`] digits can need.
+pub const INTEGER_BYTES_MAX: usize = 41_525;
 
 /// Message that is waited for whole before it is passed on, in bytes: what one read from a socket brings at most.
 pub const WHOLE_BYTES_MAX: usize = 64 << 10;
@@ -39,8 +68,17 @@ pub const TAIL_LINES_MAX: usize = 20;
 /// See [`TAIL_LINES_MAX`].
 pub const TAIL_LINE_BYTES_MAX: usize = 500;
 
-/// Workers of one pool, whatever its manifest says: each is a process and a descriptor.
-pub const WORKERS_MAX: u32 = 4096;
-
 /// Reads from one connection before the others have their turn.
 pub const READS_PER_TURN_MAX: usize = 8;
+/// Size of all expressions of a manifest, in table entries and bytes of text: twice what the largest manifest can spell
+/// out; only lambdas nested to capture the same variables over and over take more.
+pub const EXPRS_SIZE_MAX: usize = 2 * MANIFEST_BYTES_MAX;
+
+/// Errors reported of one expression: more than anyone reads, and finding the path of each takes time.
+pub const FLAWS_MAX: usize = 100;
+
+/// Work of one pure command, in steps of the evaluator: some seconds; what takes longer belongs into a pool.
+pub const EVAL_STEPS_MAX: u64 = 200_000_000;
+
+/// Memory of one evaluation, in bytes, and size of what it gives: a mapped list of ten million numbers several times.
+pub const EVAL_BYTES_MAX: usize = 1 << 30;

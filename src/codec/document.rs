@@ -38,15 +38,19 @@ impl<'a> Document<'a> {
     /// # Errors
     /// Text that is not JSON, an object with a key twice, nesting beyond [`DEPTH_MAX`].
     pub fn parse(text: &'a [u8]) -> Result<Document<'a>, JsonError> {
-        let mut document = Document {
-            values: Vec::new(),
-            children: Vec::new(),
-            keys: Vec::new(),
+        let mut builder = Builder {
+            reader: Reader::new(text),
+            document: Document {
+                values: Vec::new(),
+                children: Vec::new(),
+                keys: Vec::new(),
+            },
+            open_children: Vec::new(),
+            open_keys: Vec::new(),
         };
-        let mut reader = Reader::new(text);
-        document.read(&mut reader, 0)?;
-        reader.finish()?;
-        Ok(document)
+        builder.read(0)?;
+        builder.reader.finish()?;
+        Ok(builder.document)
     }
 
     /// The outermost value.
@@ -56,10 +60,20 @@ impl<'a> Document<'a> {
             id: self.values.len() as u32 - 1,
         }
     }
+}
 
-    fn read(&mut self, reader: &mut Reader<'a>, depth: usize) -> Result<u32, JsonError> {
-        let shape = reader.peek()?;
-        let offset = reader.offset();
+/// A document while it is read. What belongs to containers that are still open waits on two stacks.
+struct Builder<'a> {
+    reader: Reader<'a>,
+    document: Document<'a>,
+    open_children: Vec<u32>,
+    open_keys: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Builder<'a> {
+    fn read(&mut self, depth: usize) -> Result<u32, JsonError> {
+        let shape = self.reader.peek()?;
+        let offset = self.reader.offset();
         if depth > DEPTH_MAX {
             return Err(JsonError {
                 offset,
@@ -67,48 +81,66 @@ impl<'a> Document<'a> {
             });
         }
         let value = match shape {
-            Shape::Null => reader.null().map(|()| Value::Null)?,
-            Shape::Bool => Value::Bool(reader.boolean()?),
-            Shape::Number => Value::Number(reader.number()?),
-            Shape::Str => Value::Str(reader.string()?),
+            Shape::Null => self.reader.null().map(|()| Value::Null)?,
+            Shape::Bool => Value::Bool(self.reader.boolean()?),
+            Shape::Number => Value::Number(self.reader.number()?),
+            Shape::Str => Value::Str(self.reader.string()?),
             Shape::Array => {
-                let mut found = Vec::new();
-                reader.begin_array()?;
-                while reader.next_element()? {
-                    found.push(self.read(reader, depth + 1)?);
+                let start = self.open_children.len();
+                self.reader.begin_array()?;
+                while self.reader.next_element()? {
+                    let child = self.read(depth + 1)?;
+                    self.open_children.push(child);
                 }
-                let (start, end) = self.add_children(&found, Vec::new());
+                let (start, end) = self.close(start, self.open_keys.len());
                 Value::Array(start, end)
             }
             Shape::Object => {
-                let (mut found, mut keys) = (Vec::new(), Vec::new());
-                reader.begin_object()?;
-                while let Some(key) = reader.next_key()? {
-                    if keys.contains(&key) {
-                        let message = format!("key \"{key}\" stands twice in one object");
-                        return Err(JsonError {
-                            offset: reader.offset(),
-                            message,
-                        });
-                    }
-                    keys.push(key);
-                    found.push(self.read(reader, depth + 1)?);
+                let (start, keys) = (self.open_children.len(), self.open_keys.len());
+                self.reader.begin_object()?;
+                while let Some(key) = self.reader.next_key()? {
+                    self.open_keys.push(key);
+                    let child = self.read(depth + 1)?;
+                    self.open_children.push(child);
                 }
-                let (start, end) = self.add_children(&found, keys);
+                self.check_unique(start, keys)?;
+                let (start, end) = self.close(start, keys);
                 Value::Object(start, end)
             }
         };
-        self.values.push((value, offset as u32));
-        Ok(self.values.len() as u32 - 1)
+        self.document.values.push((value, offset as u32));
+        Ok(self.document.values.len() as u32 - 1)
     }
 
-    /// Adds a container's children; an array's have empty keys, so that one range serves both lists.
-    fn add_children(&mut self, found: &[u32], keys: Vec<Cow<'a, str>>) -> (u32, u32) {
-        let start = self.children.len();
-        self.children.extend_from_slice(found);
-        self.keys.extend(keys);
-        self.keys.resize(self.children.len(), Cow::Borrowed(""));
-        (start as u32, self.children.len() as u32)
+    /// Moves what waits from there on to the document; an array's children have empty keys, so that one range serves both
+    /// lists.
+    fn close(&mut self, children: usize, keys: usize) -> (u32, u32) {
+        let document = &mut self.document;
+        let start = document.children.len();
+        document.children.extend(self.open_children.drain(children..));
+        document.keys.extend(self.open_keys.drain(keys..));
+        document.keys.resize(document.children.len(), Cow::Borrowed(""));
+        (start as u32, document.children.len() as u32)
+    }
+
+    /// Checks the keys of the object whose members wait from there on.
+    fn check_unique(&self, children: usize, keys: usize) -> Result<(), JsonError> {
+        let keys = &self.open_keys[keys..];
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        // A stable sort: of two equal keys the later one comes second.
+        order.sort_by(|a, b| {
+            keys[*a]
+                .len()
+                .cmp(&keys[*b].len())
+                .then_with(|| keys[*a].cmp(&keys[*b]))
+        });
+        match order.windows(2).find(|pair| keys[pair[0]] == keys[pair[1]]) {
+            None => Ok(()),
+            Some(pair) => Err(JsonError {
+                offset: self.document.values[self.open_children[children + pair[1]] as usize].1 as usize,
+                message: format!("key \"{}\" stands twice in one object", keys[pair[1]]),
+            }),
+        }
     }
 }
 
@@ -196,7 +228,8 @@ impl<'d, 'a> Node<'d, 'a> {
                     _ => return None,
                 };
                 let children = &self.document.children[start as usize..end as usize];
-                let position = children.iter().position(|child| *child == self.id)?;
+                // They were numbered as they were read.
+                let position = children.binary_search(&self.id).ok()?;
                 Some((id as u32, start as usize + position, position, is_array))
             });
         let Some((id, slot, position, is_array)) = parent else {

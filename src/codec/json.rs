@@ -68,6 +68,7 @@ pub struct Reader<'a> {
     at: usize,
     /// A container was just opened: no comma is due before its first element.
     fresh: bool,
+    key_at: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -77,12 +78,18 @@ impl<'a> Reader<'a> {
             text,
             at: 0,
             fresh: false,
+            key_at: 0,
         }
     }
 
     /// Byte offset of what is read next; after [`Reader::peek`], of the value itself.
     pub fn offset(&self) -> usize {
         self.at
+    }
+
+    /// Byte offset of the key that was read last.
+    pub fn key_offset(&self) -> usize {
+        self.key_at
     }
 
     /// The kind of the next value, which is not consumed.
@@ -204,6 +211,7 @@ impl<'a> Reader<'a> {
         if self.text.get(self.at) != Some(&b'"') {
             return Err(self.wrong("a key in double quotes"));
         }
+        self.key_at = self.at;
         let key = self.string()?;
         self.skip_space();
         self.byte(b':')?;

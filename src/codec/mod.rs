@@ -1,9 +1,14 @@
 //! Bytes and types: schemas, msgpack, JSON, frames and messages. Does no I/O and knows no pool.
 
+pub mod base64;
 pub mod document;
 pub mod error_map;
 pub mod frame;
+pub mod integer;
 pub mod json;
 pub mod message;
 pub mod msgpack;
+pub mod nearest;
+pub mod number;
 pub mod schema;
+pub mod transcode;

@@ -88,6 +88,11 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// Goes to an offset that [`Reader::offset`] gave, or to the end if it lies beyond.
+    pub fn seek(&mut self, offset: usize) {
+        self.at = offset.min(self.bytes.len());
+    }
+
     /// The bytes not yet read.
     pub fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]

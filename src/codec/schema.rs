@@ -12,6 +12,7 @@
 
 use crate::ids::TypeId;
 use crate::limits::{DEPTH_MAX, TYPES_MAX};
+use std::collections::BTreeMap;
 
 /// A numeric type of fixed width, as packed lists hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +172,8 @@ pub struct Types {
     nodes: Vec<Type>,
     members: Vec<TypeId>,
     fields: Vec<Field>,
+    /// Texts read before: a manifest repeats the same few schemas hundreds of times.
+    known: BTreeMap<Box<str>, TypeId>,
 }
 
 impl Types {
@@ -189,12 +192,15 @@ impl Types {
         &self.fields[span.range()]
     }
 
-    /// Reads a schema in either spelling and adds it.
+    /// Reads a schema in either spelling and adds it; equal texts give equal ids.
     ///
     /// # Errors
     /// Anything but one whole schema; nesting beyond [`DEPTH_MAX`]; more than [`TYPES_MAX`] nodes in the table; two equal
     /// keys in a record; a back-reference to a name that does not enclose it.
     pub fn parse(&mut self, text: &str) -> Result<TypeId, SchemaError> {
+        if let Some(id) = self.known.get(text) {
+            return Ok(*id);
+        }
         let mut parser = Parser {
             types: self,
             text,
@@ -205,6 +211,7 @@ impl Types {
         if parser.at < text.len() {
             return Err(parser.wrong("one whole schema and nothing after it"));
         }
+        self.known.insert(text.into(), id);
         Ok(id)
     }
 
@@ -631,6 +638,16 @@ mod tests {
         check("\\(j,s)b", "\\(j,s)b");
         check("<int>I", "I");
         check("&4Trie<dict>m23val?j4subsat2s^4Trie", "{val:?j,subs:[(s,^)]}");
+    }
+
+    #[test]
+    fn equal_texts_are_one_type() {
+        let mut types = Types::default();
+        let first = types.parse("a{x:t2jj}").unwrap();
+        assert_eq!(types.parse("a{x:t2jj}"), Ok(first));
+        assert_ne!(types.parse("a{x:t2js}"), Ok(first));
+        assert!(types.parse("a{x").is_err());
+        assert!(types.parse("a{x").is_err());
     }
 
     #[test]

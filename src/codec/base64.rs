@@ -1,0 +1,134 @@
+//! Bytes as base64 text (RFC 4648, the standard alphabet, padded) and back. Accepts no other alphabet and no white space.
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// What a byte that is no letter of the alphabet decodes to.
+const NONE: u8 = 0xff;
+
+const VALUES: [u8; 256] = {
+    let mut values = [NONE; 256];
+    let mut at = 0;
+    while at < 64 {
+        values[ALPHABET[at] as usize] = at as u8;
+        at += 1;
+    }
+    values
+};
+
+/// Appends the text of `bytes`.
+pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
+    let letter = |group: u32, shift: u32| ALPHABET[(group >> shift & 63) as usize];
+    out.reserve(bytes.len().div_ceil(3) * 4);
+    let mut groups = bytes.chunks_exact(3);
+    for chunk in &mut groups {
+        let group = u32::from(chunk[0]) << 16 | u32::from(chunk[1]) << 8 | u32::from(chunk[2]);
+        out.extend_from_slice(&[
+            letter(group, 18),
+            letter(group, 12),
+            letter(group, 6),
+            letter(group, 0),
+        ]);
+    }
+    match *groups.remainder() {
+        [a] => {
+            let group = u32::from(a) << 16;
+            out.extend_from_slice(&[letter(group, 18), letter(group, 12), b'=', b'=']);
+        }
+        [a, b] => {
+            let group = u32::from(a) << 16 | u32::from(b) << 8;
+            out.extend_from_slice(&[letter(group, 18), letter(group, 12), letter(group, 6), b'=']);
+        }
+        _ => {}
+    }
+}
+
+/// Appends the bytes of `text`.
+///
+/// # Errors
+/// The offset in `text` of the first byte that is wrong: not of the alphabet, padding missing or inside, bits left over
+/// that are not zero. What was appended until then stays.
+pub fn decode(text: &[u8], out: &mut Vec<u8>) -> Result<(), usize> {
+    let padding = text
+        .iter()
+        .rev()
+        .take(2)
+        .take_while(|byte| **byte == b'=')
+        .count();
+    let letters = &text[..text.len() - padding];
+    if !text.len().is_multiple_of(4) {
+        let wrong = letters.iter().position(|byte| VALUES[usize::from(*byte)] == NONE);
+        return Err(wrong.unwrap_or(text.len()));
+    }
+    out.reserve(letters.len() / 4 * 3 + 2);
+    let mut groups = letters.chunks_exact(4);
+    for (position, chunk) in (&mut groups).enumerate() {
+        let values = [chunk[0], chunk[1], chunk[2], chunk[3]].map(|byte| VALUES[usize::from(byte)]);
+        if let Some(wrong) = values.iter().position(|value| *value == NONE) {
+            return Err(position * 4 + wrong);
+        }
+        let group = values
+            .iter()
+            .fold(0, |group, value| group << 6 | u32::from(*value));
+        out.extend_from_slice(&group.to_be_bytes()[1..]);
+    }
+    let rest = groups.remainder();
+    let start = letters.len() - rest.len();
+    if let Some(wrong) = rest.iter().position(|byte| VALUES[usize::from(*byte)] == NONE) {
+        return Err(start + wrong);
+    }
+    let value = |byte: u8| u32::from(VALUES[usize::from(byte)]);
+    match *rest {
+        [a, b] if value(b) & 15 == 0 => out.push((value(a) << 2 | value(b) >> 4) as u8),
+        [a, b, c] if value(c) & 3 == 0 => {
+            let group = value(a) << 10 | value(b) << 4 | value(c) >> 2;
+            out.extend_from_slice(&(group as u16).to_be_bytes());
+        }
+        [] => {}
+        _ => return Err(letters.len() - 1),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8], text: &str) {
+        let mut out = Vec::new();
+        encode(bytes, &mut out);
+        assert_eq!(out, text.as_bytes());
+        out.clear();
+        assert_eq!(decode(text.as_bytes(), &mut out), Ok(()));
+        assert_eq!(out, bytes);
+    }
+
+    fn refuse(text: &str, offset: usize) {
+        assert_eq!(decode(text.as_bytes(), &mut Vec::new()), Err(offset), "{text}");
+    }
+
+    #[test]
+    fn both_ways() {
+        check(b"", "");
+        check(b"f", "Zg==");
+        check(b"fo", "Zm8=");
+        check(b"foo", "Zm9v");
+        check(b"foob", "Zm9vYg==");
+        check(b"fooba", "Zm9vYmE=");
+        check(b"foobar", "Zm9vYmFy");
+        check(&[0xfb, 0xff, 0xfe], "+//+");
+    }
+
+    #[test]
+    fn errors_name_the_offset() {
+        refuse("Zg", 2);
+        refuse("Zg=", 3);
+        refuse("Z", 1);
+        refuse("=", 1);
+        refuse("====", 0);
+        refuse("Zg==Zg==", 2);
+        refuse("Zm9v Zg=", 4);
+        refuse("Zm_v", 2);
+        refuse("Zh==", 1);
+        refuse("Zm9=", 2);
+    }
+}

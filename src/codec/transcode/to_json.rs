@@ -1,0 +1,219 @@
+//! JSON text from msgpack by schema: the writer behind the walk of [`super::from_msgpack`]. Checks nothing.
+
+use super::from_msgpack::{Emit, walk};
+use super::value_error::{ValueError, Walk};
+use crate::codec::json::write_string;
+use crate::codec::schema::{Number, Types};
+use crate::codec::{base64, integer, number};
+use crate::ids::TypeId;
+
+/// How JSON text is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// On one line without spaces: `{"x":1,"y":[1,2]}`.
+    Compact,
+    /// Each element and field on a line of its own, indented by two spaces a level.
+    Pretty,
+}
+
+/// A sink takes no more text; the sink itself knows why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+/// Where text goes. A large result can be taken away in pieces instead of being held whole.
+pub trait Sink {
+    /// The text is appended here.
+    fn buffer(&mut self) -> &mut Vec<u8>;
+
+    /// Called between values: the chance to empty a buffer that has grown large.
+    ///
+    /// # Errors
+    /// What ends the conversion: nobody wants the text any more.
+    fn flush_if_large(&mut self) -> Result<(), Closed>;
+}
+
+impl Sink for Vec<u8> {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        self
+    }
+
+    fn flush_if_large(&mut self) -> Result<(), Closed> {
+        Ok(())
+    }
+}
+
+/// Reads one msgpack value by its type and writes it as JSON text.
+///
+/// # Errors
+/// Bytes that are not msgpack or do not fit the type; a sink that is [`Closed`], which has the message `output is closed`.
+/// The sink may then have got a part of the text.
+pub fn msgpack_to_json<S: Sink>(
+    types: &Types,
+    ty: TypeId,
+    bytes: &[u8],
+    style: Style,
+    out: &mut S,
+) -> Result<(), ValueError> {
+    let mut text = Text {
+        sink: out,
+        style,
+        level: 0,
+    };
+    walk(types, ty, bytes, &mut text)
+}
+
+struct Text<'s, S> {
+    sink: &'s mut S,
+    style: Style,
+    level: usize,
+}
+
+impl<S: Sink> Text<'_, S> {
+    fn push(&mut self, text: &[u8]) {
+        self.sink.buffer().extend_from_slice(text);
+    }
+
+    fn begin(&mut self, bracket: u8) {
+        self.push(&[bracket]);
+        self.level += 1;
+    }
+
+    fn end(&mut self, bracket: u8, len: u32) {
+        self.level -= 1;
+        if len > 0 {
+            self.new_line();
+        }
+        self.push(&[bracket]);
+    }
+
+    fn new_line(&mut self) {
+        if self.style == Style::Pretty {
+            let spaces = self.level * 2;
+            let buffer = self.sink.buffer();
+            buffer.push(b'\n');
+            buffer.resize(buffer.len() + spaces, b' ');
+        }
+    }
+
+    fn separate(&mut self, position: usize) -> Walk {
+        if position > 0 {
+            self.push(b",");
+            self.sink
+                .flush_if_large()
+                .map_err(|Closed| ValueError::new(0, "output is closed"))?;
+        }
+        self.new_line();
+        Ok(())
+    }
+}
+
+impl<S: Sink> Emit for Text<'_, S> {
+    fn nil(&mut self) {
+        self.push(b"null");
+    }
+
+    fn boolean(&mut self, value: bool) {
+        self.push(if value { b"true" } else { b"false" });
+    }
+
+    fn int(&mut self, value: i64) {
+        self.push(value.to_string().as_bytes());
+    }
+
+    fn unsigned(&mut self, value: u64) {
+        self.push(value.to_string().as_bytes());
+    }
+
+    fn big(&mut self, bytes: &[u8]) {
+        // The walk has checked its length.
+        let _ = integer::write_decimal(bytes, self.sink.buffer());
+    }
+
+    fn f4(&mut self, value: f32) {
+        if value.is_finite() {
+            number::write_f4(value, self.sink.buffer());
+        } else {
+            self.f8(value.into());
+        }
+    }
+
+    fn f8(&mut self, value: f64) {
+        let buffer = self.sink.buffer();
+        if value.is_finite() {
+            number::write_f8(value, buffer);
+        } else {
+            buffer.push(b'"');
+            number::write_f8(value, buffer);
+            buffer.push(b'"');
+        }
+    }
+
+    fn string(&mut self, text: &str) {
+        write_string(text, self.sink.buffer());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.push(b"\"");
+        base64::encode(bytes, self.sink.buffer());
+        self.push(b"\"");
+    }
+
+    fn begin_numbers(&mut self, _: Number, _: u32, _: usize) -> Walk {
+        self.begin(b'[');
+        Ok(())
+    }
+
+    fn numbers(&mut self, number: Number, elements: &[u8], first: usize) -> Walk {
+        for (position, element) in elements.chunks_exact(number.bytes()).enumerate() {
+            self.separate(first + position)?;
+            let bits = element
+                .iter()
+                .rev()
+                .fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
+            match number {
+                Number::F8 => self.f8(f64::from_bits(bits)),
+                Number::F4 => self.f4(f32::from_bits(bits as u32)),
+                Number::I1 => self.int((bits as i8).into()),
+                Number::I2 => self.int((bits as i16).into()),
+                Number::I4 => self.int((bits as i32).into()),
+                Number::I8 => self.int(bits as i64),
+                Number::U1 | Number::U2 | Number::U4 | Number::U8 => self.unsigned(bits),
+            }
+        }
+        Ok(())
+    }
+
+    fn end_numbers(&mut self, count: u32) {
+        self.end(b']', count);
+    }
+
+    fn begin_list(&mut self, _: u32) {
+        self.begin(b'[');
+    }
+
+    fn element(&mut self, position: usize) -> Walk {
+        self.separate(position)
+    }
+
+    fn end_list(&mut self, len: u32) {
+        self.end(b']', len);
+    }
+
+    fn begin_record(&mut self, _: u32) {
+        self.begin(b'{');
+    }
+
+    fn key(&mut self, position: usize, key: &str) -> Walk {
+        self.separate(position)?;
+        write_string(key, self.sink.buffer());
+        self.push(match self.style {
+            Style::Compact => b":",
+            Style::Pretty => b": ",
+        });
+        Ok(())
+    }
+
+    fn end_record(&mut self, len: u32) {
+        self.end(b'}', len);
+    }
+}
