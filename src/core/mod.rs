@@ -3,6 +3,7 @@
 
 mod call;
 mod deadlines;
+pub mod eval;
 mod fail;
 pub mod hub;
 mod lifecycle;

@@ -1,5 +1,270 @@
-//! The expression arena.
+//! The expression arena: nodes by id, children before parents, lists in side tables. Parses and evaluates nothing.
+//!
+//! Names are gone: a variable is either local (a parameter or `let` of the innermost lambda around it) or captured (a
+//! local of a lambda further out, copied when the closure is made). Whoever adds nodes keeps the promise that every
+//! id, slot and capture exists; [`crate::expr::load`] is the one that checks text for it.
+
+use crate::ids::{ExprId, TypeId};
+
+/// A stretch of one of the side tables of [`Exprs`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    len: u32,
+}
+
+impl Span {
+    /// How many entries it has.
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.start as usize + self.len as usize
+    }
+}
+
+/// One expression; what it contains is referred to by id.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Expr {
+    /// null
+    Nil,
+    /// true or false
+    Bool(bool),
+    /// An integer of any type.
+    Int(i64),
+    /// A float of either width.
+    Float(f64),
+    /// A string: [`Exprs::text`].
+    Str(Span),
+    /// Any other constant, as the msgpack of its type: [`Exprs::bytes`].
+    Encoded {
+        /// Type of the constant.
+        ty: TypeId,
+        /// Its msgpack.
+        msgpack: Span,
+    },
+    /// A list, tuple, record or optional of that type.
+    Container {
+        /// What it is; its arity was checked against `elements`.
+        ty: TypeId,
+        /// [`Exprs::children`]; of an optional none (null) or one.
+        elements: Span,
+    },
+    /// A function applied to arguments: fewer than it takes give a closure, more apply its result again.
+    Apply {
+        /// What is applied.
+        func: ExprId,
+        /// [`Exprs::children`]
+        args: Span,
+    },
+    /// A function.
+    Lambda {
+        /// Number of parameters, the first local slots of the body.
+        params: u32,
+        /// What the body takes from around the lambda: [`Exprs::captures`].
+        captures: Span,
+        /// The result.
+        body: ExprId,
+    },
+    /// A variable.
+    Variable(Variable),
+    /// Values given names, in the local slots next after those in use.
+    Let {
+        /// [`Exprs::children`], at least one; none of them knows the names.
+        values: Span,
+        /// Where the names are known.
+        body: ExprId,
+    },
+    /// A function of one string less than it has pieces, which it joins: [`Exprs::texts`].
+    Interpolation(Span),
+    /// A function: of one argument it gets the places, of more it is a copy of the first with those places set.
+    Pattern {
+        /// The places, in the order of the arguments: [`Exprs::places`].
+        places: Span,
+    },
+    /// The function (index, list), Python's `list[index]`.
+    Index,
+    /// The function (start, stop, step, list), Python's `list[start:stop:step]`, where null means left out.
+    Slice,
+    /// The list of the results of a function for each element.
+    Map {
+        /// The function.
+        func: ExprId,
+        /// The list.
+        list: ExprId,
+    },
+    /// One of two, of which the other is not evaluated.
+    If {
+        /// A boolean.
+        cond: ExprId,
+        /// The value if it is true.
+        then: ExprId,
+        /// The value if it is false.
+        otherwise: ExprId,
+    },
+    /// The JSON text of a value.
+    Show {
+        /// Type of the value.
+        ty: TypeId,
+        /// The value.
+        child: ExprId,
+    },
+    /// The value of a JSON text; text that is not of the type raises.
+    Read {
+        /// Type of the value.
+        ty: TypeId,
+        /// The text.
+        child: ExprId,
+    },
+    /// Raises.
+    Throw {
+        /// The message, a string.
+        message: ExprId,
+    },
+    /// A value, or another when it raises.
+    Catch {
+        /// What may raise.
+        fallible: ExprId,
+        /// Evaluated only after that.
+        fallback: ExprId,
+    },
+}
+
+/// Where a variable's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Variable {
+    /// A slot of the innermost lambda: its parameters, then the `let`s around this place.
+    Local(u32),
+    /// A position in the captures of the innermost lambda.
+    Captured(u32),
+}
+
+/// A step from a value into a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The part at a position of a tuple or record.
+    Position(u32),
+    /// The field of a record with that key: [`Exprs::text`].
+    Key(Span),
+}
 
 /// All expressions of a manifest.
 #[derive(Debug, Default)]
-pub struct Exprs {}
+pub struct Exprs {
+    nodes: Vec<Expr>,
+    children: Vec<ExprId>,
+    captures: Vec<Variable>,
+    texts: Vec<Span>,
+    places: Vec<Span>,
+    steps: Vec<Step>,
+    strings: String,
+    bytes: Vec<u8>,
+}
+
+impl Exprs {
+    /// The expression of that id.
+    pub fn node(&self, id: ExprId) -> Expr {
+        self.nodes[id.index()]
+    }
+
+    /// Elements or arguments.
+    pub fn children(&self, span: Span) -> &[ExprId] {
+        &self.children[span.range()]
+    }
+
+    /// What a lambda captures, each as seen from around it.
+    pub fn captures(&self, span: Span) -> &[Variable] {
+        &self.captures[span.range()]
+    }
+
+    /// The pieces of an interpolation.
+    pub fn texts(&self, span: Span) -> &[Span] {
+        &self.texts[span.range()]
+    }
+
+    /// The places of a pattern; each is the way to it: [`Exprs::steps`].
+    pub fn places(&self, span: Span) -> &[Span] {
+        &self.places[span.range()]
+    }
+
+    /// The way to a place; no steps lead to the whole value.
+    pub fn steps(&self, span: Span) -> &[Step] {
+        &self.steps[span.range()]
+    }
+
+    /// A string.
+    pub fn text(&self, span: Span) -> &str {
+        &self.strings[span.range()]
+    }
+
+    /// An encoded constant.
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        &self.bytes[span.range()]
+    }
+
+    /// How many entries all tables have together, strings in bytes.
+    pub fn size(&self) -> usize {
+        self.nodes.len()
+            + self.children.len()
+            + self.captures.len()
+            + self.texts.len()
+            + self.places.len()
+            + self.steps.len()
+            + self.strings.len()
+            + self.bytes.len()
+    }
+
+    pub(crate) fn add(&mut self, expr: Expr) -> ExprId {
+        self.nodes.push(expr);
+        ExprId(self.nodes.len() as u32 - 1)
+    }
+
+    pub(crate) fn add_children(&mut self, children: &[ExprId]) -> Span {
+        extend(&mut self.children, children)
+    }
+
+    pub(crate) fn add_captures(&mut self, captures: &[Variable]) -> Span {
+        extend(&mut self.captures, captures)
+    }
+
+    pub(crate) fn add_texts(&mut self, texts: &[Span]) -> Span {
+        extend(&mut self.texts, texts)
+    }
+
+    pub(crate) fn add_places(&mut self, places: &[Span]) -> Span {
+        extend(&mut self.places, places)
+    }
+
+    pub(crate) fn add_steps(&mut self, steps: &[Step]) -> Span {
+        extend(&mut self.steps, steps)
+    }
+
+    pub(crate) fn add_text(&mut self, text: &str) -> Span {
+        let start = self.strings.len() as u32;
+        self.strings.push_str(text);
+        Span {
+            start,
+            len: text.len() as u32,
+        }
+    }
+
+    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) -> Span {
+        extend(&mut self.bytes, bytes)
+    }
+}
+
+/// Appends entries; the loader's bound on [`Exprs::size`] keeps every table below `u32::MAX`.
+fn extend<T: Copy>(table: &mut Vec<T>, entries: &[T]) -> Span {
+    let start = table.len() as u32;
+    table.extend_from_slice(entries);
+    Span {
+        start,
+        len: entries.len() as u32,
+    }
+}

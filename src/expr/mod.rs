@@ -1,3 +1,5 @@
 //! Expressions of pure and composed commands: an arena of nodes, checked once when loaded. Evaluates nothing.
 
 pub mod arena;
+pub mod load;
+mod scope;
