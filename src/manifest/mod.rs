@@ -1,3 +1,8 @@
 //! What a program is: its pools and commands, read from a manifest and checked as a whole. Starts and runs nothing.
 
+mod argument;
+mod checker;
+mod command;
 pub mod model;
+pub mod parse;
+mod pool;

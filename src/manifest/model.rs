@@ -168,6 +168,18 @@ pub enum Arg {
     Record(RecordArg),
 }
 
+impl Arg {
+    /// The type of the parameter.
+    pub fn ty(&self) -> TypeId {
+        match self {
+            Arg::Positional(input) => input.ty,
+            Arg::Option(opt) => opt.input.ty,
+            Arg::Flag(flag) => flag.ty,
+            Arg::Record(record) => record.ty,
+        }
+    }
+}
+
 /// A value that the user gives as text.
 #[derive(Debug)]
 pub struct Input {

@@ -1,0 +1,172 @@
+//! Reads a command of either dialect: who runs it, what it takes and what it gives back.
+
+use crate::codec::document::Node;
+use crate::error::{Error, Kind};
+use crate::expr::load::{LoadError, load};
+use crate::ids::{ExprId, PoolId};
+use crate::limits::TIMEOUT_MS_MAX;
+use crate::manifest::checker::{Checker, Dialect, optional, quoted};
+use crate::manifest::model::{Body, Command, Returns};
+
+impl Checker<'_> {
+    pub fn command(&mut self, node: Node) -> Option<Command> {
+        if !self.is_object(node) {
+            return None;
+        }
+        let name = self
+            .required(node, "name")
+            .and_then(|name| self.command_name(name));
+        let body = self.body(node, name.unwrap_or_default());
+        let is_unsupported = matches!(body, Some(Body::Unsupported(_)));
+        let args = self.args(node, is_unsupported);
+        let returns = self.returns(node);
+        let desc = self.optional_strings(node, "desc");
+        let group = self.optional_string(node, "group").map(String::from);
+        let internal = self.optional_boolean(node, "internal");
+        let timeout_ms = self.optional_integer(node, "timeout_ms", 1..=TIMEOUT_MS_MAX);
+        let examples = self.optional_strings(node, "examples");
+        Some(Command {
+            name: name?.into(),
+            desc,
+            group,
+            internal,
+            args,
+            returns: returns?,
+            body: body?,
+            timeout_ms,
+            examples,
+        })
+    }
+
+    fn command_name<'d>(&mut self, node: Node<'d, '_>) -> Option<&'d str> {
+        let name = self.string(node)?;
+        if name.is_empty() || name.starts_with('-') {
+            self.wrong(node, "a word without a leading dash");
+            return None;
+        }
+        Some(name)
+    }
+
+    fn returns(&mut self, node: Node) -> Option<Returns> {
+        let (node, [schema, type_name, desc]) = match self.dialect {
+            Dialect::Version1 => (node, ["return_schema", "return_type", "return_desc"]),
+            Dialect::Morloc => {
+                let found = self
+                    .required(node, "return")
+                    .filter(|found| self.is_object(*found))?;
+                (found, ["schema", "type", "desc"])
+            }
+        };
+        let ty = self.required(node, schema).and_then(|found| self.schema(found));
+        let type_name = self.optional_string(node, type_name);
+        let desc = self.optional_strings(node, desc);
+        let ty = ty?;
+        Some(Returns {
+            ty,
+            type_name: type_name.map_or_else(|| self.types.spell(ty), String::from),
+            desc,
+        })
+    }
+
+    fn body(&mut self, node: Node, command: &str) -> Option<Body> {
+        let kind = self.required(node, "type")?;
+        match self.string(kind)? {
+            "remote" => self.remote(node, command),
+            "pure" => Some(match self.expr(node, command)? {
+                Ok(expr) => Body::Pure(expr),
+                Err(unsupported) => Body::Unsupported(unsupported),
+            }),
+            "composed" => {
+                let needed = self
+                    .required(node, "needed_pools")
+                    .map(|list| self.pool_ids(list));
+                Some(match self.expr(node, command)? {
+                    Ok(expr) => Body::Composed {
+                        expr,
+                        needed: needed?,
+                    },
+                    Err(unsupported) => Body::Unsupported(unsupported),
+                })
+            }
+            _ => {
+                self.wrong(kind, "\"remote\", \"pure\" or \"composed\"");
+                None
+            }
+        }
+    }
+
+    fn remote(&mut self, node: Node, command: &str) -> Option<Body> {
+        let pool = self.required(node, "pool").and_then(|found| self.pool_id(found));
+        let mid = self.required(node, "mid").and_then(|found| self.mid(found));
+        let mut needed = optional(node, "needed_pools").map_or_else(Vec::new, |list| self.pool_ids(list));
+        let (pool, mid) = (pool?, mid?);
+        if self.dialect == Dialect::Morloc {
+            let message = format!(
+                "command {} runs in a pool that speaks morloc's protocol, which nexus does not",
+                quoted(command)
+            );
+            let hint = "build the program again for nexus; its pure commands run as they are";
+            return Some(Body::Unsupported(Error::new(Kind::Manifest, message).hint(hint)));
+        }
+        // That a command needs the pool it runs in need not be said.
+        if !needed.contains(&pool) {
+            needed.push(pool);
+        }
+        Some(Body::Remote { pool, mid, needed })
+    }
+
+    fn mid(&mut self, node: Node) -> Option<i64> {
+        let mid = node.as_number().and_then(|text| text.parse().ok());
+        if mid.is_none() {
+            self.wrong(node, "a whole number of 64 bits");
+        }
+        mid
+    }
+
+    /// The pools of a list, each once; what is none is left out.
+    fn pool_ids(&mut self, list: Node) -> Vec<PoolId> {
+        let mut pools = Vec::new();
+        for element in self.elements(list).into_iter().flatten() {
+            pools.extend(self.pool_id(element).filter(|pool| !pools.contains(pool)));
+        }
+        pools
+    }
+
+    fn pool_id(&mut self, node: Node) -> Option<PoolId> {
+        let position: Option<u32> = node.as_number().and_then(|text| text.parse().ok());
+        let expected = match (position, self.pool_count) {
+            (Some(position), Some(count)) if (position as usize) < count => return Some(PoolId(position)),
+            // The list of pools is itself wrong, which was noted.
+            (Some(_), None) => return None,
+            (_, None) => "the position of a pool".into(),
+            (_, Some(0)) => "no pool, for the manifest has none".into(),
+            (_, Some(1)) => "0, the position of the only pool".into(),
+            (_, Some(count)) => format!("the position of a pool, 0 to {}", count - 1),
+        };
+        self.wrong(node, expected);
+        None
+    }
+
+    /// The command's expression, or why it can't be run here.
+    fn expr(&mut self, node: Node, command: &str) -> Option<Result<ExprId, Box<Error>>> {
+        let found = self.required(node, "expr")?;
+        match load(found, &mut self.types, &mut self.exprs) {
+            Ok(expr) => Some(Ok(expr)),
+            Err(LoadError::Unsupported { tag, flaw }) => {
+                let message = format!(
+                    "command {} has an expression of the tag {}, which nexus does not support",
+                    quoted(command),
+                    quoted(&tag)
+                );
+                let place = self.place(flaw.offset, &flaw.path);
+                Some(Err(Error::new(Kind::Manifest, message).at(place)))
+            }
+            Err(LoadError::Malformed(flaws)) => {
+                for flaw in flaws {
+                    self.note(flaw.offset, &flaw.path, flaw.message, None);
+                }
+                None
+            }
+        }
+    }
+}
