@@ -186,6 +186,7 @@ impl Hub {
             self.lose_worker(worker, &error, now_ms);
         }
         self.fail_queue(pool, &error);
+        self.pools[pool.index()].fault.get_or_insert(error);
         self.apply(pool, Event::Fault, now_ms);
     }
 

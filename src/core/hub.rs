@@ -10,7 +10,7 @@ use super::lifecycle::State;
 use super::peer::{Peer, Reading, Role};
 use super::slab::Slab;
 use super::tail::Tail;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::PoolId;
 use crate::limits::OUTBOX_BYTES_HIGH;
 use std::collections::VecDeque;
@@ -164,6 +164,8 @@ pub(super) struct Pool {
     pub exits: Vec<(u32, Ended)>,
     pub pid: u32,
     pub tail: Tail,
+    /// Why it takes no calls any more, for those that come late.
+    pub fault: Option<Box<Error>>,
 }
 
 /// The state machine.
@@ -199,6 +201,7 @@ impl Hub {
             exits: Vec::new(),
             pid: 0,
             tail: Tail::default(),
+            fault: None,
         });
         Hub {
             pools: pools.collect(),

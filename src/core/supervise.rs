@@ -12,8 +12,9 @@ impl Hub {
     /// Starts a pool that is not running; a call starts its pool by itself.
     pub fn start(&mut self, pool: PoolId, now_ms: u64) {
         self.apply(pool, Event::Start, now_ms);
-        if self.pools[pool.index()].state == State::Failed {
-            let error = self.gone_error(pool);
+        let entry = &self.pools[pool.index()];
+        if matches!(entry.state, State::Terminating | State::Killed | State::Failed) {
+            let error = entry.fault.clone().unwrap_or_else(|| self.gone_error(pool));
             self.fail_queue(pool, &error);
         }
     }
@@ -165,6 +166,9 @@ impl Hub {
         }
         self.apply(pool, Event::Exited, now_ms);
         self.set_pool_deadline(pool, None);
+        self.pools[pool.index()]
+            .fault
+            .get_or_insert_with(|| Box::new(error.clone()));
         self.fail_queue(pool, error);
     }
 }
