@@ -1,0 +1,45 @@
+//! Files and standard input read whole, up to a limit. Knows no format.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The content of a file, of at most `bytes_max` bytes.
+///
+/// # Errors
+/// What the system says; a content that is larger.
+pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    // Only a regular file has a size that means something, and a few more bytes let the read that finds the end fit in.
+    let size = file.metadata().map_or(0, |found| found.len());
+    drain(file, size.min(bytes_max) as usize + 32, bytes_max)
+}
+
+/// What standard input holds until its end, of at most `bytes_max` bytes.
+///
+/// # Errors
+/// What the system says; a content that is larger.
+pub fn read_stdin(bytes_max: u64) -> io::Result<Vec<u8>> {
+    drain(io::stdin().lock(), 0, bytes_max)
+}
+
+fn drain(source: impl Read, capacity: usize, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(capacity)?;
+    source.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > bytes_max {
+        true => Err(io::Error::other(format!("it is larger than {bytes_max} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+/// The system's reason as the end of a sentence: `no such file or directory`.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_lowercase().chain(letters).collect(),
+        None => text.to_string(),
+    }
+}

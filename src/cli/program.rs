@@ -1,0 +1,180 @@
+//! A program from start to exit: its manifest is found and read, its command line is understood, and what it asks for is
+//! done.
+
+use crate::cli::files::{self, reason};
+use crate::cli::help;
+use crate::cli::input;
+use crate::cli::names::full_name;
+use crate::cli::output;
+use crate::cli::page::Page;
+use crate::cli::remote::{self, Target};
+use crate::cli::report;
+use crate::cli::request::{self, Invocation, Request, Topic};
+use crate::cli::style::Style;
+use crate::core::eval::run as evaluate;
+use crate::error::{Error, Kind, Result};
+use crate::limits::MANIFEST_BYTES_MAX;
+use crate::manifest::model::{Body, Manifest};
+use crate::manifest::parse::parse;
+use crate::sys::terminal;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Runs the program that was started by that path, under that name, with those words.
+pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
+    let loaded = find(program).and_then(|(path, text)| load(&path, &text).map(|manifest| (path, manifest)));
+    let (path, manifest) = match loaded {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            for error in &errors {
+                report::print(name, error);
+            }
+            return ExitCode::from(Kind::Manifest.exit_code());
+        }
+    };
+    match serve(name, &path, &manifest, words) {
+        Ok(code) => code,
+        Err(error) => report::print(name, &error),
+    }
+}
+
+/// Links in a row that are followed from a program to its manifest: as many as the system follows to the program.
+const LINKS_MAX: usize = 40;
+
+/// The manifest of a program and its text: `<path>.manifest`; if there is none and the program is a link, beside what it
+/// points to. A path that itself ends in `.manifest` or `.json` is the manifest's.
+///
+/// # Errors
+/// Kind `manifest`: there is none, or it can't be read.
+pub fn find(program: &Path) -> std::result::Result<(PathBuf, Vec<u8>), Vec<Box<Error>>> {
+    let extension = program.extension().and_then(|extension| extension.to_str());
+    let beside = |program: &Path| match extension {
+        Some("manifest" | "json") => program.to_path_buf(),
+        _ => {
+            let mut path = OsString::from(program);
+            path.push(".manifest");
+            PathBuf::from(path)
+        }
+    };
+    let mut at = program.to_path_buf();
+    for _ in 0..LINKS_MAX {
+        let path = beside(&at);
+        match files::read(&path, MANIFEST_BYTES_MAX as u64) {
+            Ok(text) => return Ok((path, text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let message = format!("can't read manifest {}: {}", path.display(), reason(&error));
+                return Err(vec![Error::new(Kind::Manifest, message)]);
+            }
+        }
+        match std::fs::read_link(&at) {
+            // A relative link counts from where it is; joining an absolute one gives that one.
+            Ok(target) => at = at.parent().unwrap_or(Path::new("")).join(target),
+            Err(_) => break,
+        }
+    }
+    let message = format!("there is no manifest {}", beside(program).display());
+    let hint =
+        "a program is this binary, or a link to it, beside the manifest that its name and .manifest name";
+    Err(vec![Error::new(Kind::Manifest, message).hint(hint)])
+}
+
+/// The checked manifest of that path.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn load(path: &Path, text: &[u8]) -> std::result::Result<Manifest, Vec<Box<Error>>> {
+    parse(text, &path.to_string_lossy())
+}
+
+fn serve(name: &str, path: &Path, manifest: &Manifest, words: &[String]) -> Result<ExitCode> {
+    match request::parse(name, manifest, words)? {
+        Request::Run(invocation) => invoke(path, manifest, &invocation),
+        Request::Describe(topic) => {
+            let stdout = io::stdout();
+            let mut page = Page::new(columns(&stdout), Style::of(&stdout));
+            describe(name, manifest, topic, &mut page);
+            output::print_text(page.into_text().as_bytes()).map(|()| ExitCode::SUCCESS)
+        }
+        Request::Version => {
+            let text = format!("{name}, run by nexus {}\n", env!("CARGO_PKG_VERSION"));
+            output::print_text(text.as_bytes()).map(|()| ExitCode::SUCCESS)
+        }
+        Request::Nothing => {
+            let mut stderr = io::stderr();
+            let mut page = Page::new(columns(&stderr), Style::of(&stderr));
+            help::program(name, manifest, &mut page);
+            // It is an error all the same when nobody can read the page.
+            let _ = stderr.write_all(page.into_text().as_bytes());
+            Ok(ExitCode::from(Kind::Usage.exit_code()))
+        }
+    }
+}
+
+fn describe(name: &str, manifest: &Manifest, topic: Topic, page: &mut Page) {
+    match topic {
+        Topic::Program => help::program(name, manifest, page),
+        Topic::Group(group) => help::group(name, manifest, group, page),
+        Topic::Command(command) => help::command(name, manifest, command, page),
+    }
+}
+
+/// Columns of the terminal; 80 where there is none and `COLUMNS` doesn't tell.
+fn columns(stream: &impl AsFd) -> usize {
+    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
+    terminal::width(stream.as_fd())
+        .map(usize::from)
+        .or_else(told)
+        .unwrap_or(80)
+}
+
+fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<ExitCode> {
+    let command = invocation.command;
+    let types = &manifest.types;
+    let in_command = |mut error: Box<Error>| {
+        error.command.get_or_insert_with(|| full_name(command));
+        error
+    };
+    let print = |result: &[u8]| output::print(types, command.returns.ty, result, invocation.options.output);
+    match &command.body {
+        Body::Pure(expr) => {
+            let mut args = Vec::with_capacity(invocation.args.len());
+            for (position, source) in invocation.args.iter().enumerate() {
+                args.push((
+                    input::encode(types, command, position, source)?,
+                    command.args[position].ty(),
+                ));
+            }
+            let args: Vec<_> = args.iter().map(|(bytes, ty)| (bytes.as_slice(), *ty)).collect();
+            let mut result = Vec::new();
+            evaluate(
+                &manifest.exprs,
+                types,
+                *expr,
+                &args,
+                command.returns.ty,
+                &mut result,
+            )
+            .map_err(in_command)?;
+            print(&result)?;
+        }
+        Body::Remote { pool, mid, needed } => {
+            let target = Target {
+                pool: *pool,
+                mid: *mid,
+                needed,
+            };
+            let base = path.parent().unwrap_or(Path::new(""));
+            remote::run(manifest, base, &target, invocation, print).map_err(in_command)?;
+        }
+        Body::Unsupported(error) => return Err(in_command(error.clone())),
+        Body::Composed { .. } => {
+            let message = "composed commands are not supported by this version";
+            return Err(in_command(Error::new(Kind::Manifest, message)));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

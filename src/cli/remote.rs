@@ -1,0 +1,60 @@
+//! A command that pools run, from its sources to its result. The loop itself is the shell's.
+
+use crate::cli::input;
+use crate::cli::request::Invocation;
+use crate::error::Result;
+use crate::ids::PoolId;
+use crate::manifest::model::Manifest;
+use crate::shell::session::{Call, Session};
+use std::path::Path;
+
+/// The function to call, and the pools that it may need.
+pub struct Target<'m> {
+    /// The pool that has it.
+    pub pool: PoolId,
+    /// Under which the pool finds it.
+    pub mid: i64,
+    /// All pools to start.
+    pub needed: &'m [PoolId],
+}
+
+/// Runs a command whose function is in a pool, and hands the result to `print` before the pools are ended.
+///
+/// # Errors
+/// What the arguments, the pools, the function or `print` say.
+pub fn run<T>(
+    manifest: &Manifest,
+    base: &Path,
+    target: &Target<'_>,
+    invocation: &Invocation<'_>,
+    print: impl FnOnce(&[u8]) -> Result<T>,
+) -> Result<T> {
+    let command = invocation.command;
+    let encode =
+        |position: usize| input::encode(&manifest.types, command, position, &invocation.args[position]);
+    let mut args: Vec<Option<Vec<u8>>> = invocation.args.iter().map(|_| None).collect();
+    // A wrong argument starts nothing; a large one is read while the pools load.
+    for (position, source) in invocation.args.iter().enumerate() {
+        if !source.is_large() {
+            args[position] = Some(encode(position)?);
+        }
+    }
+    let mut session = Session::start(manifest, base, target.needed)?;
+    let encoded: Result<Vec<Vec<u8>>> = args
+        .into_iter()
+        .enumerate()
+        .map(|(position, arg)| arg.map_or_else(|| encode(position), Ok))
+        .collect();
+    let timeout_ms = invocation.options.timeout_ms.or(command.timeout_ms);
+    let result = encoded.and_then(|args| {
+        session.call(Call {
+            pool: target.pool,
+            mid: target.mid,
+            args,
+            timeout_ms,
+        })
+    });
+    let printed = result.and_then(|result| print(&result));
+    session.finish();
+    printed
+}

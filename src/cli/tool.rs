@@ -1,0 +1,197 @@
+//! The tool `nexus`: its own subcommands and their options. What a program does is in [`crate::cli::program`].
+
+use crate::cli::input::{self, Content};
+use crate::cli::names::full_name;
+use crate::cli::output::{self, Format, Output};
+use crate::cli::program;
+use crate::cli::report;
+use crate::cli::request::format;
+use crate::codec::nearest::nearest;
+use crate::codec::schema::Types;
+use crate::error::{Error, Kind, Result};
+use crate::manifest::model::{Body, Manifest};
+use argh::FromArgs;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs programs whose functions are written in several languages. A program is a copy of this binary, or a link to it,
+/// with a manifest beside it; it runs by its own name, as ./stats mean '[1,2,3]'.
+#[derive(FromArgs)]
+struct Tool {
+    /// print the version
+    #[argh(switch)]
+    version: bool,
+
+    #[argh(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Action {
+    Run(Run),
+    Check(Check),
+    View(View),
+}
+
+/// The names of the subcommands, for suggestions.
+const ACTIONS: [&str; 3] = ["run", "check", "view"];
+
+/// Run a program by its path, or by the path of its manifest.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "run")]
+struct Run {
+    /// the program, then what would follow its name: options of nexus, a command, its arguments
+    #[argh(positional, greedy, arg_name = "PROGRAM COMMAND")]
+    words: Vec<String>,
+}
+
+/// Check manifests and report everything that is wrong with them.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "check")]
+struct Check {
+    /// manifests, or programs
+    #[argh(positional, arg_name = "MANIFEST")]
+    paths: Vec<String>,
+}
+
+/// Print a value that is stored as JSON or msgpack, by its schema. Without --to, JSON becomes msgpack, and msgpack JSON.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "view")]
+struct View {
+    /// the type of the value, as '[f8]' or '{{name:s,age:?j}}'
+    #[argh(option, arg_name = "SCHEMA")]
+    schema: String,
+
+    /// json, pretty, jsonl, msgpack, csv, tsv or table
+    #[argh(option, arg_name = "FORMAT")]
+    to: Option<String>,
+
+    /// print a string, or bytes, as they are
+    #[argh(switch)]
+    raw: bool,
+
+    /// the file, or - for standard input
+    #[argh(positional, arg_name = "FILE")]
+    path: String,
+}
+
+/// Runs the tool with those words.
+pub fn run(words: &[String]) -> ExitCode {
+    let borrowed: Vec<&str> = words.iter().map(String::as_str).collect();
+    let borrowed = if borrowed.is_empty() {
+        vec!["--help"]
+    } else {
+        borrowed
+    };
+    let result = match Tool::from_args(&["nexus"], &borrowed) {
+        Ok(tool) => dispatch(tool),
+        Err(exit) if exit.status.is_ok() => {
+            output::print_text(exit.output.as_bytes()).map(|()| ExitCode::SUCCESS)
+        }
+        Err(exit) => Err(misused(words, &exit.output)),
+    };
+    result.unwrap_or_else(|error| report::print("nexus", &error))
+}
+
+fn dispatch(tool: Tool) -> Result<ExitCode> {
+    if tool.version {
+        let text = format!("nexus {}\n", env!("CARGO_PKG_VERSION"));
+        return output::print_text(text.as_bytes()).map(|()| ExitCode::SUCCESS);
+    }
+    match tool.action {
+        Some(Action::Run(run)) => run_program(&run.words),
+        Some(Action::Check(check)) => check_all(&check.paths),
+        Some(Action::View(view)) => show(&view).map(|()| ExitCode::SUCCESS),
+        None => Err(Error::new(Kind::Usage, "no subcommand is given").hint("nexus --help lists them")),
+    }
+}
+
+/// An error of the words as argh tells it, in our form.
+fn misused(words: &[String], told: &str) -> Box<Error> {
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut letters = told.chars();
+    let lower = letters
+        .next()
+        .map(|first| first.to_lowercase().chain(letters).collect::<String>());
+    let error = Error::new(Kind::Usage, lower.unwrap_or_default());
+    let first = words.first().map_or("", String::as_str);
+    match nearest(first, ACTIONS) {
+        _ if ACTIONS.contains(&first) => error.hint(format!("nexus {first} --help describes it")),
+        Some(name) => error.hint(format!("did you mean {name}?")),
+        None => error.hint("nexus --help lists the subcommands"),
+    }
+}
+
+fn run_program(words: &[String]) -> Result<ExitCode> {
+    let Some((path, words)) = words.split_first() else {
+        return Err(Error::new(Kind::Usage, "no program is given")
+            .hint("usage: nexus run PROGRAM COMMAND ARGUMENTS..."));
+    };
+    let path = Path::new(path);
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(program::run(path, &name, words))
+}
+
+fn check_all(paths: &[String]) -> Result<ExitCode> {
+    if paths.is_empty() {
+        return Err(Error::new(Kind::Usage, "no manifest is given").hint("usage: nexus check MANIFEST..."));
+    }
+    let mut code = ExitCode::SUCCESS;
+    let mut text = String::new();
+    for path in paths {
+        let found = program::find(Path::new(path));
+        match found.and_then(|(path, text)| program::load(&path, &text)) {
+            Ok(manifest) => tell(path, &manifest, &mut text),
+            Err(errors) => {
+                for error in &errors {
+                    code = report::print("nexus", error);
+                }
+            }
+        }
+    }
+    output::print_text(text.as_bytes())?;
+    Ok(code)
+}
+
+/// What is in a manifest that has no error.
+fn tell(path: &str, manifest: &Manifest, text: &mut String) {
+    let count = |count: usize, word: &str| match count {
+        1 => format!("1 {word}"),
+        count => format!("{count} {word}s"),
+    };
+    let commands = count(manifest.commands.len(), "command");
+    let pools = count(manifest.pools.len(), "pool");
+    text.push_str(&format!("{path}: ok, {commands}, {pools}\n"));
+    for command in &manifest.commands {
+        if let Body::Unsupported(reason) = &command.body {
+            text.push_str(&format!(
+                "  command {} can't run here: {reason}\n",
+                full_name(command)
+            ));
+        }
+    }
+}
+
+fn show(view: &View) -> Result<()> {
+    let mut types = Types::default();
+    let ty = types.parse(&view.schema).map_err(|error| {
+        let message = format!("option --schema: {}", error.message);
+        Error::new(Kind::Usage, message).at(format!("character {} of '{}'", error.offset + 1, view.schema))
+    })?;
+    let to = view.to.as_deref().map(format).transpose()?;
+    let path = Some(view.path.as_str()).filter(|path| *path != "-");
+    let mut bytes = Vec::new();
+    let label = || ("value".to_string(), "value".to_string());
+    let content = input::read(&types, ty, path, &label, &mut bytes)?;
+    let format = to.unwrap_or(match content {
+        Content::Json => Format::Msgpack,
+        Content::Msgpack => Format::Json,
+    });
+    let output = Output {
+        format,
+        raw: view.raw,
+        keep_null: true,
+    };
+    output::print(&types, ty, &bytes, output)
+}
