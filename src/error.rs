@@ -164,6 +164,33 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// The name of a signal by its number on Linux, as `SIGSEGV`.
+pub fn signal_name(signal: i32) -> String {
+    let known = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        10 => "SIGUSR1",
+        11 => "SIGSEGV",
+        12 => "SIGUSR2",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        29 => "SIGIO",
+        31 => "SIGSYS",
+        other => return format!("signal {other}"),
+    };
+    known.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

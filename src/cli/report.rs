@@ -4,7 +4,6 @@
 use crate::cli::page::text_width;
 use crate::cli::style::Style;
 use crate::error::{Error, TraceEntry};
-use crate::sys::signal;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -35,12 +34,6 @@ pub fn text(program: &str, error: &Error, style: Style) -> String {
     let setting = setting(error);
     if !setting.is_empty() {
         line(&mut out, &format!("in {setting}"));
-    }
-    if let Some(code) = error.exit_code {
-        line(&mut out, &format!("it ended with exit code {code}"));
-    }
-    if let Some(signal) = error.signal {
-        line(&mut out, &format!("it was ended by {}", signal::name(signal)));
     }
     trace(&mut out, &error.trace, style);
     if !error.stderr_tail.is_empty() {

@@ -4,7 +4,7 @@ use super::call::{CallId, Origin, Payload, Stage};
 use super::hub::{Effect, Ended, Hub, PeerId, Timer};
 use super::lifecycle::{Event, State};
 use super::peer::{Peer, Reading, Role, Sink, WorkerState};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, signal_name};
 use crate::ids::PoolId;
 use crate::limits::DEATH_REPORT_MS;
 
@@ -336,10 +336,9 @@ impl Hub {
     }
 
     fn forget_call(&mut self, id: CallId) {
-        let Some(mut call) = self.calls.remove(id) else {
+        let Some(call) = self.remove_call(id) else {
             return;
         };
-        self.deadlines.set(Timer::Call(id), &mut call.due, None);
         self.end_child(call.parent);
         if let Stage::Queued(payload) = call.stage {
             self.pools[call.pool.index()].queue.retain(|queued| *queued != id);
@@ -457,7 +456,7 @@ impl Ended {
     fn verb(self) -> String {
         match self {
             Ended::Code(code) => format!("exited with code {code}"),
-            Ended::Signal(signal) => format!("was ended by signal {signal}"),
+            Ended::Signal(signal) => format!("was ended by {}", signal_name(signal)),
             Ended::Unknown => "closed its connection".into(),
         }
     }

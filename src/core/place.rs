@@ -234,7 +234,6 @@ impl Hub {
         }
         let call = self.calls.get_mut(id)?;
         call.stage = Stage::Answering;
-        self.deadlines.set(Timer::Call(id), &mut call.due, None);
         let (origin, parent, pool) = (call.origin, call.parent, call.pool);
         if let Some(worker) = self.peers.get_mut(from).and_then(Peer::worker_mut) {
             match worker.stack.iter().rposition(|running| *running == id) {
@@ -246,6 +245,13 @@ impl Hub {
         self.end_child(parent);
         self.serve_queue(pool, now_ms);
         Some(origin)
+    }
+
+    /// Takes a call out of the table.
+    pub(super) fn remove_call(&mut self, id: CallId) -> Option<Call> {
+        let mut call = self.calls.remove(id)?;
+        self.deadlines.set(Timer::Call(id), &mut call.due, None);
+        Some(call)
     }
 
     /// A call that this one made is over.

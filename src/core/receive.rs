@@ -1,7 +1,7 @@
 //! Bytes in: the hub's side of the pool protocol. Payloads are passed on or kept as bytes, never read.
 
 use super::call::{Call, CallId, Origin, Payload, Stage};
-use super::hub::{Effect, Ended, Hub, Note, PeerId, Timer};
+use super::hub::{Effect, Ended, Hub, Note, PeerId};
 use super::peer::{Peer, Reading, Sink, WorkerState};
 use crate::codec::error_map::{read_error, write_error};
 use crate::codec::frame::{Scan, scan};
@@ -206,7 +206,7 @@ impl Hub {
                         peer: to,
                         id: request,
                     }) => {
-                        self.calls.remove(call);
+                        self.remove_call(call);
                         self.begin_large_response(id, to, request, payload_bytes);
                         Reading::Body {
                             to_come: payload_bytes,
@@ -214,7 +214,7 @@ impl Hub {
                         }
                     }
                     Some(Origin::Nobody) => {
-                        self.calls.remove(call);
+                        self.remove_call(call);
                         nowhere
                     }
                     None => nowhere,
@@ -428,7 +428,7 @@ impl Hub {
                 peer: to,
                 id: request,
             }) => {
-                self.calls.remove(call);
+                self.remove_call(call);
                 if let Some(peer) = self.peers.get_mut(to) {
                     peer.outbox.append(|out| {
                         // It came in a frame with a longer envelope, so it fits in one.
@@ -441,7 +441,7 @@ impl Hub {
                 }
             }
             Some(Origin::Nobody) => {
-                self.calls.remove(call);
+                self.remove_call(call);
             }
             None => {}
         }
@@ -449,10 +449,9 @@ impl Hub {
 
     /// The answer to a client's call is all there.
     fn answer_collected(&mut self, call: CallId) {
-        let Some(mut found) = self.calls.remove(call) else {
+        let Some(found) = self.remove_call(call) else {
             return;
         };
-        self.deadlines.set(Timer::Call(call), &mut found.due, None);
         let Origin::Client(token) = found.origin else {
             return;
         };

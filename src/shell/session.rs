@@ -7,14 +7,14 @@ use super::notes::Notes;
 use super::output::Printed;
 use super::strays::end_strays;
 use crate::core::hub::{Effect, Ended, Function, Hub, PeerId, PoolSpec, Request, Signal};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, signal_name};
 use crate::ids::PoolId;
 use crate::limits::{READ_BYTES, READS_PER_TURN_MAX, WORKERS_MAX};
 use crate::manifest::model::{Body, Manifest};
 use crate::sys::clock::now_ms;
 use crate::sys::descriptor::make_temp_dir;
-use crate::sys::process::{Child, Ending, Exit, adopt_orphans};
-use crate::sys::signal::{self, Signals};
+use crate::sys::process::{Child, Ending, Exit, adopt_orphans, cores};
+use crate::sys::signal::Signals;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
@@ -139,7 +139,7 @@ impl<'m> Session<'m> {
                 return self.answers.swap_remove(position).1;
             }
             if let Some(number) = self.interrupted {
-                let message = format!("stopped by {}", signal::name(number));
+                let message = format!("stopped by {}", signal_name(number));
                 let mut error = Error::new(Kind::Cancelled, message);
                 error.signal = Some(number);
                 self.hub.cancel(token, error);
@@ -435,7 +435,7 @@ impl<'m> Session<'m> {
 }
 
 fn specs(manifest: &Manifest) -> Vec<PoolSpec> {
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    let cores = cores();
     let spec = |pool: &crate::manifest::model::Pool| PoolSpec {
         name: pool.name.clone(),
         workers_max: pool.workers.unwrap_or(cores - 1).clamp(1, WORKERS_MAX),

@@ -106,6 +106,17 @@ fn wait(kind: libc::idtype_t, id: libc::id_t) -> io::Result<Option<(u32, Exit)>>
     Ok(Some((pid as u32, exit)))
 }
 
+/// Processors that this process may use, at least 1. std's count asks the cgroups as well, in a dozen system calls.
+pub fn cores() -> u32 {
+    let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: sched_getaffinity fills at most the size given of the set, which is zeroed beforehand.
+    let count = unsafe {
+        libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), set.as_mut_ptr());
+        libc::CPU_COUNT(&set.assume_init())
+    };
+    count.max(1) as u32
+}
+
 /// Makes orphans below this process its children, so that they can be found.
 pub fn adopt_orphans() -> io::Result<()> {
     // SAFETY: this option of prctl takes a plain integer.
