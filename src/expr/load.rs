@@ -29,7 +29,7 @@ use crate::codec::json::Shape;
 use crate::codec::msgpack::{Reader, Token};
 use crate::codec::nearest::nearest;
 use crate::codec::schema::{Type, Types};
-use crate::codec::transcode::json_to_msgpack;
+use crate::codec::transcode::{ValueError, json_to_msgpack};
 use crate::expr::arena::{Expr, Exprs, Span, Step};
 use crate::expr::scope::Scope;
 use crate::ids::{ExprId, TypeId};
@@ -161,17 +161,14 @@ impl<'d> Loader<'_, 'd> {
         };
         match self.constant(ty, text) {
             Ok(expr) => self.add(expr, Some(ty)),
-            Err(why) => {
+            Err(error) => {
                 let spelled = self.types.spell(ty);
-                self.wrong(
-                    value,
-                    format!("literal \"{text}\" is not of type {spelled}: {why}"),
-                )
+                self.wrong(value, format!("literal can't be read as {spelled}: {error}"))
             }
         }
     }
 
-    fn constant(&mut self, ty: TypeId, text: &str) -> Result<Expr, String> {
+    fn constant(&mut self, ty: TypeId, text: &str) -> Result<Expr, ValueError> {
         match (self.types.node(ty), text) {
             (Type::Nil, _) => return Ok(Expr::Nil),
             (Type::Bool, "1") => return Ok(Expr::Bool(true)),
@@ -188,7 +185,7 @@ impl<'d> Loader<'_, 'd> {
             _ => text,
         };
         let mut msgpack = Vec::new();
-        json_to_msgpack(self.types, ty, json.as_bytes(), &mut msgpack).map_err(|error| error.to_string())?;
+        json_to_msgpack(self.types, ty, json.as_bytes(), &mut msgpack)?;
         Ok(match Reader::new(&msgpack).next() {
             Ok(Token::Nil) => Expr::Nil,
             Ok(Token::Bool(value)) => Expr::Bool(value),
@@ -241,20 +238,21 @@ impl<'d> Loader<'_, 'd> {
 
     fn apply(&mut self, node: Node<'d, '_>) -> Option<Loaded> {
         let (ty, func) = (self.schema(node), self.member(node, "func"));
-        let args = self.exprs_of(node, "args");
-        let (ty, func, args) = (ty?, func?, args?);
+        let (args, func) = (self.exprs_of(node, "args"), func?);
+        let count = args.as_ref().map_or(0, Vec::len);
         // A lambda that is applied where it stands only gives names: no closure needs to be made.
-        if func.member("tag").and_then(Node::as_str) == Some("lambda") && !args.is_empty() {
+        if func.member("tag").and_then(Node::as_str) == Some("lambda") && count > 0 {
             let names = self.names(func)?;
-            if names.len() == args.len() {
-                return self.named(func, &names, &args, Some(ty));
+            if names.len() == count {
+                return self.named(func, &names, &args?, Some(ty?));
             }
         }
         // Applied to nothing, every value is itself.
-        let func = match args.is_empty() {
-            true => self.expr(func)?.id,
-            false => self.function(node)?,
+        let func = match count {
+            0 => self.expr(func).map(|loaded| loaded.id),
+            _ => self.function(node),
         };
+        let (ty, func, args) = (ty?, func?, args?);
         let args = self.exprs.add_children(&args);
         self.add(Expr::Apply { func, args }, Some(ty))
     }
@@ -426,19 +424,20 @@ impl<'d> Loader<'_, 'd> {
     }
 
     fn conditional(&mut self, node: Node<'d, '_>) -> Option<Loaded> {
-        let ty = match node.member("schema") {
-            Some(_) => Some(self.schema(node)?),
-            None => None,
-        };
+        let ty = node.member("schema").map(|_| self.schema(node));
         let cond = self.child(node, "cond");
         let (then, otherwise) = (self.child(node, "then"), self.child(node, "else"));
         let (cond, then, otherwise) = (cond?, then?, otherwise?);
+        let ty = match ty {
+            Some(own) => Some(own?),
+            None => then.ty.or(otherwise.ty),
+        };
         let conditional = Expr::If {
             cond: cond.id,
             then: then.id,
             otherwise: otherwise.id,
         };
-        self.add(conditional, ty.or(then.ty).or(otherwise.ty))
+        self.add(conditional, ty)
     }
 
     fn show(&mut self, node: Node<'d, '_>) -> Option<Loaded> {
@@ -576,5 +575,43 @@ impl<'d> Loader<'_, 'd> {
         if self.flaws.len() < FLAWS_MAX {
             self.flaws.push(flaw(node, message));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::document::Document;
+
+    #[test]
+    fn all_that_is_wrong_is_found_at_once() {
+        let text = r#"{"tag":"container","schema":"(j,q)","elements":[
+        {"tag":"lit","value":"1"},
+        {"tag":"bound","schema":"j","var":"x"},
+        7,
+        {"tag":"app","schema":"j","func":{"tag":"lambda","vars":[1],"body":{"tag":"str","schema":"s"}},"args":{}},
+        {"no":"tag"}]}"#;
+        let document = Document::parse(text.as_bytes()).unwrap();
+        let Err(LoadError::Malformed(flaws)) =
+            load(document.root(), &mut Types::default(), &mut Default::default())
+        else {
+            panic!("it was loaded");
+        };
+        let flaws: Vec<String> = flaws
+            .iter()
+            .map(|flaw| format!("{} {}: {}", flaw.offset, flaw.path, flaw.message))
+            .collect();
+        assert_eq!(
+            flaws,
+            [
+                "28 schema: schema \"(j,q)\" is wrong at its byte 3: found 'q', expected a type",
+                "57 elements[0]: lit has no \"schema\"",
+                "92 elements[1]: variable \"x\" is not bound by a lambda or let around it",
+                "140 elements[2]: found a number, expected an object with \"tag\"",
+                "253 elements[3].args: \"args\" is an object, expected an array",
+                "208 elements[3].func.vars[0]: parameter is a number, expected its name",
+                "266 elements[4]: object has no \"tag\"",
+            ]
+        );
     }
 }

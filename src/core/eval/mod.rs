@@ -6,6 +6,8 @@ mod heap;
 mod machine;
 mod select;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use machine::{Budget, Machine, Outcome, run};

@@ -1,0 +1,6 @@
+//! Tables of expressions and their values, and what must end in an error instead of a crash.
+
+mod bounds;
+mod build;
+mod places;
+mod tags;
