@@ -77,7 +77,7 @@ pub const EXPRS_SIZE_MAX: usize = 2 * MANIFEST_BYTES_MAX;
 /// Errors reported of one expression: more than anyone reads, and finding the path of each takes time.
 pub const FLAWS_MAX: usize = 100;
 
-/// Work of one pure command, in steps of the evaluator: some seconds; what takes longer belongs into a pool.
+/// Work of one pure command, in steps of the evaluator: two to four seconds; what takes longer is for a pool.
 pub const EVAL_STEPS_MAX: u64 = 200_000_000;
 
 /// Memory of one evaluation, in bytes, and size of what it gives: a mapped list of ten million numbers several times.

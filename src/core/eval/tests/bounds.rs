@@ -86,6 +86,17 @@ fn ten_thousand_levels_do_not_touch_the_machines_stack() {
 }
 
 #[test]
+fn text_as_deep_as_it_may_be_is_loaded() {
+    let deep = (0..500).fold(str("boom"), |inner, _| {
+        format!(r#"{{"tag":"throw","msg":{inner}}}"#)
+    });
+    check(deep, "j", "raised: boom");
+    let functions = (0..250).fold(var("x"), |inner, _| lambda(&["y"], inner));
+    let captured = bind("x", int(7), app(functions, &vec![int(0); 250]));
+    check(captured, "j", "7");
+}
+
+#[test]
 fn endless_loops_use_up_a_budget() {
     let twice = || lambda(&["x"], app(var("x"), &[var("x")]));
     let steps = "raised: evaluation takes more than 100000 steps, the limit of a pure command";
