@@ -1,8 +1,9 @@
 //! Reading manifests: what good ones become, every error of bad ones, and that garbage is refused without harm.
 
 use nexus::error::Error;
+use nexus::ids::PoolId;
 use nexus::limits::{MANIFEST_BYTES_MAX, MANIFEST_ERRORS_MAX, POOLS_MAX};
-use nexus::manifest::model::{Arg, Body, Command, Manifest};
+use nexus::manifest::model::{Arg, Body, Command, Input, Manifest, Output};
 use nexus::manifest::parse::parse;
 use std::path::PathBuf;
 
@@ -55,22 +56,20 @@ fn every_error_has_its_message_and_place() {
 }
 
 /// A manifest in a few lines.
-fn outline(manifest: &Manifest) -> String {
-    let mut lines = vec![format!("{} {:?}", manifest.name, manifest.desc)];
+fn outline(text: &str) -> String {
+    let manifest = parse(text.as_bytes(), "m").unwrap();
+    let mut lines = vec![format!("{}: {}", manifest.name, manifest.desc.join(" "))];
     for pool in &manifest.pools {
+        let exec = pool.exec.join(" ");
         lines.push(format!(
-            "pool {} {} {:?} {}",
-            pool.name, pool.lang, pool.exec, pool.socket
+            "pool {} ({}) {exec} at {}",
+            pool.name, pool.lang, pool.socket
         ));
     }
     for command in &manifest.commands {
-        lines.push(outline_command(manifest, command));
-        lines.extend(
-            command
-                .args
-                .iter()
-                .map(|arg| format!("  {}", outline_arg(manifest, arg))),
-        );
+        lines.push(outline_command(&manifest, command));
+        let args = command.args.iter();
+        lines.extend(args.map(|arg| format!("    {}", outline_arg(&manifest, arg))));
     }
     lines.join("\n")
 }
@@ -78,76 +77,147 @@ fn outline(manifest: &Manifest) -> String {
 fn outline_command(manifest: &Manifest, command: &Command) -> String {
     let group = command
         .group
-        .as_deref()
+        .iter()
         .map(|group| format!("{group} "))
-        .unwrap_or_default();
-    let internal = if command.internal { " internal" } else { "" };
-    let body = match &command.body {
-        Body::Remote { pool, mid, needed } => format!("pool {} mid {mid} needs {needed:?}", pool.0),
-        Body::Pure(_) => "pure".into(),
-        Body::Composed { needed, .. } => format!("composed, needs {needed:?}"),
-        Body::Unsupported(error) => format!("unsupported: {error}"),
+        .collect::<String>();
+    let internal = if command.internal { " (internal)" } else { "" };
+    let needs = |needed: &[PoolId]| {
+        needed
+            .iter()
+            .map(|pool| format!(" {}", pool.0))
+            .collect::<String>()
     };
-    let returns = manifest.types.spell(command.returns.ty);
-    format!(
-        "{group}{}{internal} -> {returns} {}: {body}",
-        command.name, command.returns.type_name
-    )
+    let body = match &command.body {
+        Body::Remote { pool, mid, needed } => format!("{mid} of pool {}, needs{}", pool.0, needs(needed)),
+        Body::Pure(_) => "pure".into(),
+        Body::Composed { needed, .. } => format!("composed, needs{}", needs(needed)),
+        Body::Unsupported(error) => error.to_string(),
+    };
+    let (ty, type_name) = (
+        manifest.types.spell(command.returns.ty),
+        &command.returns.type_name,
+    );
+    format!("{group}{}{internal} -> {ty} ({type_name}): {body}", command.name)
 }
 
 fn outline_arg(manifest: &Manifest, arg: &Arg) -> String {
-    let spell = |ty| manifest.types.spell(ty);
+    let literal = |input: &Input| if input.literal { " literal" } else { "" };
+    let names = |short: Option<char>, longs: &[&Option<String>]| {
+        let short = short.map(|short| format!("-{short} "));
+        let longs = longs.iter().filter_map(|long| long.as_ref());
+        short
+            .into_iter()
+            .chain(longs.map(|long| format!("--{long} ")))
+            .collect::<String>()
+    };
     match arg {
         Arg::Positional(input) => {
-            let literal = if input.literal { " literal" } else { "" };
-            format!(
-                "{:?} {} {}{literal}",
-                input.metavar,
-                spell(input.ty),
-                input.type_name
-            )
+            let metavar = input.metavar.as_deref().unwrap_or("-");
+            let ty = manifest.types.spell(input.ty);
+            format!("{metavar} {ty} ({}){}", input.type_name, literal(input))
         }
         Arg::Option(opt) => {
-            let literal = if opt.input.literal { " literal" } else { "" };
-            let ty = spell(opt.input.ty);
+            let ty = manifest.types.spell(opt.input.ty);
+            let default = opt.default.as_deref().unwrap_or("-");
             format!(
-                "-{:?} --{:?} {ty}{literal} = {:?}",
-                opt.short, opt.long, opt.default
+                "{}{ty}{} = {default}",
+                names(opt.short, &[&opt.long]),
+                literal(&opt.input)
             )
         }
         Arg::Flag(flag) => {
-            let ty = spell(flag.ty);
+            let ty = manifest.types.spell(flag.ty);
             format!(
-                "-{:?} --{:?} --{:?} {ty} = {}",
-                flag.short, flag.long, flag.long_rev, flag.default
+                "{}{ty} = {}",
+                names(flag.short, &[&flag.long, &flag.long_rev]),
+                flag.default
             )
         }
         Arg::Record(record) => {
+            let whole = record.whole.as_ref();
+            let whole = whole.map_or("no option ".into(), |whole| names(whole.short, &[&whole.long]));
             let entries = record.entries.iter();
-            let entries: Vec<String> = entries
-                .map(|(field, arg)| format!("{field}: {}", outline_arg(manifest, arg)))
-                .collect();
-            let whole = record.whole.as_ref().map(|whole| (whole.short, &whole.long));
-            format!(
-                "{} {} {whole:?} [{}]",
-                record.metavar,
-                spell(record.ty),
-                entries.join(", ")
-            )
+            let entries = entries.map(|(field, arg)| format!("{field}: {}", outline_arg(manifest, arg)));
+            let entries: Vec<String> = entries.collect();
+            let ty = manifest.types.spell(record.ty);
+            format!("{} {whole}{ty} [{}]", record.metavar, entries.join(", "))
         }
     }
 }
 
 #[test]
 fn version_1_is_read() {
-    let manifest = parse(STATS.as_bytes(), "m").unwrap();
-    println!("{}", outline(&manifest));
+    let expected = "\
+stats: Statistics of lists of numbers.
+pool py (py) python3 stats.pools/pool.py at pipe-py
+pool cpp (cpp) stats.pools/pool at pipe-cpp
+summary mean -> f8 (Real): 1 of pool 0, needs 0 1
+    XS [f8] ([Real])
+plot -> z (z): 2 of pool 1, needs 1
+    FILE s (s) literal
+    -r --range [f8] = [0, 1]
+    -q --quiet --loud b = false
+    STYLE --style {width:i4,title:?s,grid:b} [1: --title ?s = \"untitled\", 2: --grid b = true]
+greet -> s (s): pure";
+    assert_eq!(outline(STATS), expected);
 }
 
 #[test]
 fn the_morloc_dialect_is_read() {
-    let manifest = parse(WEATHER.as_bytes(), "m").unwrap();
-    println!("{}", outline(&manifest));
+    let foreign = "runs in a pool that speaks morloc's protocol, which nexus does not";
+    let expected = format!(
+        "\
+weather: Weather of a place.
+pool py (py) python3 pools/py/pool.py at pipe-py
+look forecast -> {{temp:f8,wind:f8}} (Report): command \"forecast\" {foreign}
+    CITY s (Str    (literal string)) literal
+    -s --stations [s] = /etc/stations
+    --celsius --fahrenheit b = true
+    Opts no option {{days:j,source:s}} [0: -d --days j = 3, 1: --source s literal = \"/dev/null\"]
+__mlcp_forecast (internal) -> z (Unit): command \"__mlcp_forecast\" {foreign}
+freezing -> j (Int): pure
+station -> s (Str): command \"station\" has an expression of the tag \"load\", which nexus does not support \
+at m:14:138 (commands[3].expr)"
+    );
+    assert_eq!(outline(WEATHER), expected);
+}
+
+#[test]
+fn the_policy_of_a_pool_is_read() {
+    let manifest = parse(STATS.as_bytes(), "m").unwrap();
+    let py = &manifest.pools[0];
+    assert_eq!(py.workers, Some(4));
+    assert_eq!(
+        (py.timeouts.hello_ms, py.timeouts.call_ms),
+        (10_000, Some(60_000))
+    );
+    assert_eq!(py.env, [("TZ".to_string(), "UTC".to_string())]);
+    assert_eq!((py.clear_env, py.cwd.as_deref()), (false, Some("/")));
+    assert_eq!((py.stdout, py.stderr), (Output::Log, Output::Stderr));
+    let mean = &manifest.commands[0];
+    assert_eq!((mean.timeout_ms, mean.examples.len()), (Some(5000), 1));
+    assert_eq!(manifest.groups[0].desc, ["What one list is like."]);
+}
+
+#[test]
+fn what_is_wrong_in_an_expression_is_wrong_in_the_manifest() {
+    let text = STATS.replace("\"value\": \"hello\"", "\"value\": 1");
+    let errors = parse(text.as_bytes(), "m").unwrap_err();
+    assert_eq!(errors.len(), 1);
+    assert_eq!(
+        errors[0].place.as_deref(),
+        Some("m:27:53 (commands[2].expr.value)")
+    );
+}
+
+#[test]
+fn a_version_wins_over_the_name_of_the_compiler() {
+    // Written by the morloc compiler for nexus: the version decides.
+    let text = STATS.replace(
+        "\"name\": \"stats\",",
+        "\"name\": \"stats\", \"build\": {\"morloc_version\": \"2\"},",
+    );
+    assert_eq!(outline(&text), outline(STATS));
 }
 
 #[test]

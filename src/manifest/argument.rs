@@ -3,6 +3,7 @@
 
 use crate::codec::document::Node;
 use crate::codec::json::{Reader, write_string};
+use crate::codec::nearest::nearest;
 use crate::codec::schema::Type;
 use crate::codec::transcode::json_to_msgpack;
 use crate::ids::TypeId;
@@ -281,12 +282,11 @@ impl Checker<'_> {
         let found = fields.find(|(_, field)| *field.key == *key);
         let found = found.map(|(position, field)| (position, field.ty));
         if found.is_none() {
-            let message = format!(
-                "key is {}, expected one of {}",
-                quoted(key),
-                self.types.spell(record)
-            );
-            self.error(node, message);
+            let spelled = self.types.spell(record);
+            let fields = self.types.fields(span).iter().map(|field| &*field.key);
+            let hint = nearest(key, fields).map(|near| format!("did you mean \"{near}\"?"));
+            let message = format!("key is {}, expected one of {spelled}", quoted(key));
+            self.note(node, node.offset(), message, hint);
         }
         found
     }

@@ -68,12 +68,12 @@ impl<'t> Checker<'t> {
 
     /// Notes an error of that value.
     pub fn error(&mut self, node: Node, message: impl Into<String>) {
-        self.note(node.offset(), &node.path(), message.into(), None);
+        self.note(node, node.offset(), message.into(), None);
     }
 
     /// Notes an error of that value, with what to try.
     pub fn error_with_hint(&mut self, node: Node, message: impl Into<String>, hint: impl Into<String>) {
-        self.note(node.offset(), &node.path(), message.into(), Some(hint.into()));
+        self.note(node, node.offset(), message.into(), Some(hint.into()));
     }
 
     /// Notes an error at a byte offset inside a text that this value holds or is.
@@ -95,19 +95,21 @@ impl<'t> Checker<'t> {
             .get(start..)
             .is_some_and(|raw| raw.starts_with(text.as_bytes()));
         let offset = if exact { start + inner } else { node.offset() };
-        self.note(offset, &node.path(), message, hint);
+        self.note(node, offset, message, hint);
     }
 
     /// Notes that a value is not what it should be.
     pub fn wrong(&mut self, node: Node, expected: impl Display) {
-        let message = format!("{} is {}, expected {expected}", name(node), shown(node));
-        self.error(node, message);
+        if !self.is_full() {
+            let message = format!("{} is {}, expected {expected}", name(node), shown(node));
+            self.error(node, message);
+        }
     }
 
     /// The member of that key, which must exist.
     pub fn required<'d, 'a>(&mut self, node: Node<'d, 'a>, key: &str) -> Option<Node<'d, 'a>> {
         let found = node.member(key);
-        if found.is_none() {
+        if found.is_none() && !self.is_full() {
             self.error(node, format!("{} lacks the key \"{key}\"", name(node)));
         }
         found
@@ -222,14 +224,27 @@ impl<'t> Checker<'t> {
     }
 
     /// Notes an error at a byte offset, the value there having that path.
-    pub fn note(&mut self, offset: usize, path: &str, message: String, hint: Option<String>) {
-        if self.errors.len() >= MANIFEST_ERRORS_MAX {
-            self.more_errors = true;
-            return;
+    pub fn error_at(&mut self, offset: usize, path: &str, message: String) {
+        if !self.is_full() {
+            let error = Error::new(Kind::Manifest, message).at(self.place(offset, path));
+            self.errors.push((offset, error));
         }
-        let mut error = Error::new(Kind::Manifest, message).at(self.place(offset, path));
-        error.hint = hint;
-        self.errors.push((offset, error));
+    }
+
+    /// Notes an error of that value at a byte offset in it.
+    pub fn note(&mut self, node: Node, offset: usize, message: String, hint: Option<String>) {
+        if !self.is_full() {
+            let mut error = Error::new(Kind::Manifest, message).at(self.place(offset, &node.path()));
+            error.hint = hint;
+            self.errors.push((offset, error));
+        }
+    }
+
+    /// Whether there are enough errors; asked before anything is done for one more.
+    fn is_full(&mut self) -> bool {
+        let is_full = self.errors.len() >= MANIFEST_ERRORS_MAX;
+        self.more_errors |= is_full;
+        is_full
     }
 }
 

@@ -163,7 +163,7 @@ impl Checker<'_> {
             }
             Err(LoadError::Malformed(flaws)) => {
                 for flaw in flaws {
-                    self.note(flaw.offset, &flaw.path, flaw.message, None);
+                    self.error_at(flaw.offset, &flaw.path, flaw.message);
                 }
                 None
             }

@@ -204,7 +204,8 @@ pub struct Opt {
     pub short: Option<char>,
     /// The word of `--word`.
     pub long: Option<String>,
-    /// Its value when it is not given, as JSON text; none: it must be given, unless its type is optional.
+    /// Its value when it is not given, as JSON text of the type (in an unsupported command, as it was written); none: it
+    /// must be given, unless its type is optional.
     pub default: Option<String>,
 }
 
