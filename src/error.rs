@@ -100,7 +100,7 @@ pub struct Error {
     pub pid: Option<u32>,
     /// Exit code of the process that ended.
     pub exit_code: Option<i32>,
-    /// Signal that ended the process.
+    /// Signal that ended the process, or that asked to stop.
     pub signal: Option<i32>,
     /// Last lines that the pool wrote to its standard error.
     pub stderr_tail: Vec<String>,
@@ -128,6 +128,16 @@ impl Error {
             stderr_tail: Vec::new(),
             trace: Vec::new(),
         })
+    }
+
+    /// The process's exit code when the run ends with this error: as a shell tells it, if a signal asked to stop.
+    pub fn exit_code(&self) -> u8 {
+        match (self.kind, self.signal) {
+            (Kind::Cancelled, Some(signal)) => {
+                u8::try_from(128 + signal).unwrap_or(Kind::Cancelled.exit_code())
+            }
+            _ => self.kind.exit_code(),
+        }
     }
 
     /// Adds where it happened.

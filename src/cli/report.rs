@@ -13,7 +13,7 @@ pub fn print(program: &str, error: &Error) -> ExitCode {
     let text = text(program, error, Style::of(&stderr));
     // Where standard error can't be written, the exit code still tells.
     let _ = stderr.write_all(text.as_bytes());
-    ExitCode::from(error.kind.exit_code())
+    ExitCode::from(error.exit_code())
 }
 
 /// The report of an error.
@@ -156,8 +156,6 @@ mod tests {
             &error,
             "stats: error: worker died while it ran mean
   in pool py, command mean, process 71
-  it ended with exit code 3
-  it was ended by SIGSEGV
   stack, innermost first:
     py   mean  stats.py:4
     cpp  f

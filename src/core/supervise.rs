@@ -58,8 +58,9 @@ impl Hub {
     pub fn kill(&mut self, now_ms: u64) {
         self.terminate(now_ms);
         for pool in self.pool_ids() {
-            self.apply(pool, Event::Terminate, now_ms);
-            self.apply(pool, Event::GraceOver, now_ms);
+            if self.pools[pool.index()].state == State::Terminating {
+                self.apply(pool, Event::GraceOver, now_ms);
+            }
         }
     }
 

@@ -54,6 +54,8 @@ pub struct Session<'m> {
     buffer: Vec<u8>,
     /// The first signal that asked to end.
     interrupted: Option<i32>,
+    /// How many did.
+    interrupts: u32,
     next_token: u64,
 }
 
@@ -106,6 +108,7 @@ impl<'m> Session<'m> {
             notes: Notes::default(),
             buffer: vec![0; READ_BYTES],
             interrupted: None,
+            interrupts: 0,
             next_token: 0,
         };
         for pool in pools {
@@ -152,20 +155,18 @@ impl<'m> Session<'m> {
 
     /// Ends all pools and removes the temp dir: gently where nothing runs, and by signals where something does.
     pub fn finish(mut self) {
-        match self.interrupted {
-            Some(_) => self.hub.terminate(now_ms()),
-            None => self.hub.drain(now_ms()),
-        }
-        let was_interrupted = self.interrupted.take().is_some();
+        self.hub.drain(now_ms());
         self.carry_out(now_ms());
         while !self.hub.is_finished() {
+            // The first signal ends the wait for what would end by itself; whoever sends another does not want to wait.
+            match self.interrupts {
+                0 => {}
+                1 => self.hub.terminate(now_ms()),
+                _ => self.hub.kill(now_ms()),
+            }
+            self.carry_out(now_ms());
             if self.turn().is_err() {
                 break;
-            }
-            // Whoever asks again does not want to wait.
-            if was_interrupted && self.interrupted.is_some() {
-                self.hub.kill(now_ms());
-                self.carry_out(now_ms());
             }
         }
         self.notes.finish();
@@ -209,6 +210,7 @@ impl<'m> Session<'m> {
         if event.token() == SIGNALS {
             while let Some(number) = self.signals.next() {
                 self.interrupted.get_or_insert(number);
+                self.interrupts += 1;
             }
         } else if token & POOL_BIT == 0 {
             if let Some(connection) = self.connections.get_mut(&PeerId::from_raw(token as u64)) {
