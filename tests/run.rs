@@ -113,7 +113,7 @@ fn exceptions_come_with_their_stack() {
             .find(line)
             .unwrap_or_else(|| panic!("{line} is not in {}", ran.stderr))
     };
-    assert!(place("user.py:19") < place("user.py:20"));
+    assert!(place("user.py:18") < place("user.py:19"));
     program.check_error(&["wrong"], 1, &["wrong", "f8"]);
 }
 
