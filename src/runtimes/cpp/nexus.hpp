@@ -28,9 +28,8 @@
 // Errors     | An exception ends its call, not the pool. A failed foreign call throws nexus::error, which
 //            | carries the remote kind, message and trace; if it passes, the user sees one stack.
 // Threads    | Each worker is a thread that serves one connection: user code must be safe to run in several
-//            | threads at once. nexus::call and command must be made from the thread that runs the function.
-//            | While it waits for them it runs requests that come back, nested on its stack: don't hold a
-//            | lock across a call.
+//            | threads at once. Make a foreign call from the thread that runs the function. While that thread
+//            | waits, it runs requests that come back, nested on its stack: don't hold a lock across a call.
 // Prints     | stdout is line buffered and goes to nexus, never into the result.
 // The end    | On shutdown stdio is flushed and the process exits at once: no destructor of a static object runs.
 //            | When nexus dies, the runtime removes NEXUS_DIR and kills its process group.
@@ -110,15 +109,15 @@ namespace detail {
 
 // ---------------------------------------------------------------------------------------------- limits
 
-constexpr std::size_t stack_bytes_max = std::size_t{256} << 20;  // reserved per worker; only touched pages cost memory
+constexpr std::size_t stack_bytes_max = std::size_t{256} << 20;  // reserved per worker; only touched pages cost
 constexpr std::size_t stack_bytes_min = std::size_t{1} << 20;    // below this a worker is of no use
 constexpr std::size_t frame_bytes_max = 0xffffffff;              // a frame's length is a u32
 constexpr std::size_t kept_bytes_max = std::size_t{1} << 20;     // what an empty buffer keeps for the next frame
 constexpr std::size_t receive_bytes = std::size_t{64} << 10;     // the least room for one read
-constexpr unsigned value_depth_max = 512;                        // a recursive record can nest without end
+constexpr unsigned value_depth_max = 512;                        // levels: a recursive record can nest without end
 constexpr std::size_t trace_entries_max = 256;                   // an error that climbs 10,000 calls stays small
-constexpr std::uint64_t workers_max = 1024;
-constexpr std::uint32_t list_reserve_max = 4096;  // elements; a longer list grows as its elements prove to be there
+constexpr std::uint64_t workers_max = 1024;                      // threads; nexus asks for no more
+constexpr std::uint32_t list_reserve_max = 4096;                 // elements; then a list grows with what is there
 
 // ---------------------------------------------------------------------------------------------- buffer
 
@@ -248,7 +247,7 @@ public:
     void integer(std::int64_t v) {
         if (v >= 0) natural(static_cast<std::uint64_t>(v));
         else if (v >= -32) byte(static_cast<std::uint64_t>(v));
-        else sized(0xd0, v >= INT8_MIN ? 0 : v >= INT16_MIN ? 1 : v >= INT32_MIN ? 2 : 3, static_cast<std::uint64_t>(v));
+        else sized(0xd0, step(static_cast<std::uint64_t>(-(v + 1)) * 2), static_cast<std::uint64_t>(v));
     }
     void real(float v) {
         std::uint32_t bits;
@@ -310,7 +309,7 @@ private:
     void sized(unsigned family, unsigned step, std::uint64_t v) { number(family + step, 1u << step, v); }
     void length(unsigned family, unsigned least, std::size_t n) {
         if (n > 0xffffffff)
-            throw error("a value of " + std::to_string(n) + " bytes or elements is longer than msgpack allows (4294967295)");
+            throw error("a value of " + std::to_string(n) + " bytes or elements is longer than a frame (4294967295)");
         sized(family, step(n) < least ? least : step(n), n);
     }
     void byte(std::uint64_t v) {
@@ -357,7 +356,7 @@ inline std::string described(const token& t) {
         case kind::boolean: return t.natural != 0 ? "the bool true" : "the bool false";
         case kind::natural: return "the integer " + std::to_string(t.natural);
         case kind::negative: return "the integer " + std::to_string(t.negative);
-        case kind::real: std::snprintf(number, sizeof number, "%.15g", t.real); return std::string("the float ") + number;
+        case kind::real: std::snprintf(number, sizeof number, "the float %.15g", t.real); return number;
         case kind::string: return "the string " + quoted(t.text());
         case kind::binary: return std::to_string(t.count) + " raw bytes";
         case kind::list: return "a list of " + std::to_string(t.count);
@@ -365,7 +364,8 @@ inline std::string described(const token& t) {
         case kind::extension: break;
     }
     if (t.tag == big_integer_tag) return "an integer of " + std::to_string(t.count) + " bytes";
-    if (is_packed(t)) return std::string("a packed list of ") + packed_names[t.tag] + " in " + std::to_string(t.count) + " bytes";
+    if (is_packed(t))
+        return std::string("a packed list of ") + packed_names[t.tag] + " in " + std::to_string(t.count) + " bytes";
     return "an extension of unknown type " + std::to_string(t.tag);
 }
 
@@ -422,7 +422,7 @@ public:
             case 0xca: return real(bits<float>(static_cast<std::uint32_t>(number(4))));
             case 0xcb: return real(bits<double>(number(8)));
             case 0xcc: case 0xcd: case 0xce: case 0xcf: return natural(number(1u << (b - 0xcc)));
-            case 0xd0: case 0xd1: case 0xd2: case 0xd3: return integer(extended(number(1u << (b - 0xd0)), 1u << (b - 0xd0)));
+            case 0xd0: case 0xd1: case 0xd2: case 0xd3: return extended(number(1u << (b - 0xd0)), 1u << (b - 0xd0));
             case 0xd4: case 0xd5: case 0xd6: case 0xd7: case 0xd8: return body(kind::extension, 1u << (b - 0xd4));
             case 0xd9: case 0xda: case 0xdb: return body(kind::string, number(1u << (b - 0xd9)));
             case 0xdc: case 0xdd: return head(kind::list, number(2u << (b - 0xdc)));
@@ -444,7 +444,7 @@ public:
     static token packed_element(std::int8_t tag, const char* p) {
         std::uint64_t raw = 0;
         std::memcpy(&raw, p, packed_widths[tag]);
-        if (tag <= 4) return integer(extended(raw, packed_widths[tag]));
+        if (tag <= 4) return extended(raw, packed_widths[tag]);
         if (tag <= 8) return natural(raw);
         return real(tag == 9 ? bits<float>(static_cast<std::uint32_t>(raw)) : bits<double>(raw));
     }
@@ -462,9 +462,6 @@ private:
         std::memcpy(&out, &v, sizeof out);
         return static_cast<double>(out);
     }
-    static std::int64_t extended(std::uint64_t v, unsigned width) {
-        return static_cast<std::int64_t>(v << (64 - 8 * width)) >> (64 - 8 * width);
-    }
     static token natural(std::uint64_t v) {
         token t;
         t.is = kind::natural;
@@ -475,6 +472,10 @@ private:
         token t = natural(static_cast<std::uint64_t>(v));
         if (v < 0) t.is = kind::negative, t.negative = v;
         return t;
+    }
+    /// The integer whose lowest `width` bytes are these.
+    static token extended(std::uint64_t v, unsigned width) {
+        return integer(static_cast<std::int64_t>(v << (64 - 8 * width)) >> (64 - 8 * width));
     }
     static token real(double v) {
         token t;
@@ -503,7 +504,8 @@ private:
         t.count = static_cast<std::uint32_t>(count);
         if (is == kind::extension) t.tag = static_cast<std::int8_t>(number(1));
         if (left() < count)
-            malformed("a value claims " + std::to_string(count) + " bytes, but only " + std::to_string(left()) + " follow");
+            malformed("a value claims " + std::to_string(count) + " bytes, but only " + std::to_string(left()) +
+                      " follow");
         t.data = at_;
         at_ += count;
         return t;
@@ -580,10 +582,13 @@ std::string schema_of() {
     return std::move(s.text);
 }
 
+template <class T, class... Others>
+constexpr bool is_any_of = (std::is_same_v<T, Others> || ...);
+
+/// What a packed list can hold. A char is a letter, not a number.
 template <class T>
-constexpr bool is_number = (std::is_integral_v<T> && !std::is_same_v<T, bool> && !std::is_same_v<T, char> &&
-                            !std::is_same_v<T, wchar_t> && !std::is_same_v<T, char16_t> && !std::is_same_v<T, char32_t>) ||
-                           std::is_same_v<T, float> || std::is_same_v<T, double>;
+constexpr bool is_number = is_any_of<T, float, double> ||
+                           (std::is_integral_v<T> && !is_any_of<T, bool, char, wchar_t, char16_t, char32_t>);
 
 template <class T>
 constexpr std::int8_t packed_tag = static_cast<std::int8_t>(
@@ -602,8 +607,10 @@ T number_from(const reader& in, const token& t) {
         constexpr double max = static_cast<double>(std::numeric_limits<T>::max());
         if (t.is == kind::natural) return static_cast<T>(t.natural);
         if (t.is == kind::negative) return static_cast<T>(t.negative);
-        // Not finite passes; finite and too large for a float does not.
-        if (t.is == kind::real && (!(t.real - t.real == 0) || (t.real <= max && t.real >= -max))) return static_cast<T>(t.real);
+        if (t.is == kind::real) {
+            const bool is_finite = t.real - t.real == 0;  // only a finite one can be too large for a float
+            if (!is_finite || (t.real <= max && t.real >= -max)) return static_cast<T>(t.real);
+        }
     }
     in.mismatch(schema_of<T>(), t);
 }
@@ -648,7 +655,8 @@ struct value<std::string> {
         const token t = in.next();
         if (t.is != kind::string) in.mismatch("s", t);
         const std::size_t good = utf8_bytes(t.text());
-        if (good < t.count) in.malformed("the string " + quoted(t.text()) + " is not valid UTF-8 at byte " + std::to_string(good));
+        if (good < t.count)
+            in.malformed("the string " + quoted(t.text()) + " is not valid UTF-8 at byte " + std::to_string(good));
         v.assign(t.data, t.count);
     }
 };
@@ -865,7 +873,8 @@ struct value<T, std::void_t<decltype(nexus_record(static_cast<const T*>(nullptr)
         for (std::uint32_t i = 0; i < head.count; i++) {
             const token key = in.next();
             here.key = nullptr;
-            if (key.is != kind::string) in.malformed("expected a key of " + schema_of<T>() + ", found " + described(key));
+            if (key.is != kind::string)
+                in.malformed("expected a key of " + schema_of<T>() + ", found " + described(key));
             std::uint64_t bit = 1;
             bool known = false;
             each([&](const auto& f) {
@@ -1221,7 +1230,8 @@ private:
         if (type.natural == message::request) m.type = message::request;
         if (type.natural == message::response) m.type = message::response;
         if (head.count != (m.type == message::notification ? 3 : 4))
-            in.malformed("a message of type " + std::to_string(m.type) + " has " + std::to_string(head.count) + " elements");
+            in.malformed("a message of " + std::to_string(head.count) + " elements can't be of type " +
+                         std::to_string(m.type));
         if (m.type != message::notification) {
             const token id = in.next();
             if (id.is != kind::natural) in.malformed("expected an id, found " + described(id));
@@ -1340,7 +1350,8 @@ public:
         reader& in = m.body;
         in.about = {"argument", f.name, 0};
         if (count != sizeof...(A))
-            throw error(f.name + " takes " + std::to_string(sizeof...(A)) + " arguments, found " + std::to_string(count));
+            throw error(f.name + " takes " + std::to_string(sizeof...(A)) + " arguments, found " +
+                        std::to_string(count));
         std::tuple<std::decay_t<A>...> args;
         ((in.about.number = I + 1, value<std::decay_t<A>>::read(in, std::get<I>(args))), ...);
         finish(in);
@@ -1418,7 +1429,8 @@ private:
                 if (params == 0) throw error("a call names no mid", "protocol");
                 f = callee(m.body);
                 if (static_cast<const char*>(__builtin_frame_address(0)) < stack_floor_)
-                    throw error("calls nested " + std::to_string(depth_) + " deep in one worker leave too little of its stack");
+                    throw error("calls nested " + std::to_string(depth_) +
+                                " deep in one worker leave too little of its stack");
                 f->run(*f, *this, m, params - 1);
             } else if (m.method == "ping") {
                 respond(m.id, nil());
@@ -1440,7 +1452,8 @@ private:
         value<std::int64_t>::read(in, mid);
         const function* f = find_function(mid);
         if (f == nullptr)
-            throw error("the pool " + std::string(process.pool) + " has no function of mid " + std::to_string(mid), "protocol");
+            throw error("the pool " + std::string(process.pool) + " has no function of mid " + std::to_string(mid),
+                        "protocol");
         return f;
     }
 
@@ -1600,7 +1613,8 @@ private:
                 std::uint64_t n = 0;
                 value<std::uint64_t>::read(m.body, n);
                 if (n > workers_max - workers_)
-                    throw error("grow by " + std::to_string(n) + " would pass the limit of " + std::to_string(workers_max) + " workers");
+                    throw error("grow by " + std::to_string(n) + " would pass the limit of " +
+                                std::to_string(workers_max) + " workers");
                 for (; n > 0 && start_worker(); n--) workers_++;
                 respond(m.id, workers_);
             } else if (m.method == "ping") {

@@ -98,7 +98,7 @@ inline std::vector<std::string> leave_one_out(const std::vector<Flower>& flowers
 inline double correlate(const std::vector<double>& xs, const std::vector<double>& ys) {
     if (xs.size() != ys.size() || xs.size() < 2)
         throw std::runtime_error("the lists have " + std::to_string(xs.size()) + " and " + std::to_string(ys.size()) +
-                                 " numbers, expected two or more, of each as many");
+                                 " numbers, expected as many of each, and two at least");
     const auto [mean_x, spread_x] = moments(xs);
     const auto [mean_y, spread_y] = moments(ys);
     if (spread_x == 0 || spread_y == 0) throw std::runtime_error("all numbers of a list are the same, so nothing varies together");

@@ -232,11 +232,19 @@ class Pool:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def build(out, *flags):
-    compiler = os.environ.get("CXX", "c++")
-    subprocess.run([compiler, "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread", *flags,
-                    "-I", HEADER_DIR, os.path.join(HERE, "pool.cpp"), "-o", out], check=True, timeout=180)
-    return out
+def setUpModule():
+    """Compiles the pool for each class of tests, at the same time."""
+    build_dir = tempfile.mkdtemp(prefix="nexus-build.")
+    unittest.addModuleCleanup(shutil.rmtree, build_dir)
+    compilers = []
+    for tests in (Ordinary, Sanitized):
+        tests.exe = os.path.join(build_dir, tests.__name__)
+        command = [os.environ.get("CXX", "c++"), "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread",
+                   *tests.flags, "-I", HEADER_DIR, os.path.join(HERE, "pool.cpp"), "-o", tests.exe]
+        compilers.append(subprocess.Popen(command))
+    for compiler in compilers:
+        if compiler.wait(WAIT_S * 10) != 0:
+            raise RuntimeError("the pool does not compile")
 
 
 def gone(pid_fd):
@@ -256,17 +264,11 @@ NODE = {"size": 1, "kids": [{"size": 2, "kids": [], "label": None}], "label": "r
 class Shared:
     """The tests, run for an ordinary and for a sanitized build."""
 
-    @classmethod
-    def setUpClass(cls):
-        cls.build_dir = tempfile.mkdtemp(prefix="nexus-build.")
-        cls.addClassCleanup(shutil.rmtree, cls.build_dir)
-        cls.exe = build(os.path.join(cls.build_dir, "pool-cpp"), *cls.flags)
-
     def setUp(self):
         self.pool = Pool(self.exe)
         self.addCleanup(self.pool.close)
         self.worker = self.pool.connect()
-        self.addCleanup(self.worker.close)
+        self.addCleanup(lambda: self.worker.close())
 
     def check(self, mid, args, expected, serve=None):
         error, result = self.worker.call(mid, *args, serve=serve)
@@ -635,7 +637,7 @@ class Ordinary(Shared, unittest.TestCase):
 
 
 class Sanitized(Shared, unittest.TestCase):
-    flags = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def be_nexus(exe):
