@@ -168,7 +168,8 @@ fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<E
                 needed,
             };
             let base = path.parent().unwrap_or(Path::new(""));
-            remote::run(manifest, base, &target, invocation, print).map_err(in_command)?;
+            let result = remote::run(manifest, base, &target, invocation).map_err(in_command)?;
+            print(&result)?;
         }
         Body::Unsupported(error) => return Err(in_command(error.clone())),
         Body::Composed { .. } => {

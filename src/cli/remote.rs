@@ -18,17 +18,17 @@ pub struct Target<'m> {
     pub needed: &'m [PoolId],
 }
 
-/// Runs a command whose function is in a pool, and hands the result to `print` before the pools are ended.
+/// Runs a command whose function is in a pool, and returns its result as msgpack. The pools are gone by then: whoever
+/// prints a large result can be interrupted as any other program.
 ///
 /// # Errors
-/// What the arguments, the pools, the function or `print` say.
-pub fn run<T>(
+/// What the arguments, the pools or the function say.
+pub fn run(
     manifest: &Manifest,
     base: &Path,
     target: &Target<'_>,
     invocation: &Invocation<'_>,
-    print: impl FnOnce(&[u8]) -> Result<T>,
-) -> Result<T> {
+) -> Result<Vec<u8>> {
     let command = invocation.command;
     let encode =
         |position: usize| input::encode(&manifest.types, command, position, &invocation.args[position]);
@@ -54,7 +54,6 @@ pub fn run<T>(
             timeout_ms,
         })
     });
-    let printed = result.and_then(|result| print(&result));
     session.finish();
-    printed
+    result
 }

@@ -89,17 +89,21 @@ pub fn launch(pool: &Pool, place: &Place<'_>) -> Result<Launched> {
             life_reader.as_fd(),
         ],
     };
-    let child = spawn(&program).map_err(|error| start_error(pool, place, &error))?;
-    descriptor::signal_group_at_hangup(&life_reader, child.pid()).map_err(refused("a lifeline"))?;
+    // All that may be refused comes before the spawn: nothing has to be undone then.
     let worker = UnixStream::connect(&socket).map_err(refused("a connection"))?;
     worker.set_nonblocking(true).map_err(refused("a connection"))?;
-    let control = UnixStream::from(own_control);
-    control
+    let own_control = UnixStream::from(own_control);
+    own_control
         .set_nonblocking(true)
         .map_err(refused("a control channel"))?;
+    let child = spawn(&program).map_err(|error| start_error(pool, place, &error))?;
+    if let Err(error) = descriptor::signal_group_at_hangup(&life_reader, child.pid()) {
+        child.end();
+        return Err(refused("a lifeline")(error));
+    }
     Ok(Launched {
         child,
-        control,
+        control: own_control,
         worker,
         printed,
         life,

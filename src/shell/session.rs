@@ -392,26 +392,22 @@ impl<'m> Session<'m> {
             base: self.base,
             dir: &self.dir,
         };
+        let launched = launch(&self.manifest.pools[pool.index()], &place)?;
+        let pid = launched.child.pid();
         let Launched {
             child,
             control: control_socket,
             worker: worker_socket,
             printed,
             life,
-        } = launch(&self.manifest.pools[pool.index()], &place)?;
-        let pid = child.pid();
-        let first_token = POOL_BIT | (pool.index() * SOURCES_PER_POOL);
-        let registry = self.poll.registry();
-        let refused = |error: io::Error| Error::new(Kind::Io, format!("can't poll a pool: {error}"));
-        let fd = child.as_fd().as_raw_fd();
-        registry
-            .register(&mut SourceFd(&fd), Token(first_token), Interest::READABLE)
-            .map_err(refused)?;
-        for (position, pipe) in printed.iter().enumerate() {
-            let (fd, token) = (pipe.as_fd().as_raw_fd(), Token(first_token + 1 + position));
-            registry
-                .register(&mut SourceFd(&fd), token, Interest::READABLE)
-                .map_err(refused)?;
+        } = launched;
+        let polled = self
+            .poll_child(pool, &child, &printed)
+            .and_then(|()| self.add_connection(control, mio::net::UnixStream::from_std(control_socket)))
+            .and_then(|()| self.add_connection(worker, mio::net::UnixStream::from_std(worker_socket)));
+        if let Err(error) = polled {
+            child.end();
+            return Err(Error::new(Kind::Io, format!("can't poll a pool: {error}")));
         }
         self.running[pool.index()] = Some(Running {
             child,
@@ -420,10 +416,20 @@ impl<'m> Session<'m> {
             _life: life,
         });
         self.hub.handle_spawned(pool, pid);
-        self.add_connection(control, mio::net::UnixStream::from_std(control_socket))
-            .map_err(refused)?;
-        self.add_connection(worker, mio::net::UnixStream::from_std(worker_socket))
-            .map_err(refused)
+        Ok(())
+    }
+
+    fn poll_child(&self, pool: PoolId, child: &Child, printed: &[Printed]) -> io::Result<()> {
+        let first = POOL_BIT | (pool.index() * SOURCES_PER_POOL);
+        let fds = std::iter::once(child.as_fd()).chain(printed.iter().map(Printed::as_fd));
+        for (position, fd) in fds.enumerate() {
+            self.poll.registry().register(
+                &mut SourceFd(&fd.as_raw_fd()),
+                Token(first + position),
+                Interest::READABLE,
+            )?;
+        }
+        Ok(())
     }
 
     fn add_connection(&mut self, peer: PeerId, mut socket: mio::net::UnixStream) -> io::Result<()> {

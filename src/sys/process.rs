@@ -57,6 +57,12 @@ impl Child {
         unsafe { libc::kill(-(self.pid as libc::pid_t), signal) };
     }
 
+    /// Ends the whole group at once, and waits until the child is gone.
+    pub fn end(self) {
+        self.signal_group(Ending::Kill);
+        kill_and_reap(self.pid);
+    }
+
     /// Takes the exit of a child that has ended; none if it still runs.
     pub fn reap(&self) -> Option<Exit> {
         wait(libc::P_PIDFD, self.fd.as_raw_fd() as libc::id_t)

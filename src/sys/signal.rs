@@ -12,25 +12,13 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over, until the process ends.
+    /// Takes the signals over, until it is dropped.
     pub fn take() -> io::Result<Signals> {
-        let mut set = MaybeUninit::uninit();
-        // SAFETY: sigemptyset initialises the set that the other calls then change and read.
+        let set = ending_signals();
+        // SAFETY: both calls only read the set.
         let fd = unsafe {
-            libc::sigemptyset(set.as_mut_ptr());
-            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-                libc::sigaddset(set.as_mut_ptr(), signal);
-            }
-            check(libc::sigprocmask(
-                libc::SIG_BLOCK,
-                set.as_ptr(),
-                std::ptr::null_mut(),
-            ))?;
-            check(libc::signalfd(
-                -1,
-                set.as_ptr(),
-                libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
-            ))?
+            check(libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()))?;
+            check(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?
         };
         // SAFETY: the kernel just made it for us.
         Ok(Signals {
@@ -49,6 +37,26 @@ impl Signals {
         }
         // SAFETY: the kernel filled it whole.
         Some(unsafe { info.assume_init() }.ssi_signo as i32)
+    }
+}
+
+impl Drop for Signals {
+    /// From here on the signals end the process again.
+    fn drop(&mut self) {
+        // SAFETY: the call only reads the set.
+        unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &ending_signals(), std::ptr::null_mut()) };
+    }
+}
+
+fn ending_signals() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set that sigaddset then changes.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        set.assume_init()
     }
 }
 
