@@ -82,6 +82,8 @@ fn after_a_termination() {
 #[test]
 fn a_second_interrupt_does_not_wait() {
     let program = Program::python(SOURCE, COMMANDS, r#""timeouts": {"shutdown_ms": 600000}"#);
+    let stubborn = format!("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{SOURCE}");
+    program.file("user.py", &stubborn);
     let child = start(program.command(&["resist"]));
     signal(&child, "-INT");
     signal(&child, "-TERM");

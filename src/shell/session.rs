@@ -173,6 +173,10 @@ impl<'m> Session<'m> {
         end_strays(&format!("NEXUS_DIR={}", self.dir.display()));
         // If it can't be removed, the user sees that it stands in their temp dir.
         let _ = std::fs::remove_dir_all(&self.dir);
+        if self.interrupted.is_some() {
+            // The process ends with the code of the first signal, whatever comes now.
+            std::mem::forget(self.signals);
+        }
     }
 
     /// One turn: waits until something happens or is due, then handles all of it.
