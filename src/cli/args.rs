@@ -2,11 +2,11 @@
 //! reads no file and encodes no value.
 //!
 //! Options may stand anywhere among the positional arguments, until `--`. Forms: `--name VALUE`, `--name=VALUE`,
-//! `-x VALUE`, `-xVALUE`, `-x=VALUE`, flags together as `-abc`. A word that starts like a negative number is a value, unless
-//! an option has that digit as its letter.
+//! `-x VALUE`, `-xVALUE`, `-x=VALUE`, flags together as `-abc`. A word that starts like a negative number is a value: no
+//! option has a digit as its letter.
 
 use crate::cli::names::{metavar, spelling};
-use crate::cli::options::{Effect, Named, Part, Slot, options};
+use crate::cli::options::{Effect, Named, OWN_OPTIONS, Part, Slot, options};
 use crate::cli::source::{Form, Source, inner};
 use crate::codec::nearest::nearest;
 use crate::codec::schema::{Type, Types};
@@ -78,7 +78,7 @@ impl<'a> Parser<'_, 'a> {
                 if self.read_long(long, &mut rest)? {
                     return Ok(true);
                 }
-            } else if word.len() > 1 && word.starts_with('-') && !self.is_value(word) {
+            } else if word.len() > 1 && word.starts_with('-') && !is_negative_number(word) {
                 if self.read_short(&word[1..], &mut rest)? {
                     return Ok(true);
                 }
@@ -87,11 +87,6 @@ impl<'a> Parser<'_, 'a> {
             }
         }
         Ok(false)
-    }
-
-    fn is_value(&self, word: &str) -> bool {
-        let letter = word.chars().nth(1);
-        is_negative_number(word) && !self.options.iter().any(|option| option.short == letter)
     }
 
     fn read_long(&mut self, word: &'a str, rest: &mut impl Iterator<Item = &'a str>) -> Result<bool> {
@@ -188,9 +183,14 @@ impl<'a> Parser<'_, 'a> {
             .iter()
             .filter_map(|option| option.long.map(|long| format!("--{long}")))
             .collect();
+        if OWN_OPTIONS.contains(&word) {
+            return error.hint(format!(
+                "{word} is an option of nexus, write it left of the command"
+            ));
+        }
         match nearest(word, names.iter().map(String::as_str)) {
             Some(name) => error.hint(format!("did you mean {name}?")),
-            None if is_negative_number(word) || word.starts_with("--") => error,
+            None if word.starts_with("--") => error,
             None => error.hint("to pass a value that starts with a dash, write -- before it"),
         }
     }

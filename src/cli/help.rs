@@ -16,13 +16,13 @@ pub fn program(name: &str, manifest: &Manifest, page: &mut Page) {
         .iter()
         .filter(|command| !command.internal)
         .collect();
-    page.paragraph(0, &manifest.desc);
+    description(0, &manifest.desc, page);
     page.gap();
     if let [only] = shown[..] {
         let words = argument_words(&manifest.types, only);
         page.hanging("Usage:", &format!("{name} [{}] {words}", only.name));
         page.gap();
-        page.paragraph(0, &only.desc);
+        description(0, &only.desc, page);
         sections(manifest, only, page);
     } else {
         page.hanging("Usage:", &format!("{name} [OPTIONS] COMMAND ARGUMENTS..."));
@@ -43,7 +43,7 @@ pub fn group(name: &str, manifest: &Manifest, group: &str, page: &mut Page) {
     let members = |command: &&Command| command.group.as_deref() == Some(group) && !command.internal;
     let shown: Vec<&Command> = manifest.commands.iter().filter(members).collect();
     if let Some(found) = manifest.groups.iter().find(|found| found.name == group) {
-        page.paragraph(0, &found.desc);
+        description(0, &found.desc, page);
         page.gap();
     }
     page.hanging(
@@ -56,10 +56,19 @@ pub fn group(name: &str, manifest: &Manifest, group: &str, page: &mut Page) {
 
 /// Describes a command.
 pub fn command(name: &str, manifest: &Manifest, command: &Command, page: &mut Page) {
-    page.paragraph(0, &command.desc);
+    description(0, &command.desc, page);
     page.gap();
     page.hanging("Usage:", &usage(name, manifest, command));
     sections(manifest, command, page);
+}
+
+/// What something is for. The first line is a summary and stands alone, unless a sentence goes on behind it.
+fn description(indent: usize, lines: &[String], page: &mut Page) {
+    let goes_on = |line: &String| !line.starts_with(char::is_uppercase);
+    let alone = usize::from(!lines.get(1).is_some_and(goes_on)).min(lines.len());
+    let (summary, rest) = lines.split_at(alone);
+    page.paragraph(indent, summary);
+    page.paragraph(indent, rest);
 }
 
 /// A command's usage line.
@@ -75,15 +84,24 @@ pub fn usage(name: &str, manifest: &Manifest, command: &Command) -> String {
 
 fn argument_words(types: &Types, command: &Command) -> String {
     let mut words = Vec::new();
-    let mut has_options = false;
+    let mut is_complete = true;
     for arg in &command.args {
-        match arg {
-            Arg::Option(opt) if is_required(types, opt) => words.push(option_word(types, opt)),
-            Arg::Positional(_) => {}
-            Arg::Option(_) | Arg::Flag(_) | Arg::Record(_) => has_options = true,
+        let shown = match arg {
+            Arg::Positional(_) => continue,
+            // Where the record can be given whole, none of its fields must be.
+            Arg::Record(record) if record.whole.is_some() => Vec::new(),
+            Arg::Record(record) => record.entries.iter().map(|(_, arg)| arg).collect(),
+            Arg::Option(_) | Arg::Flag(_) => vec![arg],
+        };
+        is_complete &= !shown.is_empty();
+        for arg in shown {
+            match arg {
+                Arg::Option(opt) if is_required(types, opt) => words.push(option_word(types, opt)),
+                _ => is_complete = false,
+            }
         }
     }
-    if has_options {
+    if !is_complete {
         words.insert(0, "[OPTIONS]".to_string());
     }
     words.extend(command.args.iter().filter_map(|arg| match arg {
@@ -116,7 +134,7 @@ fn commands(manifest: &Manifest, shown: &[&Command], page: &mut Page) {
         };
         page.title(&format!("Commands of {name}:"));
         if let Some(described) = manifest.groups.iter().find(|described| described.name == name) {
-            page.paragraph(2, &described.desc);
+            description(2, &described.desc, page);
         }
         page.entries(&rows(&members));
     }
@@ -190,7 +208,7 @@ fn sections(manifest: &Manifest, command: &Command, page: &mut Page) {
     if !matches!(types.node(returns.ty), Type::Nil) {
         page.gap();
         let meaning = returns.desc.join(" ");
-        let separator = if meaning.is_empty() { "" } else { ": " };
+        let separator = if meaning.is_empty() { "" } else { ", " };
         let name = type_name(types, returns.ty, &returns.type_name);
         page.hanging("Returns:", &format!("{name}{separator}{meaning}"));
     }
@@ -212,7 +230,7 @@ fn sections(manifest: &Manifest, command: &Command, page: &mut Page) {
 
 fn record_section(types: &Types, record: &RecordArg, page: &mut Page) {
     page.title(&format!("{}:", record.metavar));
-    page.paragraph(2, &record.desc);
+    description(2, &record.desc, page);
     let mut rows = Vec::new();
     if let Some(whole) = &record.whole {
         let left = names(whole.short, whole.long.as_deref(), None);

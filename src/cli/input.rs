@@ -5,7 +5,7 @@ use crate::cli::files;
 use crate::cli::names::{entry_label, label};
 use crate::cli::sample::sample;
 use crate::cli::source::{Source, inner, is_text};
-use crate::codec::json::{line_column, write_string};
+use crate::codec::json::{self, line_column, write_string};
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::codec::schema::{Type, Types};
 use crate::codec::transcode::{ValueError, json_to_msgpack, msgpack_to_msgpack};
@@ -22,33 +22,17 @@ use std::path::Path;
 /// Kind `bad_argument`: a value that doesn't fit its type, with the place in it; a file that can't be read.
 pub fn encode(types: &Types, command: &Command, position: usize, source: &Source) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    let ty = match command.args.get(position) {
-        Some(Arg::Positional(input)) => input.ty,
-        Some(Arg::Option(opt)) => opt.input.ty,
-        Some(Arg::Flag(flag)) => flag.ty,
-        Some(Arg::Record(record)) => match source {
-            Source::Record { whole, fields } => {
-                encode_record(
-                    types,
-                    command,
-                    position,
-                    record,
-                    whole.as_deref(),
-                    fields,
-                    &mut out,
-                )?;
-                return Ok(out);
-            }
-            _ => record.ty,
-        },
-        None => {
-            return Err(Error::new(
-                Kind::Usage,
-                format!("command {} has no parameter {position}", command.name),
-            ));
-        }
+    let Some(arg) = command.args.get(position) else {
+        let message = format!("command {} has no parameter {}", command.name, position + 1);
+        return Err(Error::new(Kind::Usage, message));
     };
-    value(types, ty, source, &|| label(command, position), &mut out)?;
+    match (arg, source) {
+        (Arg::Record(record), Source::Record { whole, fields }) => {
+            let what = (record, whole.as_deref(), fields.as_slice());
+            encode_record(types, what, &|| label(command, position), &mut out)?;
+        }
+        _ => value(types, arg.ty(), source, &|| label(command, position), &mut out)?,
+    }
     Ok(out)
 }
 
@@ -57,11 +41,8 @@ pub type Label<'l> = &'l dyn Fn() -> (String, String);
 
 fn encode_record(
     types: &Types,
-    command: &Command,
-    position: usize,
-    record: &RecordArg,
-    whole: Option<&Source>,
-    fields: &[Option<Source>],
+    (record, whole, fields): (&RecordArg, Option<&Source>, &[Option<Source>]),
+    label: Label,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let Type::Record(span) = types.node(inner(types, record.ty)) else {
@@ -72,13 +53,7 @@ fn encode_record(
     };
     let mut encoded = Vec::new();
     if let Some(source) = whole {
-        value(
-            types,
-            record.ty,
-            source,
-            &|| label(command, position),
-            &mut encoded,
-        )?;
+        value(types, record.ty, source, label, &mut encoded)?;
     }
     // The whole is in canonical form: all keys, in order. Without one, every field has a source.
     let mut from_whole = Reader::new(&encoded);
@@ -128,7 +103,7 @@ fn value(types: &Types, ty: TypeId, source: &Source, label: Label, out: &mut Vec
 fn inline(types: &Types, ty: TypeId, text: &str, label: Label, out: &mut Vec<u8>) -> Result<()> {
     let is_optional = matches!(types.node(ty), Type::Optional(_));
     let is_bare = match types.node(inner(types, ty)) {
-        Type::Bytes => !text.starts_with('"') && !(is_optional && text == "null"),
+        Type::Bytes => !(text.starts_with('"') || is_optional && text == "null"),
         Type::Number(number) => number.is_float() && matches!(text, "NaN" | "Infinity" | "-Infinity"),
         _ => false,
     };
@@ -142,20 +117,35 @@ fn inline(types: &Types, ty: TypeId, text: &str, label: Label, out: &mut Vec<u8>
     };
     json_to_msgpack(types, ty, &json, out).map_err(|error| {
         let (name, path) = label();
-        let mut place = format!("{path}{}", error.path);
-        if error.path.is_empty() {
-            place = format!(
-                "character {} of '{}'",
-                line_column(&json, error.offset).1,
+        let told = |error: &ValueError| Error::new(Kind::BadArgument, format!("{name}: {}", error.message));
+        if is_json(text) {
+            let told = match error.path.as_str() {
+                "" => told(&error),
+                within => told(&error).at(format!("{path}{within}")),
+            };
+            return with_hint(told, error.hint.or_else(|| how_to_write(types, ty, text)));
+        }
+        let hint = how_to_write(types, ty, text);
+        if text.starts_with(['[', '{']) {
+            let character = line_column(&json, error.offset).1;
+            let place = format!(
+                "{path}{} (character {character} of '{}')",
+                error.path,
                 clipped(text)
             );
+            return with_hint(told(&error).at(place.trim_start()), hint);
         }
-        let hint = error.hint.or_else(|| how_to_write(types, ty, text));
-        with_hint(
-            Error::new(Kind::BadArgument, format!("{name}: {}", error.message)).at(place),
-            hint,
-        )
+        // A word that isn't meant as JSON is best told of as the text that it is.
+        let mut quoted = Vec::new();
+        write_string(text, &mut quoted);
+        let as_text = json_to_msgpack(types, ty, &quoted, &mut Vec::new());
+        with_hint(told(as_text.as_ref().err().unwrap_or(&error)), hint)
     })
+}
+
+fn is_json(text: &str) -> bool {
+    let mut reader = json::Reader::new(text.as_bytes());
+    reader.skip().and_then(|_| reader.finish()).is_ok()
 }
 
 /// Words in messages are cut beyond this, in characters.

@@ -1,7 +1,18 @@
-//! The options of a command under their names: which parameter, or which field of a record, each one sets. Reads no words.
+//! The options of a command under their names: which parameter, or which field of a record, each one sets; and the names
+//! of nexus's own. Reads no words.
 
 use crate::cli::source::Form;
 use crate::manifest::model::{Arg, Command, Flag, Opt};
+
+/// Nexus's own options, which stand left of the command.
+pub const OWN_OPTIONS: [&str; 6] = [
+    "--help",
+    "--version",
+    "--raw",
+    "--keep-null",
+    "--format",
+    "--timeout",
+];
 
 /// The place that an option sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -54,6 +54,17 @@ pub struct Output {
     pub keep_null: bool,
 }
 
+/// Checks that results of the type have that form, before a long run is in vain.
+///
+/// # Errors
+/// Kind `usage`: a type without rows, for a format that needs them.
+pub fn check(types: &Types, ty: TypeId, output: Output) -> Result<()> {
+    match output.format {
+        Format::Csv | Format::Tsv | Format::Table => tabular::check(types, ty),
+        Format::Json | Format::Pretty | Format::Jsonl | Format::Msgpack => Ok(()),
+    }
+}
+
 /// Prints a result on standard output. Where nobody reads it any more, the rest is dropped quietly.
 ///
 /// # Errors

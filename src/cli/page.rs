@@ -101,11 +101,10 @@ impl Page {
 
     /// Names on the left, what they are on the right.
     pub fn entries(&mut self, entries: &[(String, String)]) {
-        let fitting = entries
-            .iter()
-            .map(|(left, _)| text_width(left))
-            .filter(|width| *width <= LEFT_MAX);
-        let column = 2 + fitting.max().unwrap_or(0).min(self.width / 3) + 2;
+        let widest = LEFT_MAX.min(self.width / 3);
+        let widths = entries.iter().map(|(left, _)| text_width(left));
+        let fitting = widths.filter(|width| *width <= widest);
+        let column = 2 + fitting.max().unwrap_or(0) + 2;
         for (left, right) in entries {
             self.text.push_str("  ");
             self.text.push_str(left);

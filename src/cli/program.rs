@@ -14,7 +14,7 @@ use crate::cli::style::Style;
 use crate::core::eval::run as evaluate;
 use crate::error::{Error, Kind, Result};
 use crate::limits::MANIFEST_BYTES_MAX;
-use crate::manifest::model::{Body, Manifest};
+use crate::manifest::model::{Arg, Body, Manifest};
 use crate::manifest::parse::parse;
 use crate::sys::terminal;
 use std::ffi::OsString;
@@ -41,6 +41,10 @@ pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
     }
 }
 
+/// All that is wrong with a manifest.
+#[expect(clippy::vec_box, reason = "errors are passed on in boxes")]
+type Errors = Vec<Box<Error>>;
+
 /// Links in a row that are followed from a program to its manifest: as many as the system follows to the program.
 const LINKS_MAX: usize = 40;
 
@@ -49,7 +53,7 @@ const LINKS_MAX: usize = 40;
 ///
 /// # Errors
 /// Kind `manifest`: there is none, or it can't be read.
-pub fn find(program: &Path) -> std::result::Result<(PathBuf, Vec<u8>), Vec<Box<Error>>> {
+pub fn find(program: &Path) -> std::result::Result<(PathBuf, Vec<u8>), Errors> {
     let extension = program.extension().and_then(|extension| extension.to_str());
     let beside = |program: &Path| match extension {
         Some("manifest" | "json") => program.to_path_buf(),
@@ -86,7 +90,7 @@ pub fn find(program: &Path) -> std::result::Result<(PathBuf, Vec<u8>), Vec<Box<E
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn load(path: &Path, text: &[u8]) -> std::result::Result<Manifest, Vec<Box<Error>>> {
+pub fn load(path: &Path, text: &[u8]) -> std::result::Result<Manifest, Errors> {
     parse(text, &path.to_string_lossy())
 }
 
@@ -103,10 +107,10 @@ fn serve(name: &str, path: &Path, manifest: &Manifest, words: &[String]) -> Resu
             let text = format!("{name}, run by nexus {}\n", env!("CARGO_PKG_VERSION"));
             output::print_text(text.as_bytes()).map(|()| ExitCode::SUCCESS)
         }
-        Request::Nothing => {
+        Request::Nothing(topic) => {
             let mut stderr = io::stderr();
             let mut page = Page::new(columns(&stderr), Style::of(&stderr));
-            help::program(name, manifest, &mut page);
+            describe(name, manifest, topic, &mut page);
             // It is an error all the same when nobody can read the page.
             let _ = stderr.write_all(page.into_text().as_bytes());
             Ok(ExitCode::from(Kind::Usage.exit_code()))
@@ -138,27 +142,22 @@ fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<E
         error.command.get_or_insert_with(|| full_name(command));
         error
     };
-    let print = |result: &[u8]| output::print(types, command.returns.ty, result, invocation.options.output);
+    let returned = command.returns.ty;
+    output::check(types, returned, invocation.options.output)?;
+    let print = |result: &[u8]| output::print(types, returned, result, invocation.options.output);
     match &command.body {
         Body::Pure(expr) => {
-            let mut args = Vec::with_capacity(invocation.args.len());
+            let mut encoded = Vec::with_capacity(invocation.args.len());
             for (position, source) in invocation.args.iter().enumerate() {
-                args.push((
-                    input::encode(types, command, position, source)?,
-                    command.args[position].ty(),
-                ));
+                encoded.push(input::encode(types, command, position, source)?);
             }
-            let args: Vec<_> = args.iter().map(|(bytes, ty)| (bytes.as_slice(), *ty)).collect();
+            let typed = encoded
+                .iter()
+                .map(Vec::as_slice)
+                .zip(command.args.iter().map(Arg::ty));
+            let args: Vec<_> = typed.collect();
             let mut result = Vec::new();
-            evaluate(
-                &manifest.exprs,
-                types,
-                *expr,
-                &args,
-                command.returns.ty,
-                &mut result,
-            )
-            .map_err(in_command)?;
+            evaluate(&manifest.exprs, types, *expr, &args, returned, &mut result).map_err(in_command)?;
             print(&result)?;
         }
         Body::Remote { pool, mid, needed } => {

@@ -4,6 +4,7 @@
 use crate::cli::args::{self, Asked};
 use crate::cli::help;
 use crate::cli::names::full_name;
+use crate::cli::options::OWN_OPTIONS;
 use crate::cli::output::{FORMATS, Format, Output};
 use crate::cli::source::Source;
 use crate::codec::nearest::nearest;
@@ -20,8 +21,8 @@ pub enum Request<'a> {
     Describe(Topic<'a>),
     /// To tell the version.
     Version,
-    /// Nothing: no command is named, and there are several.
-    Nothing,
+    /// Nothing: no command is named, and there are several, which the topic describes.
+    Nothing(Topic<'a>),
 }
 
 /// What to describe.
@@ -68,15 +69,21 @@ pub fn parse<'a>(name: &str, manifest: &'a Manifest, words: &'a [String]) -> Res
     }
     let (command, words) = match find(name, manifest, only, words)? {
         Found::Command(command, words) => (command, words),
-        Found::Group(group) => return Ok(Request::Describe(Topic::Group(group))),
-        Found::Nothing if own.help => return Ok(Request::Describe(Topic::Program)),
-        Found::Nothing => return Ok(Request::Nothing),
+        Found::Described(topic) => return Ok(Request::Describe(topic)),
+        Found::Nothing(topic) if own.help => return Ok(Request::Describe(topic)),
+        Found::Nothing(topic) => return Ok(Request::Nothing(topic)),
+    };
+    let is_only = only.is_some_and(|only| std::ptr::eq(only, command));
+    let topic = if is_only {
+        Topic::Program
+    } else {
+        Topic::Command(command)
     };
     if own.help {
-        return Ok(Request::Describe(Topic::Command(command)));
+        return Ok(Request::Describe(topic));
     }
     match args::parse(&manifest.types, command, words) {
-        Ok(Asked::Help) => Ok(Request::Describe(Topic::Command(command))),
+        Ok(Asked::Help) => Ok(Request::Describe(topic)),
         Ok(Asked::Run(args)) => Ok(Request::Run(Invocation {
             command,
             args,
@@ -182,15 +189,6 @@ impl<'a> OwnOptions<'a> {
     }
 }
 
-const OWN_OPTIONS: [&str; 6] = [
-    "--help",
-    "--version",
-    "--raw",
-    "--keep-null",
-    "--format",
-    "--timeout",
-];
-
 fn unknown_option(word: &str) -> Box<Error> {
     let error = Error::new(Kind::Usage, format!("nexus has no option {word}"));
     match nearest(word, OWN_OPTIONS) {
@@ -229,8 +227,9 @@ fn timeout_ms(text: &str) -> Result<u64> {
 
 enum Found<'a> {
     Command(&'a Command, &'a [String]),
-    Group(&'a str),
-    Nothing,
+    /// Help is asked for within a group.
+    Described(Topic<'a>),
+    Nothing(Topic<'a>),
 }
 
 /// The command that the first words name.
@@ -241,7 +240,7 @@ fn find<'a>(
     words: &'a [String],
 ) -> Result<Found<'a>> {
     let Some((word, after)) = words.split_first() else {
-        return Ok(only.map_or(Found::Nothing, |only| Found::Command(only, words)));
+        return Ok(only.map_or(Found::Nothing(Topic::Program), |only| Found::Command(only, words)));
     };
     let named = |command: &&Command| command.name == *word;
     let commands = &manifest.commands;
@@ -293,12 +292,12 @@ fn find_in_group<'a>(
             .iter()
             .filter(|command| command.group.as_deref() == Some(group))
     };
-    let Some((word, after)) = words
-        .split_first()
-        .filter(|(word, _)| *word != "--help" && *word != "-h")
-    else {
-        return Ok(Found::Group(group));
+    let Some((word, after)) = words.split_first() else {
+        return Ok(Found::Nothing(Topic::Group(group)));
     };
+    if word == "--help" || word == "-h" {
+        return Ok(Found::Described(Topic::Group(group)));
+    }
     if let Some(command) = members().find(|command| command.name == *word) {
         return Ok(Found::Command(command, after));
     }

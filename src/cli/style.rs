@@ -10,6 +10,7 @@ pub struct Style {
 
 impl Style {
     /// No markup.
+    #[cfg(test)]
     pub const PLAIN: Style = Style { colored: false };
 
     /// The style for a stream: markup only on a terminal that knows it, and not where `NO_COLOR` is set.

@@ -31,6 +31,14 @@ pub const TSV: Separation = Separation {
     quotes: false,
 };
 
+/// Checks that values of the type have rows.
+///
+/// # Errors
+/// Kind `usage`: they have none.
+pub fn check(types: &Types, ty: TypeId) -> Result<()> {
+    Rows::of(types, ty).map(|_| ())
+}
+
 /// Writes rows with a separator between cells, a record's keys first.
 ///
 /// # Errors
@@ -177,6 +185,13 @@ struct Cell {
 }
 
 impl Cell {
+    fn null() -> Cell {
+        Cell {
+            text: String::new(),
+            is_null: true,
+        }
+    }
+
     fn text(text: &str) -> Cell {
         Cell {
             text: text.to_string(),
@@ -250,6 +265,9 @@ impl<'t> Rows<'t> {
 
     fn cells(&self, row: &[u8]) -> Result<Vec<Cell>> {
         let mut cells = Vec::new();
+        if let (Some(keys), Ok(Token::Nil)) = (self.header(), Reader::new(row).next()) {
+            return Ok(vec![Cell::null(); keys.len()]);
+        }
         match self.row_type() {
             Type::Record(_) | Type::Tuple(_) | Type::List { .. } => elements(row, |bytes| {
                 if let Some(ty) = self.cell_type(cells.len()) {
@@ -264,12 +282,7 @@ impl<'t> Rows<'t> {
 
     fn cell(&self, ty: TypeId, bytes: &[u8]) -> Result<Cell> {
         match Reader::new(bytes).next() {
-            Ok(Token::Nil) => {
-                return Ok(Cell {
-                    text: String::new(),
-                    is_null: true,
-                });
-            }
+            Ok(Token::Nil) => return Ok(Cell::null()),
             Ok(Token::Str(text)) => return Ok(Cell::text(text)),
             _ => {}
         }

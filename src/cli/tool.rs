@@ -32,10 +32,14 @@ enum Action {
     Run(Run),
     Check(Check),
     View(View),
+    Runtime(Runtime),
 }
 
+/// Stands for standard input among the words for argh.
+const STDIN: &str = "/dev/stdin";
+
 /// The names of the subcommands, for suggestions.
-const ACTIONS: [&str; 3] = ["run", "check", "view"];
+const ACTIONS: [&str; 4] = ["run", "check", "view", "runtime"];
 
 /// Run a program by its path, or by the path of its manifest.
 #[derive(FromArgs)]
@@ -59,7 +63,7 @@ struct Check {
 #[derive(FromArgs)]
 #[argh(subcommand, name = "view")]
 struct View {
-    /// the type of the value, as '[f8]' or '{{name:s,age:?j}}'
+    /// the type of the value, as '[f8]' or '{name:s,age:?j}'
     #[argh(option, arg_name = "SCHEMA")]
     schema: String,
 
@@ -71,19 +75,38 @@ struct View {
     #[argh(switch)]
     raw: bool,
 
-    /// the file, or - for standard input
+    /// the file; standard input if it is left out, or -
     #[argh(positional, arg_name = "FILE")]
-    path: String,
+    path: Option<String>,
 }
+
+/// Print the file that a pool's code in some language loads to speak with nexus: py or cpp.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "runtime")]
+struct Runtime {
+    /// py or cpp
+    #[argh(positional, arg_name = "LANG")]
+    lang: String,
+}
+
+/// The runtimes of the languages.
+const RUNTIMES: [(&str, &str); 2] = [
+    ("py", include_str!("../runtimes/python/nexus_pool.py")),
+    ("cpp", include_str!("../runtimes/cpp/nexus.hpp")),
+];
 
 /// Runs the tool with those words.
 pub fn run(words: &[String]) -> ExitCode {
-    let borrowed: Vec<&str> = words.iter().map(String::as_str).collect();
-    let borrowed = if borrowed.is_empty() {
-        vec!["--help"]
-    } else {
-        borrowed
-    };
+    let mut borrowed: Vec<&str> = words.iter().map(String::as_str).collect();
+    match borrowed.first() {
+        None => borrowed.push("--help"),
+        // argh takes a lone dash for an option.
+        Some(&"view") => {
+            let dashes = borrowed.iter_mut().filter(|word| **word == "-");
+            dashes.for_each(|word| *word = STDIN);
+        }
+        Some(_) => {}
+    }
     let result = match Tool::from_args(&["nexus"], &borrowed) {
         Ok(tool) => dispatch(tool),
         Err(exit) if exit.status.is_ok() => {
@@ -103,6 +126,7 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
         Some(Action::Run(run)) => run_program(&run.words),
         Some(Action::Check(check)) => check_all(&check.paths),
         Some(Action::View(view)) => show(&view).map(|()| ExitCode::SUCCESS),
+        Some(Action::Runtime(runtime)) => print_runtime(&runtime.lang).map(|()| ExitCode::SUCCESS),
         None => Err(Error::new(Kind::Usage, "no subcommand is given").hint("nexus --help lists them")),
     }
 }
@@ -138,11 +162,10 @@ fn check_all(paths: &[String]) -> Result<ExitCode> {
         return Err(Error::new(Kind::Usage, "no manifest is given").hint("usage: nexus check MANIFEST..."));
     }
     let mut code = ExitCode::SUCCESS;
-    let mut text = String::new();
     for path in paths {
         let found = program::find(Path::new(path));
         match found.and_then(|(path, text)| program::load(&path, &text)) {
-            Ok(manifest) => tell(path, &manifest, &mut text),
+            Ok(manifest) => output::print_text(told(path, &manifest).as_bytes())?,
             Err(errors) => {
                 for error in &errors {
                     code = report::print("nexus", error);
@@ -150,19 +173,18 @@ fn check_all(paths: &[String]) -> Result<ExitCode> {
             }
         }
     }
-    output::print_text(text.as_bytes())?;
     Ok(code)
 }
 
 /// What is in a manifest that has no error.
-fn tell(path: &str, manifest: &Manifest, text: &mut String) {
+fn told(path: &str, manifest: &Manifest) -> String {
     let count = |count: usize, word: &str| match count {
         1 => format!("1 {word}"),
         count => format!("{count} {word}s"),
     };
     let commands = count(manifest.commands.len(), "command");
     let pools = count(manifest.pools.len(), "pool");
-    text.push_str(&format!("{path}: ok, {commands}, {pools}\n"));
+    let mut text = format!("{path}: ok, {commands}, {pools}\n");
     for command in &manifest.commands {
         if let Body::Unsupported(reason) = &command.body {
             text.push_str(&format!(
@@ -171,6 +193,7 @@ fn tell(path: &str, manifest: &Manifest, text: &mut String) {
             ));
         }
     }
+    text
 }
 
 fn show(view: &View) -> Result<()> {
@@ -180,7 +203,7 @@ fn show(view: &View) -> Result<()> {
         Error::new(Kind::Usage, message).at(format!("character {} of '{}'", error.offset + 1, view.schema))
     })?;
     let to = view.to.as_deref().map(format).transpose()?;
-    let path = Some(view.path.as_str()).filter(|path| *path != "-");
+    let path = view.path.as_deref().filter(|path| *path != STDIN);
     let mut bytes = Vec::new();
     let label = || ("value".to_string(), "value".to_string());
     let content = input::read(&types, ty, path, &label, &mut bytes)?;
@@ -194,4 +217,15 @@ fn show(view: &View) -> Result<()> {
         keep_null: true,
     };
     output::print(&types, ty, &bytes, output)
+}
+
+fn print_runtime(lang: &str) -> Result<()> {
+    match RUNTIMES.iter().find(|row| row.0 == lang) {
+        Some((_, text)) => output::print_text(text.as_bytes()),
+        None => {
+            let known = RUNTIMES.map(|row| row.0).join(" or ");
+            let message = format!("there is no runtime for '{lang}', expected {known}");
+            Err(Error::new(Kind::Usage, message))
+        }
+    }
 }
