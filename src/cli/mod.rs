@@ -1,20 +1,20 @@
 //! The command line: words in, results and errors out. Runs no process and knows no pool.
 
-mod args;
+pub mod args;
 mod elements;
 mod files;
 mod help;
-mod input;
+pub mod input;
 mod names;
 mod options;
-mod output;
+pub mod output;
 mod page;
 mod program;
 mod remote;
 mod report;
-mod request;
+pub mod request;
 mod sample;
-mod source;
+pub mod source;
 mod start;
 mod style;
 mod tabular;
