@@ -19,6 +19,7 @@ use crate::manifest::parse::parse;
 use crate::sys::terminal;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
             return ExitCode::from(Kind::Manifest.exit_code());
         }
     };
+    // The process ends with it; freeing its thousands of pieces one by one would only delay that.
+    let manifest = ManuallyDrop::new(manifest);
     match serve(name, &path, &manifest, words) {
         Ok(code) => code,
         Err(error) => report::print(name, &error),
