@@ -3,13 +3,17 @@
 /// The candidate nearest to `name`, if one is near enough to be a likely slip: at most a third of its letters
 /// inserted, removed, replaced or swapped with their neighbour, or only the case of letters wrong.
 pub fn nearest<'n>(name: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    nearest_of(name, &mut candidates.into_iter())
+}
+
+/// The same for any iterator, so that the search is compiled once.
+fn nearest_of<'n>(name: &str, candidates: &mut dyn Iterator<Item = &'n str>) -> Option<&'n str> {
     let wanted: Vec<char> = fold(name);
     let allowed = wanted.len().div_ceil(3).min(3);
     if wanted.len() > NAME_CHARS_MAX {
         return None;
     }
     candidates
-        .into_iter()
         .filter_map(|candidate| {
             let found = fold(candidate);
             if found.len().abs_diff(wanted.len()) > allowed {
