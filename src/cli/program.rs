@@ -174,10 +174,6 @@ fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<E
             print(&result)?;
         }
         Body::Unsupported(error) => return Err(in_command(error.clone())),
-        Body::Composed { .. } => {
-            let message = "composed commands are not supported by this version";
-            return Err(in_command(Error::new(Kind::Manifest, message)));
-        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -77,16 +77,11 @@ impl Checker<'_> {
                 Err(unsupported) => Body::Unsupported(unsupported),
             }),
             "composed" => {
-                let needed = self
-                    .required(node, "needed_pools")
-                    .map(|list| self.pool_ids(list));
-                Some(match self.expr(node, command)? {
-                    Ok(expr) => Body::Composed {
-                        expr,
-                        needed: needed?,
-                    },
-                    Err(unsupported) => Body::Unsupported(unsupported),
-                })
+                let message = format!(
+                    "command {} is composed, which this version does not run",
+                    quoted(command)
+                );
+                Some(Body::Unsupported(Error::new(Kind::Manifest, message)))
             }
             _ => {
                 self.wrong(kind, "\"remote\", \"pure\" or \"composed\"");

@@ -144,13 +144,6 @@ pub enum Body {
     },
     /// An expression, evaluated by nexus itself.
     Pure(ExprId),
-    /// An expression that calls pools.
-    Composed {
-        /// The expression.
-        expr: ExprId,
-        /// All pools that may be called.
-        needed: Vec<PoolId>,
-    },
     /// It is known, but it can't be run here, for the reason given; the other commands can.
     Unsupported(Box<Error>),
 }
