@@ -207,10 +207,8 @@ fn sections(manifest: &Manifest, command: &Command, page: &mut Page) {
     let returns = &command.returns;
     if !matches!(types.node(returns.ty), Type::Nil) {
         page.gap();
-        let meaning = returns.desc.join(" ");
-        let separator = if meaning.is_empty() { "" } else { ", " };
         let name = type_name(types, returns.ty, &returns.type_name);
-        page.hanging("Returns:", &format!("{name}{separator}{meaning}"));
+        page.hanging("Returns:", &with_note(&returns.desc.join(" "), &name));
     }
     if command.args.iter().any(|arg| takes_json(types, arg)) {
         page.gap();

@@ -45,7 +45,6 @@ pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
 }
 
 /// All that is wrong with a manifest.
-#[expect(clippy::vec_box, reason = "errors are passed on in boxes")]
 type Errors = Vec<Box<Error>>;
 
 /// Links in a row that are followed from a program to its manifest: as many as the system follows to the program.
@@ -142,7 +141,10 @@ fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<E
     let command = invocation.command;
     let types = &manifest.types;
     let in_command = |mut error: Box<Error>| {
-        error.command.get_or_insert_with(|| full_name(command));
+        // What is wrong with an argument was found before the command ran.
+        if !matches!(error.kind, Kind::Usage | Kind::BadArgument) {
+            error.command.get_or_insert_with(|| full_name(command));
+        }
         error
     };
     let returned = command.returns.ty;

@@ -110,7 +110,7 @@ fn write_escaped(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes rows in columns as wide as their widest cell, numbers to the right.
+/// Writes rows in columns as wide as their widest cell, numbers to the right, long texts cut.
 ///
 /// # Errors
 /// As [`separated`].
@@ -165,17 +165,23 @@ fn write_line(line: &[Cell], widths: &[usize], numeric: &[bool], is_rule: bool, 
     out.push(b'\n');
 }
 
-/// A text that can't break a line or command the terminal.
+/// Cells of a table are cut beyond this, in characters: one long text must not tear the columns apart.
+const CELL_CHARS_MAX: usize = 60;
+
+/// A text for a table: it can't break the line, command the terminal, or be very long.
 fn printable(text: &str) -> String {
-    if !text.contains(char::is_control) {
-        return text.to_string();
+    let mut out = String::new();
+    for (position, letter) in text.chars().enumerate() {
+        if position == CELL_CHARS_MAX {
+            out.push_str("...");
+            break;
+        }
+        match letter.is_control() {
+            true => out.extend(letter.escape_default()),
+            false => out.push(letter),
+        }
     }
-    text.chars()
-        .flat_map(|letter| match letter.is_control() {
-            true => letter.escape_default().collect::<Vec<_>>(),
-            false => vec![letter],
-        })
-        .collect()
+    out
 }
 
 #[derive(Clone, Debug)]
