@@ -1,6 +1,6 @@
 //! Pipes, socket pairs and flags of descriptors. Everything made here closes on exec.
 
-use super::check;
+use super::errno::check;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};

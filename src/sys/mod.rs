@@ -3,18 +3,8 @@
 
 pub mod clock;
 pub mod descriptor;
+mod errno;
 pub mod process;
 pub mod signal;
 pub mod spawn;
 pub mod terminal;
-
-use std::io;
-
-/// Turns libc's -1 into the error of `errno`.
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
-}

@@ -1,6 +1,6 @@
 //! Children as descriptors: waiting for them, ending their groups, finding those that were orphaned to us.
 
-use super::check;
+use super::errno::check;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

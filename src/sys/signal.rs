@@ -1,6 +1,6 @@
 //! The signals that end a run, as a descriptor to poll. Installs no handler.
 
-use super::check;
+use super::errno::check;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

@@ -9,8 +9,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+// Not in every version of the libc crate; glibc 2.29 and musl 1.1.24 have it.
+// SAFETY: declared as in <spawn.h> of both.
 unsafe extern "C" {
-    // Not in every version of the libc crate; glibc 2.29 and musl 1.1.24 have it.
     fn posix_spawn_file_actions_addchdir_np(
         actions: *mut libc::posix_spawn_file_actions_t,
         path: *const libc::c_char,
