@@ -64,14 +64,15 @@ pub type Malformed = String;
 /// # Errors
 /// Bytes that can't become the front of a message, whatever follows.
 pub fn read_head<'a>(bytes: &'a [u8], is_whole: bool) -> Result<Option<(Head<'a>, usize)>, Malformed> {
-    match try_head(bytes) {
+    // What comes later must not matter: the same message may come in one piece or in many.
+    match try_head(&bytes[..bytes.len().min(HEAD_BYTES_MAX)]) {
         Ok(found) => Ok(Some(found)),
         Err(Problem::Msgpack(MsgpackError::Incomplete)) => {
-            if is_whole {
-                return Err("message ends before its envelope does".into());
-            }
             if bytes.len() >= HEAD_BYTES_MAX {
                 return Err(format!("envelope of a message exceeds {HEAD_BYTES_MAX} bytes"));
+            }
+            if is_whole {
+                return Err("message ends before its envelope does".into());
             }
             Ok(None)
         }

@@ -1,3 +1,4 @@
+// The C++ pool of iris: which functions it offers under which ids. Does none of their work.
 #include "../iris.hpp"
 #include "nexus.hpp"
 

@@ -1,3 +1,4 @@
+# The Python pool of iris: which functions it offers under which ids and types. Does none of their work.
 import nexus_pool
 
 import os

@@ -1,0 +1,10 @@
+//! The bodies of the fuzz targets: each takes any bytes, feeds them to one part of nexus and asserts what holds whatever
+//! they are. Names no fuzzer: `tests/fuzz_replay.rs` runs the same bodies over the corpora in `fuzz/corpus`.
+
+mod codec;
+mod program;
+mod wire;
+
+pub use codec::{msgpack, schema, transcode};
+pub use program::{args, expression, manifest};
+pub use wire::{frame, message};
