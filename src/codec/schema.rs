@@ -5,7 +5,7 @@
 //! schema := [ '<' hint '>' ] type
 //! type   := z | b | i1 i2 i4 i8 | u1 u2 u4 u8 | j | f4 f8 | s | y
 //!         | ?schema | [schema] | (schema,...) | {key:schema,...} | \(schema,...)schema
-//!         | aX | a:N X | tN X... | mN (len key X)...      N, len: one base-62 digit (0-9 a-z A-Z)
+//!         | aX | a:N X | tN X... | mN (len key X)...      N, len: one base-62 digit (0-9 a-z A-Z); of a list also decimal
 //!         | &<len><name>X | ^<len><name>                  a recursive type and its back-reference
 //!         | T | F | O | I                                 morloc's tables and stream handles: opaque
 //! ```
@@ -259,7 +259,7 @@ impl Types {
                 len: Some(len),
             } => {
                 out.push_str("a:");
-                out.push(base62_digit(len));
+                out.push_str(&len.to_string());
                 self.spell_into(element, open, out);
             }
             Type::Tuple(span) => list(self, span, open, out),
@@ -304,11 +304,6 @@ impl Types {
         self.fields.extend(fields);
         Span { start, len }
     }
-}
-
-fn base62_digit(value: u32) -> char {
-    const DIGITS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    DIGITS.get(value as usize).map_or('?', |digit| *digit as char)
 }
 
 struct Parser<'t, 's> {
@@ -359,7 +354,7 @@ impl<'s> Parser<'_, 's> {
                 let mut len = None;
                 if self.peek() == Some(b':') {
                     self.at += 1;
-                    len = Some(self.size()?);
+                    len = Some(self.fixed_len()?);
                     if self.peek() == Some(b' ') {
                         self.at += 1;
                     }
@@ -550,6 +545,22 @@ impl<'s> Parser<'_, 's> {
         false
     }
 
+    /// The N of `a:N X`: a decimal number, or one base-62 digit that is a letter. No type starts with a decimal digit, so
+    /// both readings of the compact spelling fit.
+    fn fixed_len(&mut self) -> Parsed<u32> {
+        let digits = self.text[self.at..]
+            .bytes()
+            .take_while(u8::is_ascii_digit)
+            .count();
+        if digits == 0 {
+            return self.size();
+        }
+        let number = self.text[self.at..self.at + digits].parse();
+        let number = number.map_err(|_| self.wrong(&format!("a length up to {}", u32::MAX)))?;
+        self.at += digits;
+        Ok(number)
+    }
+
     fn size(&mut self) -> Parsed<u32> {
         let value = match self.peek() {
             Some(digit @ b'0'..=b'9') => digit - b'0',
@@ -620,6 +631,8 @@ mod tests {
         check("af8", "[f8]");
         check("a:3f8", "a:3f8");
         check("a:3 f8", "a:3f8");
+        check("a:120f8", "a:120f8");
+        check("a:cf8", "a:12f8");
         check("<Real>f8", "f8");
         check("<std::deque<$1>>aj", "[j]");
         check("t2<std::vector<$1>>ajj", "([j],j)");

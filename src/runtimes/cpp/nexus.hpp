@@ -777,7 +777,7 @@ struct value<std::vector<T>> {
 template <class T, std::size_t N>
 struct value<std::array<T, N>> {
     static void schema(schema_text& s) {
-        s.text += "a:" + schema_text::base62(N);
+        s.text += "a:" + std::to_string(N);
         value<T>::schema(s);
     }
     static void write(writer& out, const std::array<T, N>& v) { write_list<T>(out, v); }

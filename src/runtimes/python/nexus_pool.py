@@ -15,6 +15,7 @@ What it does not do: start without nexus, run functions in threads, restart a wo
 It imports little, because the start of a pool is the start of a command: `socket`, `signal` and `struct` are layers
 over the built-in modules used here, and cost milliseconds.
 """
+import gc
 import os
 import sys
 from itertools import repeat
@@ -36,10 +37,12 @@ FRAME_BYTES_MAX = 2**32 - 1
 READ_BYTES = 1 << 18
 # Grown at once, a guard against a nonsensical request: nexus asks for as many as there are cores.
 GROW_WORKERS_MAX = 1024
-# Calls nested on one worker's stack: each takes some KiB of the 8 MiB C stack on old interpreters.
-NESTED_CALLS_MAX = 1500
-# Frames granted per nested call beyond the interpreter's limit: the runtime's own and some of the user's.
-NESTED_CALL_FRAMES = 50
+# Calls nested on one worker's stack, and the frames that each grants beyond the interpreter's limit: the runtime's own
+# and some of the user's. Before 3.11 frames lie on the C stack, where 8 MiB end at about 15 000 of them.
+NESTED_CALLS_MAX = 1200
+NESTED_CALL_FRAMES = 50 if sys.version_info >= (3, 11) else 8
+# Frames of a worker without nested calls: a value of the 512 levels that nexus lets through takes four per level.
+FRAMES_MIN = 4000
 # What an error carries at most: a runaway recursion stays readable, and small to relay.
 TRACE_ENTRIES_MAX = 100
 MESSAGE_CHARS_MAX = 10_000
@@ -115,11 +118,11 @@ def command(name, *args):
 
 
 def log(level, text):
-    """Sends a line to nexus's log; while the pool still loads, to stderr."""
-    if running is None:
-        print("%s: %s" % (level, text), file=sys.stderr)
-    else:
+    """Sends a line to nexus's log, or to stderr from where nexus can't be reached: while loading, from a thread."""
+    try:
         here().channel.send(frame([2, "log", [clean(str(level)), clean(str(text))]]))
+    except RuntimeError:
+        print("%s: %s" % (level, text), file=sys.stderr)
 
 
 def progress(done, total=None, label=""):
@@ -142,7 +145,7 @@ class RemoteError(Exception):
     def __init__(self, error):
         self.error = error if type(error) is dict else {"kind": "protocol", "message": "an error that is not a map"}
         self.kind, self.message = self.error.get("kind"), self.error.get("message")
-        self.trace = self.error.get("trace") or []
+        self.trace = self.error.get("trace")
         super().__init__(self.message)
 
 
@@ -208,7 +211,7 @@ def describe(error, function):
     trace.reverse()
     remote = isinstance(error, RemoteError)
     if remote:
-        trace = error.trace + trace
+        trace = [*(error.trace or []), *trace]
     del trace[TRACE_ENTRIES_MAX // 2:-(TRACE_ENTRIES_MAX // 2)]
     if remote:
         return {**error.error, "trace": trace}
@@ -216,10 +219,10 @@ def describe(error, function):
         message = str(error)
     except Exception:
         message = "(its message can't be made)"
-    # What the runtime itself found wrong is a sentence of its own, without the name of a Python type.
-    if trace or not isinstance(error, (Mismatch, Malformed, Cancelled)):
-        message = type(error).__name__ + (": " + message if message else "")
     kind = "cancelled" if isinstance(error, Cancelled) else "raised"
+    # What this file found wrong around the function is a sentence by itself, without the name of a Python type.
+    if kind == "raised" and (trace or not isinstance(error, (Mismatch, Malformed))):
+        message = type(error).__name__ + (": " + message if message else "")
     return failure(kind, message, function=clean(function), trace=trace)
 
 
@@ -229,7 +232,7 @@ def failure(kind, message, **more):
 
 # ---- types ----------------------------------------------------------------------------------------------------------
 # Wire values are what msgpack can say: None, bool, int (of any size: ext type 11), float, str, bytes, list or tuple,
-# dict, and Ext for a packed list of numbers.
+# dict, and Numbers.
 
 class Type:
     """A schema, compiled: `encode` checks a Python value and gives the wire value, `decode` the reverse."""
@@ -238,19 +241,19 @@ class Type:
         self.text, self.encode, self.decode = text, encode, decode
 
 
-class Ext:
-    """A packed list of numbers: `code` is its msgpack ext type, `data` its elements, little-endian."""
+class Numbers:
+    """A packed list: `code` is its msgpack ext type, `data` its elements, little-endian."""
 
     def __init__(self, code, data):
         self.code, self.data = code, data
 
-    def numbers(self):
-        name, form = PACKED[self.code]
+    def list(self):
+        name, form = ELEMENTS[self.code]
         return list(unpack("<%d%s" % (len(self.data) // int(name[1]), form), self.data))
 
 
 # The msgpack ext types: name of the element, struct format.
-PACKED = {1: ("i1", "b"), 2: ("i2", "h"), 3: ("i4", "i"), 4: ("i8", "q"), 5: ("u1", "B"), 6: ("u2", "H"),
+ELEMENTS = {1: ("i1", "b"), 2: ("i2", "h"), 3: ("i4", "i"), 4: ("i8", "q"), 5: ("u1", "B"), 6: ("u2", "H"),
           7: ("u4", "I"), 8: ("u8", "Q"), 9: ("f4", "f"), 10: ("f8", "d")}
 BIG_INTEGER = 11
 
@@ -287,8 +290,8 @@ def integer(text):
                   lambda value: allowed[allowed.index(value)])
 
 
-SCALARS = {type.text: type for type in (
-    *[integer(name) for name, _ in PACKED.values() if name[0] != "f"],
+SCALARS = {atom.text: atom for atom in (
+    *[integer(name) for name, _ in ELEMENTS.values() if name[0] != "f"],
     scalar("f4", "a float in single precision", [float, int], lambda value: unpack("<f", pack("<f", value))[0]),
     scalar("f8", "a float", [float, int], float),
     scalar("j", "an integer", [int]),
@@ -318,7 +321,7 @@ def each(converts, values, step="[%d]".__mod__):
 
 def sequence(text, values, length):
     """`values` if they are a list, tuple, range, array or NumPy array, or a packed list, of that length (None: any)."""
-    values = values.numbers() if type(values) is Ext else values
+    values = values.list() if type(values) is Numbers else values
     if not isinstance(values, (list, tuple, range)):
         if not hasattr(values, "tolist") or getattr(values, "shape", None) == ():
             raise Mismatch(text, quote(values))
@@ -336,7 +339,7 @@ def list_of(inner, length=None):
     def decode(wire):
         return each(repeat(inner.decode), sequence(text, wire, length))
 
-    for code, (name, form) in PACKED.items():
+    for code, (name, form) in ELEMENTS.items():
         if inner.text == name:
             return packed(Type(text, encode, decode), code, form, length)
     return Type(text, encode, decode)
@@ -357,10 +360,10 @@ def packed(plain, code, form, length):
             except (StructError, OverflowError):
                 plain.encode(values)  # finds the number that is out of range
                 raise
-        return Ext(code, data)
+        return Numbers(code, data)
 
     def decode(wire):
-        same = type(wire) is Ext and wire.code == code
+        same = type(wire) is Numbers and wire.code == code
         return sequence(plain.text, wire, length) if same else plain.decode(wire)
 
     return Type(plain.text, encode, decode)
@@ -370,7 +373,7 @@ def buffer(values, form):
     """The elements of a NumPy array or other buffer of just this type, as they lie in memory; else None."""
     try:
         view = memoryview(values)
-    except TypeError:
+    except (BufferError, TypeError, ValueError):
         return None
     kinds = next(kinds for kinds in ("fd", "bhilq", "BHILQ") if form in kinds)
     same = view.ndim == 1 and view.format.lstrip("<=@") in kinds and view.itemsize == Struct("<" + form).size
@@ -380,10 +383,9 @@ def buffer(values, form):
 def tuple_of(inners):
     text = "(%s)" % ",".join([inner.text for inner in inners])
 
-    def converter(converts):
-        return lambda values: tuple(each(converts, sequence(text, values, len(inners))))
-
-    return Type(text, *map(converter, both(inners)))
+    encoders, decoders = both(inners)
+    return Type(text, lambda values: tuple(each(encoders, sequence(text, values, len(inners)))),
+                lambda wire: tuple(each(decoders, sequence(text, wire, len(inners)))))
 
 
 def both(inners):
@@ -398,32 +400,38 @@ def record_of(fields):
     if len(keys) != count:
         raise SchemaError("record %s repeats a key" % text)
 
-    def in_order(value):
-        if type(value) is Ext or isinstance(value, list):
-            value = dict(zip(keys, sequence(text, value, len(keys))))
-        elif not isinstance(value, dict):
-            found = {key: getattr(value, key) for key in keys if hasattr(value, key)}
-            value = found or sequence(text, value, len(keys))
+    def step(index):
+        return "." + keys[index]
+
+    def convert(converts, value):
+        if not isinstance(value, dict):
+            raise Mismatch(text, quote(value))
         if value.keys() != fields.keys():
             missing = [key for key in keys if key not in value and not fields[key].text.startswith("?")]
             unknown = [key for key in value if key not in fields]
             if missing or unknown:
                 raise Mismatch(text, "no key %r" % missing[0] if missing else "an unknown key, " + quote(unknown[0]))
-        return [value.get(key) for key in keys]
+        return dict(zip(keys, each(converts, [value.get(key) for key in keys], step)))
 
-    def step(index):
-        return "." + keys[index]
+    def encode(value):
+        if not isinstance(value, dict):
+            value = {key: getattr(value, key) for key in keys if hasattr(value, key)} or value
+        return convert(encoders, value)
 
-    def converter(converts):
-        return lambda value: dict(zip(keys, each(converts, in_order(value), step)))
+    def decode(wire):
+        if type(wire) is not dict:
+            wire = dict(zip(keys, sequence(text, wire, len(keys))))
+        return convert(decoders, wire)
 
-    return Type(text, *map(converter, both(fields.values())))
+    encoders, decoders = both(fields.values())
+    return Type(text, encode, decode)
+
+
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class SchemaReader:
     """Reads a schema in the spelled-out form, the compact one, or a mixture."""
-
-    DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
     def __init__(self, schema):
         # One character per byte: lengths count bytes.
@@ -447,6 +455,7 @@ class SchemaReader:
             return optional(self.type())
         if tag == "a":
             length = self.length() if self.skip(":") else None
+            self.skip(" ")
             return list_of(self.type(), length)
         if tag == "[":
             inner = self.type()
@@ -463,7 +472,7 @@ class SchemaReader:
             name = self.name()
             self.declared[name] = Type("^" + name, lambda value: outer.encode(value), lambda wire: outer.decode(wire))
             outer = self.type()
-            return outer if outer is not self.declared[name] else self.fail("more than the name itself")
+            return outer
         if tag == "^":
             return self.declared.get(self.name()) or self.fail("a name declared with '&'")
         self.at -= len(tag)
@@ -484,15 +493,16 @@ class SchemaReader:
     def name(self, size=None):
         return self.take(self.size() if size is None else size).encode("latin-1").decode()
 
-    def size(self):
-        size = self.DIGITS.find(self.take())
-        return size if size >= 0 else self.fail("a base-62 digit")
-
     def length(self):
-        digits = self.take()
-        while self.schema[self.at:self.at + 1].isdigit():
-            digits += self.take()
-        return int(digits) if digits.isdigit() else self.fail("a length")
+        """Of a list: a decimal number, or one base-62 digit that is a letter; no type starts with a decimal digit."""
+        end = self.at
+        while self.schema[end:end + 1].isdigit():
+            end += 1
+        return int(self.take(end - self.at)) if end > self.at else self.size()
+
+    def size(self):
+        size = DIGITS.find(self.take())
+        return size if size >= 0 else self.fail("a base-62 digit")
 
     def skip(self, expected):
         found = self.schema.startswith(expected, self.at)
@@ -517,8 +527,8 @@ class Signature:
 
     def arguments(self, direction, values):
         if not self.read:
-            self.args = [SchemaReader(schema).whole() for schema in self.args]
-            self.returns, self.read = SchemaReader(self.returns).whole(), True
+            args = [SchemaReader(schema).whole() for schema in self.args]
+            self.args, self.returns, self.read = args, SchemaReader(self.returns).whole(), True
         if len(values) != len(self.args):
             raise Mismatch("%d arguments" % len(self.args), "%d" % len(values)).within(self.name)
         converts = [getattr(arg, direction) for arg in self.args]
@@ -531,7 +541,7 @@ class Signature:
 # ---- msgpack --------------------------------------------------------------------------------------------------------
 
 CONSTANTS = {0xc0: None, 0xc2: False, 0xc3: True}
-NUMBERS = {0xca: Struct(">f"), 0xcb: Struct(">d"), 0xcc: Struct("B"), 0xcd: Struct(">H"), 0xce: Struct(">I"),
+FORMS = {0xca: Struct(">f"), 0xcb: Struct(">d"), 0xcc: Struct("B"), 0xcd: Struct(">H"), 0xce: Struct(">I"),
            0xcf: Struct(">Q"), 0xd0: Struct("b"), 0xd1: Struct(">h"), 0xd2: Struct(">i"), 0xd3: Struct(">q")}
 INTEGERS = [(0xcc, 0, 1 << 8), (0xcd, 0, 1 << 16), (0xce, 0, 1 << 32), (0xcf, 0, 1 << 64),
             (0xd0, -1 << 7, 0), (0xd1, -1 << 15, 0), (0xd2, -1 << 31, 0), (0xd3, -1 << 63, 0)]
@@ -549,18 +559,18 @@ def write(value, out):
         data = value.encode()
         out += head(len(data), 0xa0, 32, 0xd9), data
     elif kind is float:
-        out.append(b"\xcb" + NUMBERS[0xcb].pack(value))
+        out.append(b"\xcb" + FORMS[0xcb].pack(value))
     elif value is None:
         out.append(b"\xc0")
     elif kind is bool:
         out.append(b"\xc3" if value else b"\xc2")
     elif kind is list or kind is tuple:
         if len(value) >= BULK_ELEMENTS and bulk():
-            out.append(bulk().write(value))
-            return
-        out.append(head(len(value), 0x90, 16, 0xdb))
-        for element in value:
-            write(element, out)
+            write_bulk(value, out)
+        else:
+            out.append(head(len(value), 0x90, 16, 0xdb))
+            for element in value:
+                write(element, out)
     elif kind is dict:
         out.append(head(len(value), 0x80, 16, 0xdd))
         for key, field in value.items():
@@ -568,7 +578,7 @@ def write(value, out):
             write(field, out)
     elif kind is bytes:
         out += head(len(value), 0, 0, 0xc4), value
-    elif kind is Ext:
+    elif kind is Numbers:
         out += head(len(value.data), 0, 0, 0xc7), pack("B", value.code), value.data
     else:
         write(simpler(value), out)
@@ -577,14 +587,14 @@ def write(value, out):
 def write_integer(value, out):
     for tag, low, end in INTEGERS:
         if low <= value < end:
-            out += pack("B", tag), NUMBERS[tag].pack(value)
+            out += pack("B", tag), FORMS[tag].pack(value)
             return
     write(big(value), out)
 
 
 def big(value):
     """An integer beyond 64 bits, as short as possible."""
-    return Ext(BIG_INTEGER, value.to_bytes((value.bit_length() + 8) // 8, "big", signed=True))
+    return Numbers(BIG_INTEGER, value.to_bytes((value.bit_length() + 8) // 8, "big", signed=True))
 
 
 def simpler(value):
@@ -626,8 +636,8 @@ def read(data, at):
         return tag - 256, at
     if tag in CONSTANTS:
         return CONSTANTS[tag], at
-    if tag in NUMBERS:
-        form = NUMBERS[tag]
+    if tag in FORMS:
+        form = FORMS[tag]
         return form.unpack_from(data, at)[0], at + form.size
     if tag < 0xa0:
         kind, size = "array" if tag & 0x10 else "map", tag & 0x0f
@@ -669,15 +679,15 @@ SIZED = {0xc4: ("bin", 1, 0), 0xc5: ("bin", 2, 0), 0xc6: ("bin", 4, 0),
 def extension(code, data):
     if code == BIG_INTEGER:
         return int.from_bytes(data, "big", signed=True)
-    if code not in PACKED or len(data) % int(PACKED[code][0][1]):
+    if code not in ELEMENTS or len(data) % int(ELEMENTS[code][0][1]):
         raise Malformed("%d bytes of ext type %d are no list of numbers" % (len(data), code))
-    return Ext(code, data)
+    return Numbers(code, data)
 
 
 def untyped(wire):
     """A wire value as a Python value, where no schema says its type."""
-    if type(wire) is Ext:
-        return wire.numbers()
+    if type(wire) is Numbers:
+        return wire.list()
     if type(wire) is list:
         return [untyped(element) for element in wire]
     if type(wire) is dict:
@@ -686,13 +696,13 @@ def untyped(wire):
 
 
 def bulk():
-    """msgpack's compiled writer and reader of containers, ten times as fast; None if msgpack is not installed."""
+    """msgpack's ExtType and compiled Packer and Unpacker, ten times as fast; None if it is not installed."""
     global _bulk
     if _bulk is NotImplemented:
         try:
             from msgpack import ExtType
             from msgpack._cmsgpack import Packer, Unpacker
-            _bulk = Bulk(ExtType, Packer, Unpacker)
+            _bulk = ExtType, Packer, Unpacker
         except ImportError:
             _bulk = None
     return _bulk
@@ -701,22 +711,21 @@ def bulk():
 _bulk = NotImplemented  # not looked for yet
 
 
-class Bulk:
-    def __init__(self, ext_type, packer, unpacker):
-        self.ext_type, self.packer, self.unpacker = ext_type, packer, unpacker
+def write_bulk(values, out):
+    ext_type, packer, _ = bulk()
 
-    def write(self, value):
-        return self.packer(default=self.default, use_bin_type=True).pack(value)
-
-    def default(self, value):
+    def default(value):
         value = big(value) if type(value) is int else value
-        return self.ext_type(value.code, bytes(value.data)) if type(value) is Ext else simpler(value)
+        return ext_type(value.code, bytes(value.data)) if type(value) is Numbers else simpler(value)
 
-    def read(self, data, at, count):
-        rest = memoryview(data)[at:]
-        reader = self.unpacker(raw=False, strict_map_key=False, ext_hook=extension, max_buffer_size=len(rest))
-        reader.feed(rest)
-        return [reader.unpack() for _ in range(count)], at + reader.tell()
+    out.append(packer(default=default, use_bin_type=True).pack(values))
+
+
+def read_bulk(data, at, count):
+    rest = memoryview(data)[at:]
+    reader = bulk()[2](raw=False, strict_map_key=False, ext_hook=extension, max_buffer_size=len(rest))
+    reader.feed(rest)
+    return [reader.unpack() for _ in range(count)], at + reader.tell()
 
 
 # ---- frames ---------------------------------------------------------------------------------------------------------
@@ -747,12 +756,12 @@ def opened(data):
             method, at = read(data, at)
         count, at = array_head(data, at) if kind != 1 else (2, at)
     except Exception as error:
-        raise Malformed("nexus sent what is not a message: %r" % error) from None
+        raise Malformed("nexus sent what is no message: %r" % error) from None
     try:
         values = []
         while len(values) < count:
             if len(data) - at >= BULK_BYTES and (0x80 <= data[at] < 0xa0 or 0xdc <= data[at] < 0xe0) and bulk():
-                rest, at = bulk().read(data, at, count - len(values))
+                rest, at = read_bulk(data, at, count - len(values))
                 values += rest
             else:
                 value, at = read(data, at)
@@ -932,6 +941,7 @@ class Parent:
     def run(self):
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         os.register_at_fork(after_in_child=disown)
+        gc.freeze()  # what is loaded stays shared with the workers: their collector leaves it alone
         self.fork()
         self.control.send(frame([2, "hello", [{"protocol": PROTOCOL, "lang": "py", "runtime": RUNTIME,
                                                "pid": os.getpid(), "workers": 1}]]))
@@ -949,7 +959,9 @@ class Parent:
                 for descriptor, _ in poll.poll():
                     if descriptor == woken:
                         os.read(woken, 4096)
-                    else:
+                        continue
+                    self.step()
+                    while self.control.bytes:  # arrived together with the frame before
                         self.step()
         except Cancelled:
             abandon()
@@ -972,13 +984,15 @@ class Parent:
             self.control.socket.close()
             if "atexit" in sys.modules:
                 sys.modules["atexit"]._clear()  # what the parent registered is the parent's to run
+            sys.setrecursionlimit(max(sys.getrecursionlimit(), FRAMES_MIN))
             running = Worker(self.listener)
             running.run()
             code = 0
         except SystemExit as error:
-            code = 0 if error.code is None else error.code & 0xff if isinstance(error.code, int) else 1
-            if not isinstance(error.code, (int, type(None))):
-                print(error.code, file=sys.stderr)
+            code = 0 if error.code is None else error.code
+            if not isinstance(code, int):
+                print(code, file=sys.stderr)
+                code = 1
         except KeyboardInterrupt:
             code = 128 + _signal.SIGINT
         except BaseException as error:
@@ -1044,7 +1058,9 @@ def flush():
 
 def leave(code):
     """Ends the process without taking the interpreter down piece by piece, which costs milliseconds."""
-    if "atexit" in sys.modules:
-        sys.modules["atexit"]._run_exitfuncs()
-    flush()
-    os._exit(code)
+    try:
+        if "atexit" in sys.modules:
+            sys.modules["atexit"]._run_exitfuncs()
+    finally:
+        flush()
+        os._exit(code & 0xff)
