@@ -212,7 +212,7 @@ impl<'m> Session<'m> {
     fn note_event(&mut self, event: &mio::event::Event) {
         let Token(token) = event.token();
         if event.token() == SIGNALS {
-            while let Some(number) = self.signals.next() {
+            while let Some(number) = self.signals.arrived() {
                 self.interrupted.get_or_insert(number);
                 self.interrupts += 1;
             }

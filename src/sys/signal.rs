@@ -27,7 +27,7 @@ impl Signals {
     }
 
     /// The number of a signal that arrived, if one did.
-    pub fn next(&mut self) -> Option<i32> {
+    pub fn arrived(&mut self) -> Option<i32> {
         let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
         let size = size_of::<libc::signalfd_siginfo>();
         // SAFETY: a signalfd writes whole signalfd_siginfo records, and `info` has room for one.
