@@ -46,7 +46,7 @@ pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// The offset in `text` of the first byte that is wrong: not of the alphabet, padding missing or inside, bits left over
-/// that are not zero. What was appended until then stays.
+/// that are not zero. What was appended then means nothing.
 pub fn decode(text: &[u8], out: &mut Vec<u8>) -> Result<(), usize> {
     let padding = text
         .iter()
@@ -59,19 +59,20 @@ pub fn decode(text: &[u8], out: &mut Vec<u8>) -> Result<(), usize> {
         let wrong = letters.iter().position(|byte| VALUES[usize::from(*byte)] == NONE);
         return Err(wrong.unwrap_or(text.len()));
     }
-    out.reserve(letters.len() / 4 * 3 + 2);
-    let mut groups = letters.chunks_exact(4);
-    for (position, chunk) in (&mut groups).enumerate() {
-        let values = [chunk[0], chunk[1], chunk[2], chunk[3]].map(|byte| VALUES[usize::from(byte)]);
-        if let Some(wrong) = values.iter().position(|value| *value == NONE) {
-            return Err(position * 4 + wrong);
+    let (groups, rest) = letters.as_chunks::<4>();
+    let end = out.len();
+    out.resize(end + groups.len() * 3, 0);
+    let decoded = out[end..].as_chunks_mut::<3>().0;
+    for (position, (letters, bytes)) in groups.iter().zip(decoded).enumerate() {
+        let [a, b, c, d] = letters.map(|letter| VALUES[usize::from(letter)]);
+        if a | b | c | d == NONE {
+            let wrong = letters
+                .iter()
+                .position(|letter| VALUES[usize::from(*letter)] == NONE);
+            return Err(position * 4 + wrong.unwrap_or(0));
         }
-        let group = values
-            .iter()
-            .fold(0, |group, value| group << 6 | u32::from(*value));
-        out.extend_from_slice(&group.to_be_bytes()[1..]);
+        *bytes = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
     }
-    let rest = groups.remainder();
     let start = letters.len() - rest.len();
     if let Some(wrong) = rest.iter().position(|byte| VALUES[usize::from(*byte)] == NONE) {
         return Err(start + wrong);

@@ -2,7 +2,11 @@
 //!
 //! Both conversions take time in the square of the length, so both refuse what is longer than the limits.
 
+use crate::codec::number::write_unsigned;
 use crate::limits::{INTEGER_BYTES_MAX, INTEGER_DIGITS_MAX};
+
+/// The msgpack extension type of an integer beyond 64 bits; its payload is what [`from_decimal`] gives.
+pub const EXT_TYPE: i8 = 11;
 
 /// The integer is longer than [`INTEGER_DIGITS_MAX`] or [`INTEGER_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +20,15 @@ const CHUNK_DIGITS: usize = 19;
 ///
 /// # Errors
 /// More than [`INTEGER_DIGITS_MAX`] digits.
-pub fn from_decimal(text: &str) -> Result<Vec<u8>, TooLong> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
+pub fn from_decimal(text: &[u8]) -> Result<Vec<u8>, TooLong> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
     let negative = digits.len() < text.len();
     if digits.len() > INTEGER_DIGITS_MAX {
         return Err(TooLong);
     }
     let mut limbs: Vec<u64> = Vec::with_capacity(digits.len() / CHUNK_DIGITS + 2);
     // The first chunk takes the odd digits, so that all others are whole.
-    let (first, rest) = digits.as_bytes().split_at(digits.len() % CHUNK_DIGITS);
+    let (first, rest) = digits.split_at(digits.len() % CHUNK_DIGITS);
     for chunk in std::iter::once(first).chain(rest.chunks(CHUNK_DIGITS)) {
         let mut carry = chunk.iter().fold(0, |value: u64, digit| {
             value.wrapping_mul(10).wrapping_add(u64::from(digit & 15))
@@ -79,7 +83,7 @@ pub fn write_decimal(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), TooLong> {
         chunks.push(remainder);
     }
     let first = chunks.pop().unwrap_or(0);
-    out.extend_from_slice(first.to_string().as_bytes());
+    write_unsigned(first, out);
     for chunk in chunks.iter().rev() {
         out.extend_from_slice(format!("{chunk:0width$}", width = CHUNK_DIGITS).as_bytes());
     }
@@ -111,7 +115,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, bytes: &[u8]) {
-        assert_eq!(from_decimal(text).as_deref(), Ok(bytes), "{text}");
+        assert_eq!(from_decimal(text.as_bytes()).as_deref(), Ok(bytes), "{text}");
         let mut out = Vec::new();
         assert_eq!(write_decimal(bytes, &mut out), Ok(()));
         assert_eq!(String::from_utf8_lossy(&out), text);
@@ -161,8 +165,8 @@ mod tests {
 
     #[test]
     fn forms_that_are_not_the_shortest() {
-        assert_eq!(from_decimal("-0").as_deref(), Ok(&[0][..]));
-        assert_eq!(from_decimal("-000").as_deref(), Ok(&[0][..]));
+        assert_eq!(from_decimal(b"-0").as_deref(), Ok(&[0][..]));
+        assert_eq!(from_decimal(b"-000").as_deref(), Ok(&[0][..]));
         let mut out = Vec::new();
         assert_eq!(write_decimal(&[0, 0, 0, 7], &mut out), Ok(()));
         assert_eq!(write_decimal(&[0xff; 20], &mut out), Ok(()));
@@ -173,12 +177,12 @@ mod tests {
     #[test]
     fn long_ones_round_trip_up_to_the_limit() {
         let text = "7".repeat(INTEGER_DIGITS_MAX);
-        let bytes = from_decimal(&text).unwrap();
+        let bytes = from_decimal(text.as_bytes()).unwrap();
         assert!(bytes.len() <= INTEGER_BYTES_MAX);
         let mut out = Vec::new();
         assert_eq!(write_decimal(&bytes, &mut out), Ok(()));
         assert!(out == text.as_bytes());
-        assert_eq!(from_decimal(&(text + "7")), Err(TooLong));
+        assert_eq!(from_decimal((text + "7").as_bytes()), Err(TooLong));
         assert_eq!(
             write_decimal(&vec![1; INTEGER_BYTES_MAX + 1], &mut out),
             Err(TooLong)

@@ -1,6 +1,7 @@
 //! A JSON pull reader over borrowed text (RFC 8259, nothing lenient), and the writer of strings. Builds no tree and knows
 //! no schema.
 
+use crate::codec::number::Decimal;
 use crate::limits::DEPTH_MAX;
 use std::borrow::Cow;
 
@@ -87,12 +88,18 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// Goes back to an offset that [`Reader::offset`] gave before a value.
+    pub fn seek(&mut self, offset: usize) {
+        self.at = offset.min(self.text.len());
+    }
+
     /// Byte offset of the key that was read last.
     pub fn key_offset(&self) -> usize {
         self.key_at
     }
 
     /// The kind of the next value, which is not consumed.
+    #[inline]
     pub fn peek(&mut self) -> Read<Shape> {
         self.skip_space();
         match self.text.get(self.at) {
@@ -123,58 +130,87 @@ impl<'a> Reader<'a> {
         Ok(false)
     }
 
+    /// Reads a number.
+    // Kept apart in registers where it is used; moving it costs more than reading it.
+    #[inline(always)]
+    pub fn decimal(&mut self) -> Read<Decimal<'a>> {
+        self.skip_space();
+        match Decimal::scan(&self.text[self.at..]) {
+            Ok(number) => {
+                self.at += number.text.len();
+                Ok(number)
+            }
+            Err(offset) => {
+                self.at += offset;
+                Err(self.wrong("a digit"))
+            }
+        }
+    }
+
     /// Reads a number and returns its text, which has JSON's form.
     pub fn number(&mut self) -> Read<&'a str> {
-        self.skip_space();
         let start = self.at;
-        if self.text.get(self.at) == Some(&b'-') {
-            self.at += 1;
-        }
-        match self.text.get(self.at) {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits()?,
-            _ => return Err(self.wrong("a digit")),
-        }
-        if self.text.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.text.get(self.at) {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.text.get(self.at) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        // Only ASCII was passed.
-        std::str::from_utf8(&self.text[start..self.at]).map_err(|_| self.wrong("a number"))
+        let number = self.decimal()?;
+        utf8(number.text, start)
     }
 
     /// Reads a string; it is borrowed unless it has escapes.
     pub fn string(&mut self) -> Read<Cow<'a, str>> {
+        let start = self.at;
+        if let Some(plain) = self.plain_string()? {
+            return utf8(plain, start).map(Cow::Borrowed);
+        }
+        let mut out = Vec::new();
+        self.string_into(&mut out)?;
+        let text = String::from_utf8(out).map_err(|_| not_utf8(start))?;
+        Ok(Cow::Owned(text))
+    }
+
+    /// Reads a string without escapes and gives its UTF-8; reads nothing of one with escapes.
+    #[inline]
+    pub fn plain_string(&mut self) -> Read<Option<&'a [u8]>> {
         self.skip_space();
         if self.text.get(self.at) != Some(&b'"') {
             return Err(self.wrong("a string"));
         }
         let start = self.at + 1;
-        let plain = plain_len(&self.text[start..]);
-        if self.text.get(start + plain) == Some(&b'"') {
-            let text = self.utf8(start, start + plain)?;
-            self.at = start + plain + 1;
-            return Ok(Cow::Borrowed(text));
+        let plain = Plain::of(&self.text[start..]);
+        let end = start + plain.len;
+        if self.text.get(end) != Some(&b'"') {
+            return Ok(None);
         }
-        self.at = start;
-        let mut out = String::new();
+        let text = &self.text[start..end];
+        if !plain.is_ascii {
+            utf8(text, start)?;
+        }
+        self.at = end + 1;
+        Ok(Some(text))
+    }
+
+    /// Reads a string and appends its UTF-8; after an error it may have appended a part.
+    pub fn string_into(&mut self, out: &mut Vec<u8>) -> Read<()> {
+        self.skip_space();
+        if self.text.get(self.at) != Some(&b'"') {
+            return Err(self.wrong("a string"));
+        }
+        self.at += 1;
         loop {
-            let plain = plain_len(&self.text[self.at..]);
-            out.push_str(self.utf8(self.at, self.at + plain)?);
-            self.at += plain;
+            let plain = Plain::of(&self.text[self.at..]);
+            let text = &self.text[self.at..self.at + plain.len];
+            if !plain.is_ascii {
+                utf8(text, self.at)?;
+            }
+            out.extend_from_slice(text);
+            self.at += plain.len;
             match self.text.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(Cow::Owned(out));
+                    return Ok(());
                 }
-                Some(b'\\') => out.push(self.escape()?),
+                Some(b'\\') => {
+                    let escaped = self.escape()?;
+                    out.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes());
+                }
                 Some(_) => return Err(self.error("control character in a string, expected it escaped")),
                 None => return Err(self.error("string is not closed, expected '\"'")),
             }
@@ -182,6 +218,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Opens an array.
+    #[inline]
     pub fn begin_array(&mut self) -> Read<()> {
         self.skip_space();
         self.byte(b'[')?;
@@ -190,11 +227,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether another element follows; false has consumed the closing bracket.
+    #[inline]
     pub fn next_element(&mut self) -> Read<bool> {
         self.next_item(b']')
     }
 
     /// Opens an object.
+    #[inline]
     pub fn begin_object(&mut self) -> Read<()> {
         self.skip_space();
         self.byte(b'{')?;
@@ -204,6 +243,40 @@ impl<'a> Reader<'a> {
 
     /// The next key, with its colon consumed; none has consumed the closing brace.
     pub fn next_key(&mut self) -> Read<Option<Cow<'a, str>>> {
+        let key = match self.next_key_bytes()? {
+            None => return Ok(None),
+            Some(Cow::Borrowed(key)) => std::str::from_utf8(key).ok().map(Cow::Borrowed),
+            Some(Cow::Owned(key)) => String::from_utf8(key).ok().map(Cow::Owned),
+        };
+        key.map(Some).ok_or_else(|| not_utf8(self.key_at))
+    }
+
+    /// Reads `key` and its colon, if it comes next, without escapes and without more than one space before it; else reads
+    /// nothing. The key must be one that JSON writes as it is.
+    #[inline]
+    pub fn skip_key(&mut self, key: &str) -> bool {
+        let mut rest = &self.text[self.at..];
+        if !self.fresh {
+            let Some(next) = rest.strip_prefix(b",") else {
+                return false;
+            };
+            rest = next.strip_prefix(b" ").unwrap_or(next);
+        }
+        let after = rest
+            .strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_prefix(key.as_bytes()))
+            .and_then(|rest| rest.strip_prefix(b"\":"));
+        let Some(after) = after else {
+            return false;
+        };
+        self.fresh = false;
+        self.at = self.text.len() - after.len();
+        true
+    }
+
+    /// As [`Reader::next_key`], the key as UTF-8.
+    #[inline]
+    pub fn next_key_bytes(&mut self) -> Read<Option<Cow<'a, [u8]>>> {
         if !self.next_item(b'}')? {
             return Ok(None);
         }
@@ -212,7 +285,14 @@ impl<'a> Reader<'a> {
             return Err(self.wrong("a key in double quotes"));
         }
         self.key_at = self.at;
-        let key = self.string()?;
+        let key = match self.plain_string()? {
+            Some(key) => Cow::Borrowed(key),
+            None => {
+                let mut key = Vec::new();
+                self.string_into(&mut key)?;
+                Cow::Owned(key)
+            }
+        };
         self.skip_space();
         self.byte(b':')?;
         Ok(Some(key))
@@ -261,37 +341,35 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn next_item(&mut self, close: u8) -> Read<bool> {
         self.skip_space();
         let fresh = std::mem::replace(&mut self.fresh, false);
         match self.text.get(self.at) {
-            Some(&byte) if byte == close => {
-                self.at += 1;
-                Ok(false)
-            }
             Some(b',') if !fresh => {
                 self.at += 1;
                 Ok(true)
+            }
+            Some(&byte) if byte == close => {
+                self.at += 1;
+                Ok(false)
             }
             Some(_) if fresh => Ok(true),
             _ => Err(self.wrong(&format!("',' or '{}'", close as char))),
         }
     }
 
+    #[inline]
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
-            self.at += 1;
+        // Most often there is none.
+        if self.text.get(self.at).is_some_and(|byte| *byte <= b' ') {
+            self.skip_spaces();
         }
     }
 
-    fn digits(&mut self) -> Read<()> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.text.get(self.at) {
+    fn skip_spaces(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
             self.at += 1;
-        }
-        match self.at > start {
-            true => Ok(()),
-            false => Err(self.wrong("a digit")),
         }
     }
 
@@ -303,19 +381,13 @@ impl<'a> Reader<'a> {
         Err(self.wrong(&format!("'{}'", String::from_utf8_lossy(word))))
     }
 
+    #[inline]
     fn byte(&mut self, byte: u8) -> Read<()> {
         if self.text.get(self.at) == Some(&byte) {
             self.at += 1;
             return Ok(());
         }
         Err(self.wrong(&format!("'{}'", byte as char)))
-    }
-
-    fn utf8(&self, start: usize, end: usize) -> Read<&'a str> {
-        std::str::from_utf8(&self.text[start..end]).map_err(|error| JsonError {
-            offset: start + error.valid_up_to(),
-            message: "string is not valid UTF-8".into(),
-        })
     }
 
     /// Reads one escape, from its backslash.
@@ -379,6 +451,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[cold]
     fn wrong(&self, expected: &str) -> JsonError {
         let found = match self.text.get(self.at) {
             None => "the end of the text".to_string(),
@@ -388,6 +461,7 @@ impl<'a> Reader<'a> {
         self.error(format!("found {found}, expected {expected}"))
     }
 
+    #[cold]
     fn error(&self, message: impl Into<String>) -> JsonError {
         JsonError {
             offset: self.at,
@@ -396,11 +470,82 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many bytes stand before the first quote, backslash or control character.
-fn plain_len(text: &[u8]) -> usize {
-    text.iter()
-        .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
-        .unwrap_or(text.len())
+fn utf8(text: &[u8], offset: usize) -> Read<&str> {
+    std::str::from_utf8(text).map_err(|error| not_utf8(offset + error.valid_up_to()))
+}
+
+#[cold]
+fn not_utf8(offset: usize) -> JsonError {
+    JsonError {
+        offset,
+        message: "string is not valid UTF-8".into(),
+    }
+}
+
+/// The bytes before the first quote, backslash or control character.
+struct Plain {
+    len: usize,
+    /// Whether they are known to be ASCII.
+    is_ascii: bool,
+}
+
+impl Plain {
+    /// Looks at eight bytes at a time.
+    #[inline]
+    fn of(text: &[u8]) -> Plain {
+        let (words, tail) = text.as_chunks::<8>();
+        let mut seen = 0;
+        for (position, word) in words.iter().enumerate() {
+            let word = u64::from_le_bytes(*word);
+            let stops = stops(word);
+            if stops != 0 {
+                let len = stops.trailing_zeros() as usize / 8;
+                seen |= word & !(u64::MAX << (8 * len));
+                return Plain {
+                    len: position * 8 + len,
+                    is_ascii: seen & HIGH_BITS == 0,
+                };
+            }
+            seen |= word;
+        }
+        // The last word overlaps one that is known, or itself.
+        let last = match (
+            text.last_chunk::<8>(),
+            text.first_chunk::<4>(),
+            text.last_chunk::<4>(),
+        ) {
+            (Some(last), ..) => u64::from_le_bytes(*last),
+            (_, Some(first), Some(last)) => {
+                u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+            }
+            _ => tail
+                .iter()
+                .fold(0x2020_2020_2020_2020, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        let len = match stops(last) {
+            0 => tail.len(),
+            _ => tail.iter().position(is_stop).unwrap_or(tail.len()),
+        };
+        Plain {
+            len: text.len() - tail.len() + len,
+            is_ascii: (seen | last) & HIGH_BITS == 0,
+        }
+    }
+}
+
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+
+/// The top bit of each byte that is a quote, a backslash or a control character. A byte after the first such may be marked
+/// wrongly.
+#[inline]
+fn stops(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let quote = is_zero(word ^ (ONES * b'"' as u64));
+    let backslash = is_zero(word ^ (ONES * b'\\' as u64));
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (quote | backslash | control) & HIGH_BITS
 }
 
 /// Appends a string in double quotes, with the escapes that JSON demands and no others.
@@ -409,7 +554,7 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     loop {
-        let plain = plain_len(&bytes[at..]);
+        let plain = Plain::of(&bytes[at..]).len;
         out.extend_from_slice(&bytes[at..at + plain]);
         at += plain;
         let Some(byte) = bytes.get(at) else { break };

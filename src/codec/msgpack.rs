@@ -1,9 +1,8 @@
 //! A msgpack reader that borrows from its bytes and allocates nothing, and writers of single values. Knows no schema:
 //! [`crate::codec::transcode`] walks values by schema.
 //!
-//! The format is that of <https://github.com/msgpack/msgpack/blob/master/spec.md>; `rmp` knows its markers.
+//! The format is that of <https://github.com/msgpack/msgpack/blob/master/spec.md>.
 
-use rmp::Marker;
 use std::fmt;
 
 /// One token. A container's elements follow it as tokens of their own.
@@ -94,6 +93,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The bytes not yet read.
+    #[inline(always)]
     pub fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]
     }
@@ -111,11 +111,7 @@ impl<'a> Reader<'a> {
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Read<Token<'a>> {
         let start = self.at;
-        let token = self.token();
-        if token.is_err() {
-            self.at = start;
-        }
-        token
+        self.token().inspect_err(|_| self.at = start)
     }
 
     /// The next token without consuming it.
@@ -127,10 +123,10 @@ impl<'a> Reader<'a> {
     /// None, with nothing read, if something else comes next.
     pub fn array_head(&mut self) -> Read<Option<u32>> {
         let mut ahead = self.clone();
-        let len = match Marker::from_u8(ahead.take(1)?[0]) {
-            Marker::FixArray(len) => len.into(),
-            Marker::Array16 => ahead.be(u16::from_be_bytes)?.into(),
-            Marker::Array32 => ahead.be(u32::from_be_bytes)?,
+        let len = match ahead.be(u8::from_be_bytes)? {
+            head @ 0x90..=0x9f => (head & 0x0f).into(),
+            0xdc => ahead.be(u16::from_be_bytes)?.into(),
+            0xdd => ahead.be(u32::from_be_bytes)?,
             _ => return Ok(None),
         };
         *self = ahead;
@@ -153,105 +149,95 @@ impl<'a> Reader<'a> {
         Ok(&self.bytes[start..self.at])
     }
 
+    #[inline(always)]
     fn token(&mut self) -> Read<Token<'a>> {
         let start = self.at;
-        let marker = Marker::from_u8(self.take(1)?[0]);
+        let marker = self.be(u8::from_be_bytes)?;
         Ok(match marker {
-            Marker::FixPos(value) => Token::Int(value.into()),
-            Marker::FixNeg(value) => Token::Int(value.into()),
-            Marker::Null => Token::Nil,
-            Marker::True => Token::Bool(true),
-            Marker::False => Token::Bool(false),
-            Marker::U8 => Token::Int(self.be(u8::from_be_bytes)?.into()),
-            Marker::U16 => Token::Int(self.be(u16::from_be_bytes)?.into()),
-            Marker::U32 => Token::Int(self.be(u32::from_be_bytes)?.into()),
-            Marker::U64 => {
+            0x00..=0x7f => Token::Int(marker.into()),
+            0x80..=0x8f => self.map((marker & 0x0f).into())?,
+            0x90..=0x9f => self.array((marker & 0x0f).into())?,
+            0xa0..=0xbf => self.string(start, (marker & 0x1f).into())?,
+            0xc0 => Token::Nil,
+            0xc1 => return Err(MsgpackError::Invalid(start, "byte 0xc1 is not msgpack")),
+            0xc2 => Token::Bool(false),
+            0xc3 => Token::Bool(true),
+            0xc4 => self.be(u8::from_be_bytes).and_then(|len| self.bin(len.into()))?,
+            0xc5 => self.be(u16::from_be_bytes).and_then(|len| self.bin(len.into()))?,
+            0xc6 => self.be(u32::from_be_bytes).and_then(|len| self.bin(len))?,
+            0xc7 => self.be(u8::from_be_bytes).and_then(|len| self.ext(len.into()))?,
+            0xc8 => self.be(u16::from_be_bytes).and_then(|len| self.ext(len.into()))?,
+            0xc9 => self.be(u32::from_be_bytes).and_then(|len| self.ext(len))?,
+            0xca => Token::F4(self.be(f32::from_be_bytes)?),
+            0xcb => Token::F8(self.be(f64::from_be_bytes)?),
+            0xcc => Token::Int(self.be(u8::from_be_bytes)?.into()),
+            0xcd => Token::Int(self.be(u16::from_be_bytes)?.into()),
+            0xce => Token::Int(self.be(u32::from_be_bytes)?.into()),
+            0xcf => {
                 let value = self.be(u64::from_be_bytes)?;
                 i64::try_from(value).map_or(Token::Unsigned(value), Token::Int)
             }
-            Marker::I8 => Token::Int(self.be(i8::from_be_bytes)?.into()),
-            Marker::I16 => Token::Int(self.be(i16::from_be_bytes)?.into()),
-            Marker::I32 => Token::Int(self.be(i32::from_be_bytes)?.into()),
-            Marker::I64 => Token::Int(self.be(i64::from_be_bytes)?),
-            Marker::F32 => Token::F4(self.be(f32::from_be_bytes)?),
-            Marker::F64 => Token::F8(self.be(f64::from_be_bytes)?),
-            Marker::FixStr(len) => self.string(start, len.into())?,
-            Marker::Str8 => {
-                let len = self.be(u8::from_be_bytes)?;
-                self.string(start, len.into())?
-            }
-            Marker::Str16 => {
-                let len = self.be(u16::from_be_bytes)?;
-                self.string(start, len.into())?
-            }
-            Marker::Str32 => {
-                let len = self.be(u32::from_be_bytes)?;
-                self.string(start, len as usize)?
-            }
-            Marker::Bin8 => {
-                let len = self.be(u8::from_be_bytes)?;
-                Token::Bin(self.take(len.into())?)
-            }
-            Marker::Bin16 => {
-                let len = self.be(u16::from_be_bytes)?;
-                Token::Bin(self.take(len.into())?)
-            }
-            Marker::Bin32 => {
-                let len = self.be(u32::from_be_bytes)?;
-                Token::Bin(self.take(len as usize)?)
-            }
-            Marker::FixArray(len) => self.array(len.into())?,
-            Marker::Array16 => {
-                let len = self.be(u16::from_be_bytes)?;
-                self.array(len.into())?
-            }
-            Marker::Array32 => {
-                let len = self.be(u32::from_be_bytes)?;
-                self.array(len)?
-            }
-            Marker::FixMap(len) => self.map(len.into())?,
-            Marker::Map16 => {
-                let len = self.be(u16::from_be_bytes)?;
-                self.map(len.into())?
-            }
-            Marker::Map32 => {
-                let len = self.be(u32::from_be_bytes)?;
-                self.map(len)?
-            }
-            Marker::FixExt1 => self.ext(1)?,
-            Marker::FixExt2 => self.ext(2)?,
-            Marker::FixExt4 => self.ext(4)?,
-            Marker::FixExt8 => self.ext(8)?,
-            Marker::FixExt16 => self.ext(16)?,
-            Marker::Ext8 => {
-                let len = self.be(u8::from_be_bytes)?;
-                self.ext(len.into())?
-            }
-            Marker::Ext16 => {
-                let len = self.be(u16::from_be_bytes)?;
-                self.ext(len.into())?
-            }
-            Marker::Ext32 => {
-                let len = self.be(u32::from_be_bytes)?;
-                self.ext(len as usize)?
-            }
-            Marker::Reserved => return Err(MsgpackError::Invalid(start, "byte 0xc1 is not msgpack")),
+            0xd0 => Token::Int(self.be(i8::from_be_bytes)?.into()),
+            0xd1 => Token::Int(self.be(i16::from_be_bytes)?.into()),
+            0xd2 => Token::Int(self.be(i32::from_be_bytes)?.into()),
+            0xd3 => Token::Int(self.be(i64::from_be_bytes)?),
+            0xd4..=0xd8 => self.ext(1 << (marker - 0xd4))?,
+            0xd9 => self
+                .be(u8::from_be_bytes)
+                .and_then(|len| self.string(start, len.into()))?,
+            0xda => self
+                .be(u16::from_be_bytes)
+                .and_then(|len| self.string(start, len.into()))?,
+            0xdb => self
+                .be(u32::from_be_bytes)
+                .and_then(|len| self.string(start, len))?,
+            0xdc => self
+                .be(u16::from_be_bytes)
+                .and_then(|len| self.array(len.into()))?,
+            0xdd => self.be(u32::from_be_bytes).and_then(|len| self.array(len))?,
+            0xde => self.be(u16::from_be_bytes).and_then(|len| self.map(len.into()))?,
+            0xdf => self.be(u32::from_be_bytes).and_then(|len| self.map(len))?,
+            0xe0..=0xff => Token::Int((marker as i8).into()),
         })
     }
 
-    fn take(&mut self, len: usize) -> Read<&'a [u8]> {
+    /// Reads the string `key` if it comes next in its shortest form, else nothing.
+    #[inline]
+    pub fn skip_key(&mut self, key: &str) -> bool {
+        let rest = self.rest();
+        let text = match key.len() {
+            len @ 0..32 => rest.strip_prefix(&[0xa0 | len as u8]),
+            len @ 32..256 => rest.strip_prefix(&[0xd9, len as u8]),
+            _ => None,
+        };
+        let after = text.and_then(|text| text.strip_prefix(key.as_bytes()));
+        if let Some(after) = after {
+            self.at = self.bytes.len() - after.len();
+        }
+        after.is_some()
+    }
+
+    #[inline]
+    fn take(&mut self, len: u32) -> Read<&'a [u8]> {
+        let len = len as usize;
         let taken = self.rest().get(..len).ok_or(MsgpackError::Incomplete)?;
         self.at += len;
         Ok(taken)
     }
 
+    #[inline]
     fn be<const N: usize, T>(&mut self, decode: fn([u8; N]) -> T) -> Read<T> {
         let bytes = self.rest().first_chunk::<N>().ok_or(MsgpackError::Incomplete)?;
         self.at += N;
         Ok(decode(*bytes))
     }
 
-    fn string(&mut self, start: usize, len: usize) -> Read<Token<'a>> {
+    fn bin(&mut self, len: u32) -> Read<Token<'a>> {
+        self.take(len).map(Token::Bin)
+    }
+
+    #[inline]
+    fn string(&mut self, start: usize, len: u32) -> Read<Token<'a>> {
         let text = std::str::from_utf8(self.take(len)?);
         text.map(Token::Str)
             .map_err(|_| MsgpackError::Invalid(start, "string is not valid UTF-8"))
@@ -271,7 +257,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn ext(&mut self, len: usize) -> Read<Token<'a>> {
+    fn ext(&mut self, len: u32) -> Read<Token<'a>> {
         let ext_type = self.be(i8::from_be_bytes)?;
         Ok(Token::Ext(ext_type, self.take(len)?))
     }
@@ -292,8 +278,12 @@ pub mod write {
     }
 
     /// A signed integer.
+    #[inline]
     pub fn int(out: &mut Vec<u8>, value: i64) {
-        let _ = encode::write_sint(out, value);
+        match value {
+            -32..=127 => out.push(value as u8),
+            _ => drop(encode::write_sint(out, value)),
+        }
     }
 
     /// An unsigned integer.
@@ -307,13 +297,39 @@ pub mod write {
     }
 
     /// float 64
+    #[inline]
     pub fn f8(out: &mut Vec<u8>, value: f64) {
-        let _ = encode::write_f64(out, value);
+        let bytes = value.to_be_bytes();
+        out.extend_from_slice(&[
+            0xcb, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7],
+        ]);
     }
 
     /// str; at most `u32::MAX` bytes
     pub fn string(out: &mut Vec<u8>, value: &str) {
-        let _ = encode::write_str(out, value);
+        string_bytes(out, value.as_bytes());
+    }
+
+    /// str from its UTF-8; at most `u32::MAX` bytes
+    #[inline(always)]
+    pub fn string_bytes(out: &mut Vec<u8>, value: &[u8]) {
+        string_head(out, value.len() as u32);
+        out.extend_from_slice(value);
+    }
+
+    /// The head of a str; its `len` bytes of UTF-8 are written after it.
+    #[inline(always)]
+    pub fn string_head(out: &mut Vec<u8>, len: u32) {
+        // Most strings are short.
+        match u8::try_from(len) {
+            Ok(len @ 0..32) => out.push(0xa0 | len),
+            _ => drop(encode::write_str_len(out, len)),
+        }
+    }
+
+    /// The head of a bin; its `len` bytes are written after it.
+    pub fn bin_head(out: &mut Vec<u8>, len: u32) {
+        let _ = encode::write_bin_len(out, len);
     }
 
     /// bin; at most `u32::MAX` bytes
@@ -322,8 +338,12 @@ pub mod write {
     }
 
     /// The head of an array; its elements are written after it.
+    #[inline]
     pub fn array(out: &mut Vec<u8>, len: u32) {
-        let _ = encode::write_array_len(out, len);
+        match u8::try_from(len) {
+            Ok(len @ 0..16) => out.push(0x90 | len),
+            _ => drop(encode::write_array_len(out, len)),
+        }
     }
 
     /// The head of a map; its keys and values are written after it.

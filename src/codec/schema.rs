@@ -71,6 +71,11 @@ impl Number {
         matches!(self, Number::F4 | Number::F8)
     }
 
+    /// Whether it is `i1`, `i2`, `i4` or `i8`.
+    pub fn is_signed(self) -> bool {
+        matches!(self, Number::I1 | Number::I2 | Number::I4 | Number::I8)
+    }
+
     /// Smallest and largest value of an integer type.
     pub fn range(self) -> (i128, i128) {
         match self {
@@ -156,6 +161,18 @@ pub struct Field {
     pub key: Box<str>,
     /// The type of the value.
     pub ty: TypeId,
+    /// Whether JSON writes the key as it is, without escapes.
+    pub is_plain: bool,
+}
+
+impl Field {
+    fn new(key: &str, ty: TypeId) -> Field {
+        Field {
+            key: key.into(),
+            ty,
+            is_plain: !key.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)),
+        }
+    }
 }
 
 /// Why a schema can't be read: the byte offset in it and one sentence.

@@ -1,3 +1,9 @@
 //! The codec from outside: what values become, what is refused and how it is said.
 
+mod differential;
+mod loose;
+mod naive;
+mod random;
+mod suites;
 mod tables;
+mod throughput;

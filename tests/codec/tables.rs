@@ -125,7 +125,7 @@ fn mistakes() {
     refuse(
         "f8",
         "1e400",
-        "@0: expected a number of 64 bits (f8), found 1e400 (it is too large; \"Infinity\" is written as a string)",
+        "@0: expected a number of 64 bits (f8), found 1e400 (it is too large; infinity is written \"Infinity\")",
     );
     refuse("s", "[\"x\"] ", "@0: expected a string (s), found an array");
     refuse("b", "true false", "@5: found 'f', expected the end of the text");

@@ -223,9 +223,7 @@ impl<'s> Parser<'_, 's> {
             let message = format!("key '{key}' stands twice in one record");
             return Err(SchemaError { offset, message });
         }
-        let fields = fields
-            .into_iter()
-            .map(|(_, key, ty)| Field { key: key.into(), ty });
+        let fields = fields.into_iter().map(|(_, key, ty)| Field::new(key, ty));
         let span = self.types.add_fields(fields.collect());
         Ok(self.types.add(Type::Record(span)))
     }

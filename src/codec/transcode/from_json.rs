@@ -1,8 +1,8 @@
 //! The walk over JSON text by schema that writes msgpack: records with all keys in order, lists of numbers packed, every
 //! integer and length in its shortest form. Holds no value besides what it has written.
 
-use super::late_head;
-use super::value_error::{ValueError, Walk, describe, describe_number, quoted};
+use super::late_head::{self, LateHead};
+use super::value_error::{ValueError, Walk, describe, quoted};
 use crate::codec::json::{Reader, Shape};
 use crate::codec::msgpack::write;
 use crate::codec::schema::{Field, Number, Type, Types};
@@ -11,9 +11,6 @@ use crate::ids::TypeId;
 use crate::limits::{DEPTH_MAX, INTEGER_DIGITS_MAX};
 use std::borrow::Cow;
 use std::ops::Range;
-
-/// The extension type of an integer beyond 64 bits.
-pub(super) const BIG_EXT_TYPE: i8 = 11;
 
 /// Reads one JSON text by its type and appends it as msgpack.
 ///
@@ -49,32 +46,25 @@ struct Walker<'a, 't> {
 
 impl<'a, 't> Walker<'a, 't> {
     fn value(&mut self, ty: TypeId, depth: usize) -> Walk {
-        let shape = self.reader.peek()?;
+        let shape = self.reader.peek();
         let mut node = self.types.node(ty);
         if let Type::Optional(_) = node {
-            if shape == Shape::Null {
-                self.reader.null()?;
-                write::nil(self.out);
-                return Ok(());
+            if let Ok(Shape::Null) = shape {
+                return self.null();
             }
             while let Type::Optional(inner) = node {
                 node = self.types.node(inner);
             }
         }
+        let Ok(shape) = shape else {
+            return Err(self.mismatch(node));
+        };
         if depth > DEPTH_MAX {
             return Err(ValueError::too_deep(self.reader.offset()));
         }
         match (node, shape) {
-            (Type::Nil, Shape::Null) => {
-                self.reader.null()?;
-                write::nil(self.out);
-                Ok(())
-            }
-            (Type::Bool, Shape::Bool) => {
-                let value = self.reader.boolean()?;
-                write::boolean(self.out, value);
-                Ok(())
-            }
+            (Type::Nil, Shape::Null) => self.null(),
+            (Type::Bool, Shape::Bool) => self.boolean(),
             (Type::Number(number @ (Number::F4 | Number::F8)), Shape::Number | Shape::Str) => {
                 self.float(number)
             }
@@ -89,187 +79,229 @@ impl<'a, 't> Walker<'a, 't> {
             (Type::Tuple(span), Shape::Array) => self.tuple(self.types.members(span), depth),
             (Type::Record(span), Shape::Object) => self.record(self.types.fields(span), depth),
             (Type::Function { .. } | Type::Opaque(_), _) => {
-                Err(ValueError::no_text(self.reader.offset(), node))
+                Err(ValueError::no_text(self.reader.offset(), self.types, node))
             }
-            _ => Err(self.mismatch(&describe(self.types, node))),
+            _ => Err(self.mismatch(node)),
         }
     }
 
-    /// The error for the value that comes next.
+    /// The error for the value that comes next, which is not of that type.
     #[cold]
-    fn mismatch(&mut self, expected: &str) -> Box<ValueError> {
-        let offset = self.reader.offset();
+    fn mismatch(&mut self, ty: Type) -> Box<ValueError> {
         let mut ahead = self.reader.clone();
-        let found = match ahead.peek() {
-            Ok(Shape::Number) => ahead.number().map(shortened),
-            Ok(Shape::Str) => ahead.string().map(|text| quoted(&text)),
-            Ok(Shape::Bool) => ahead.boolean().map(|value| value.to_string()),
-            Ok(shape) => Ok(shape.name().to_string()),
-            Err(error) => Err(error),
+        let shape = ahead.peek();
+        let offset = ahead.offset();
+        let found = shape.and_then(|shape| {
+            let text = match shape {
+                Shape::Null => ahead.null().map(|()| "null".to_string()),
+                Shape::Bool => ahead.boolean().map(|value| value.to_string()),
+                Shape::Number => ahead.number().map(shortened),
+                Shape::Str => ahead.string().map(|text| quoted(&text)),
+                Shape::Array | Shape::Object => Ok(shape.name().to_string()),
+            };
+            text.map(|text| (shape, text))
+        });
+        let (error, hint) = match found {
+            Ok((shape, text)) => {
+                let error = ValueError::mismatch(offset, &describe(self.types, ty), &text);
+                (error, hint(ty, Some(shape), &text))
+            }
+            Err(error) => (error.into(), hint(ty, None, "")),
         };
-        match found {
-            Ok(found) => ValueError::mismatch(offset, expected, &found),
-            Err(error) => error.into(),
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
         }
+    }
+
+    fn null(&mut self) -> Walk {
+        self.reader.null()?;
+        write::nil(self.out);
+        Ok(())
+    }
+
+    fn boolean(&mut self) -> Walk {
+        let value = self.reader.boolean()?;
+        write::boolean(self.out, value);
+        Ok(())
     }
 
     fn string(&mut self) -> Walk {
         let offset = self.reader.offset();
-        let text = self.reader.string()?;
-        late_head::size(text.len(), offset)?;
-        write::string(self.out, &text);
-        Ok(())
+        if let Some(text) = self.reader.plain_string()? {
+            late_head::size(text.len(), offset)?;
+            write::string_bytes(self.out, text);
+            return Ok(());
+        }
+        let head = LateHead::new(late_head::TEXT_ROOM, self.out);
+        self.reader.string_into(self.out)?;
+        head.end_bytes(self.out, offset, write::string_head)
     }
 
     fn bytes(&mut self) -> Walk {
         let offset = self.reader.offset();
-        let text = self.reader.string()?;
-        let mut bytes = Vec::new();
-        if let Err(wrong) = base64::decode(text.as_bytes(), &mut bytes) {
-            let message = format!("expected bytes in base64 (y), found {}", quoted(&text));
-            let hint = format!(
-                "base64 has 4 letters of A-Z a-z 0-9 + / for 3 bytes, = at the end; character {wrong} breaks it"
-            );
-            return Err(ValueError::new(offset, message).hint(hint));
+        let head = LateHead::new(late_head::TEXT_ROOM, self.out);
+        let decoded = match self.reader.plain_string()? {
+            Some(text) => base64::decode(text, self.out),
+            // An escaped slash, most likely.
+            None => base64::decode(self.reader.string()?.as_bytes(), self.out),
+        };
+        match decoded {
+            Ok(()) => head.end_bytes(self.out, offset, write::bin_head),
+            Err(wrong) => {
+                self.reader.seek(offset);
+                Err(self.bad_base64(wrong))
+            }
         }
-        late_head::size(bytes.len(), offset)?;
-        write::bin(self.out, &bytes);
-        Ok(())
+    }
+
+    #[cold]
+    fn bad_base64(&mut self, wrong: usize) -> Box<ValueError> {
+        let hint = format!(
+            "base64 has 4 of A-Z a-z 0-9 + / for 3 bytes, and = to fill up the end; it is wrong from character {} on",
+            wrong + 1
+        );
+        self.mismatch(Type::Bytes).hint(hint)
     }
 
     fn float(&mut self, number: Number) -> Walk {
-        let start = self.out.len();
-        self.out.push(if number == Number::F4 { 0xca } else { 0xcb });
-        self.number_bytes(number)?;
-        self.out[start + 1..].reverse();
+        if number == Number::F4 {
+            let value = self.f4()?;
+            write::f4(self.out, value);
+        } else {
+            let value = self.f8()?;
+            write::f8(self.out, value);
+        }
         Ok(())
     }
 
     fn whole(&mut self, number: Number) -> Walk {
         let bits = self.whole_bits(number)?;
-        match number.range().0 {
-            0 => write::unsigned(self.out, bits),
-            _ => write::int(self.out, bits as i64),
+        match number.is_signed() {
+            true => write::int(self.out, bits as i64),
+            false => write::unsigned(self.out, bits),
         }
         Ok(())
     }
 
     fn integer(&mut self) -> Walk {
-        let offset = self.reader.offset();
-        let text = self.reader.clone().number()?;
-        if let Ok(value) = text.parse() {
-            write::int(self.out, value);
-        } else if let Ok(value) = text.parse() {
-            write::unsigned(self.out, value);
-        } else if text.contains(['.', 'e', 'E']) {
-            return Err(self.not_whole(&describe(self.types, Type::Integer)));
-        } else {
-            let bytes = integer::from_decimal(text).map_err(|_| {
-                ValueError::new(
-                    offset,
-                    format!("integer has more than {INTEGER_DIGITS_MAX} digits"),
-                )
-            })?;
-            write::ext(self.out, BIG_EXT_TYPE, bytes.len() as u32);
-            self.out.extend_from_slice(&bytes);
+        let start = self.reader.offset();
+        let number = self.reader.decimal()?;
+        if let Some(value) = number.whole(Number::I8) {
+            write::int(self.out, value as i64);
+            return Ok(());
         }
-        self.reader.number()?;
+        if let Some(value) = number.whole(Number::U8) {
+            write::unsigned(self.out, value);
+            return Ok(());
+        }
+        if !number.is_whole {
+            self.reader.seek(start);
+            return Err(self.mismatch(Type::Integer));
+        }
+        let offset = self.reader.offset() - number.text.len();
+        let bytes = integer::from_decimal(number.text).map_err(|_| {
+            ValueError::new(
+                offset,
+                format!("integer has more than {INTEGER_DIGITS_MAX} digits"),
+            )
+        })?;
+        write::ext(self.out, integer::EXT_TYPE, bytes.len() as u32);
+        self.out.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    /// Reads a number and appends its little-endian bytes.
+    #[inline]
+    fn packed_number(&mut self, number: Number) -> Walk {
+        match number {
+            Number::F8 => {
+                let value = self.f8()?;
+                self.out.extend_from_slice(&value.to_le_bytes());
+            }
+            Number::F4 => {
+                let value = self.f4()?;
+                self.out.extend_from_slice(&value.to_le_bytes());
+            }
+            _ => {
+                let end = self.out.len() + number.bytes();
+                let bits = self.whole_bits(number)?;
+                self.out.extend_from_slice(&bits.to_le_bytes());
+                self.out.truncate(end);
+            }
+        }
         Ok(())
     }
 
     /// Reads an integer of fixed width, sign-extended to 64 bits.
+    #[inline]
     fn whole_bits(&mut self, number: Number) -> Walk<u64> {
-        let text = self.reader.clone().number()?;
-        let (low, high) = number.range();
-        match text.parse::<i128>() {
-            Ok(value) if low <= value && value <= high => {
-                self.reader.number()?;
-                Ok(value as u64)
-            }
-            _ if text.contains(['.', 'e', 'E']) => Err(self.not_whole(&describe_number(number))),
+        let start = self.reader.offset();
+        if let Some(bits) = self.reader.decimal().ok().and_then(|found| found.whole(number)) {
+            return Ok(bits);
+        }
+        self.reader.seek(start);
+        Err(self.mismatch(Type::Number(number)))
+    }
+
+    #[inline]
+    fn f8(&mut self) -> Walk<f64> {
+        let start = self.reader.offset();
+        match self.reader.decimal().map(|found| found.f8()) {
+            Ok(value) if value.is_finite() => Ok(value),
             _ => {
-                let error = self.mismatch(&describe_number(number));
-                Err(error.hint(format!("{} goes from {low} to {high}", number.name())))
+                self.reader.seek(start);
+                self.special(Number::F8)
             }
         }
     }
 
+    #[inline]
+    fn f4(&mut self) -> Walk<f32> {
+        let start = self.reader.offset();
+        match self.reader.decimal().map(|found| found.f4()) {
+            Ok(value) if value.is_finite() => Ok(value),
+            _ => {
+                self.reader.seek(start);
+                self.special(Number::F4).map(|value| value as f32)
+            }
+        }
+    }
+
+    /// Reads a float that JSON has no number for.
     #[cold]
-    fn not_whole(&mut self, expected: &str) -> Box<ValueError> {
-        self.mismatch(expected)
-            .hint("write an integer without a point and without an exponent")
-    }
-
-    /// Reads a number and appends its little-endian bytes.
-    fn number_bytes(&mut self, number: Number) -> Walk {
-        match number {
-            Number::F8 => {
-                let value: f64 = self.float_value(number)?;
-                self.out.extend_from_slice(&value.to_le_bytes());
-            }
-            Number::F4 => {
-                let value: f32 = self.float_value(number)?;
-                self.out.extend_from_slice(&value.to_le_bytes());
-            }
-            _ => {
-                let bits = self.whole_bits(number)?;
-                self.out.extend_from_slice(&bits.to_le_bytes()[..number.bytes()]);
-            }
-        }
-        Ok(())
-    }
-
-    fn float_value<F: std::str::FromStr + Into<f64> + Copy>(&mut self, number: Number) -> Walk<F> {
+    fn special(&mut self, number: Number) -> Walk<f64> {
         let mut ahead = self.reader.clone();
-        let text = match ahead.peek()? {
-            Shape::Number => Cow::Borrowed(ahead.number()?),
-            Shape::Str => ahead.string()?,
-            _ => return Err(self.mismatch(&describe_number(number))),
+        let value = match ahead.string().as_deref() {
+            Ok("NaN") => f64::NAN,
+            Ok("Infinity") => f64::INFINITY,
+            Ok("-Infinity") => f64::NEG_INFINITY,
+            _ => return Err(self.mismatch(Type::Number(number))),
         };
-        let named = matches!(&*text, "NaN" | "Infinity" | "-Infinity");
-        let quoted = text
-            .as_bytes()
-            .first()
-            .is_some_and(|byte| !matches!(byte, b'-' | b'0'..=b'9'));
-        match text.parse::<F>() {
-            Ok(value) if named || (!quoted && value.into().is_finite()) => {
-                self.reader = ahead;
-                Ok(value)
-            }
-            _ => Err(self.bad_float(number)),
-        }
-    }
-
-    #[cold]
-    fn bad_float(&mut self, number: Number) -> Box<ValueError> {
-        let is_number = self.reader.peek() == Ok(Shape::Number);
-        let error = self.mismatch(&describe_number(number));
-        match is_number {
-            true => error.hint("it is too large; \"Infinity\" is written as a string"),
-            false => {
-                error.hint("the only strings that are numbers are \"NaN\", \"Infinity\" and \"-Infinity\"")
-            }
-        }
+        self.reader = ahead;
+        Ok(value)
     }
 
     /// A list of numbers of fixed width, packed.
     fn numbers(&mut self, number: Number, len: Option<u32>) -> Walk {
         let offset = self.reader.offset();
-        let head = late_head::begin_ext(self.out);
+        let head = LateHead::new(late_head::EXT_ROOM, self.out);
         let mut count = 0;
         self.reader.begin_array()?;
         while self.reader.next_element()? {
-            self.number_bytes(number)
+            self.packed_number(number)
                 .map_err(|error| error.in_element(count))?;
             count += 1;
         }
         check_len(offset, len, count)?;
-        late_head::end_ext(self.out, head, number.ext_type(), offset)
+        head.end_bytes(self.out, offset, |out, len| {
+            write::ext(out, number.ext_type(), len)
+        })
     }
 
     fn list(&mut self, element: TypeId, len: Option<u32>, depth: usize) -> Walk {
         let offset = self.reader.offset();
-        let head = late_head::begin_array(self.out);
+        let head = LateHead::new(late_head::ARRAY_ROOM, self.out);
         let mut count = 0;
         self.reader.begin_array()?;
         while self.reader.next_element()? {
@@ -278,7 +310,7 @@ impl<'a, 't> Walker<'a, 't> {
             count += 1;
         }
         check_len(offset, len, count)?;
-        late_head::end_array(self.out, head, count, offset)
+        head.end(self.out, count, offset, write::array)
     }
 
     fn tuple(&mut self, members: &'t [TypeId], depth: usize) -> Walk {
@@ -306,17 +338,22 @@ impl<'a, 't> Walker<'a, 't> {
         let offset = self.reader.offset();
         write::map(self.out, fields.len() as u32);
         self.reader.begin_object()?;
-        let mut rest = fields.iter();
-        while let Some(key) = self.reader.next_key()? {
-            match rest.clone().next() {
-                Some(field) if *field.key == *key => {
-                    self.field(field, depth)?;
-                    rest.next();
+        let mut written = 0;
+        loop {
+            let expected = fields.get(written);
+            match expected {
+                Some(field) if field.is_plain && self.reader.skip_key(&field.key) => {
+                    self.field(field, depth)?
                 }
-                _ => return self.out_of_order(fields, fields.len() - rest.len(), key, offset, depth),
+                _ => match (self.reader.next_key_bytes()?, expected) {
+                    (None, _) => break,
+                    (Some(key), Some(field)) if field.key.as_bytes() == &*key => self.field(field, depth)?,
+                    (Some(key), _) => return self.out_of_order(fields, written, key, offset, depth),
+                },
             }
+            written += 1;
         }
-        for field in rest {
+        for field in &fields[written..] {
             self.missing(field, offset)?;
         }
         Ok(())
@@ -328,7 +365,7 @@ impl<'a, 't> Walker<'a, 't> {
         &mut self,
         fields: &'t [Field],
         written: usize,
-        key: Cow<'a, str>,
+        key: Cow<'a, [u8]>,
         offset: usize,
         depth: usize,
     ) -> Walk {
@@ -337,22 +374,31 @@ impl<'a, 't> Walker<'a, 't> {
         let mut expected = written;
         let mut next = Some(key);
         while let Some(key) = next {
-            let matches = |field: &Field| *field.key == *key;
+            let matches = |field: &Field| field.key.as_bytes() == &*key;
             let position = match fields.get(expected) {
                 Some(field) if matches(field) => expected,
                 _ => match fields.iter().position(matches) {
                     Some(position) => position,
-                    None => return Err(ValueError::unknown_key(self.reader.key_offset(), &key, fields)),
+                    None => {
+                        return Err(ValueError::unknown_key(
+                            self.reader.key_offset(),
+                            &String::from_utf8_lossy(&key),
+                            fields,
+                        ));
+                    }
                 },
             };
             if position < written || !self.slots[base + position].is_empty() {
-                return Err(ValueError::repeated_key(self.reader.key_offset(), &key));
+                return Err(ValueError::repeated_key(
+                    self.reader.key_offset(),
+                    &fields[position].key,
+                ));
             }
             let start = self.out.len();
             self.field(&fields[position], depth)?;
             self.slots[base + position] = start..self.out.len();
             expected = position + 1;
-            next = self.reader.next_key()?;
+            next = self.reader.next_key_bytes()?;
         }
         let mut spare = std::mem::take(&mut self.spare);
         spare.clear();
@@ -394,6 +440,31 @@ fn check_len(offset: usize, expected: Option<u32>, found: usize) -> Walk {
             Err(ValueError::wrong_length(offset, len as usize, &found.to_string()))
         }
         _ => Ok(()),
+    }
+}
+
+/// What to write instead of a value of that shape, or of something that is no value.
+fn hint(ty: Type, found: Option<Shape>, text: &str) -> Option<String> {
+    let is_whole = !text.contains(['.', 'e', 'E']);
+    match (ty, found) {
+        (Type::Str, None | Some(Shape::Null | Shape::Bool | Shape::Number)) => {
+            Some("write a string in double quotes".into())
+        }
+        (Type::Bool, None | Some(Shape::Number | Shape::Str)) => Some("write true or false".into()),
+        (Type::Number(Number::F4 | Number::F8), Some(Shape::Number)) => {
+            Some("it is too large; infinity is written \"Infinity\"".into())
+        }
+        (Type::Number(Number::F4 | Number::F8), Some(Shape::Str)) => {
+            Some("the only strings that are numbers are \"NaN\", \"Infinity\" and \"-Infinity\"".into())
+        }
+        (Type::Number(_) | Type::Integer, Some(Shape::Number)) if !is_whole => {
+            Some("write an integer without a point and without an exponent".into())
+        }
+        (Type::Number(number), Some(Shape::Number)) => {
+            let (low, high) = number.range();
+            Some(format!("{} goes from {low} to {high}", number.name()))
+        }
+        _ => None,
     }
 }
 

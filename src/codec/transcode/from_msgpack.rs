@@ -3,7 +3,6 @@
 //! Records are told with all keys in the order of their type, whatever order they came in; plain arrays of numbers are told
 //! as packed ones.
 
-use super::from_json::BIG_EXT_TYPE;
 use super::value_error::{ValueError, Walk, describe, describe_number, quoted};
 use crate::codec::integer;
 use crate::codec::msgpack::{MsgpackError, Reader, Token};
@@ -34,7 +33,7 @@ pub(super) trait Emit {
     fn end_list(&mut self, len: u32);
     fn begin_record(&mut self, len: u32);
     /// A field's value follows.
-    fn key(&mut self, position: usize, key: &str) -> Walk;
+    fn key(&mut self, position: usize, field: &Field) -> Walk;
     fn end_record(&mut self, len: u32);
 }
 
@@ -71,10 +70,12 @@ struct Walker<'a, 't, E> {
 impl<'a, 't, E: Emit> Walker<'a, 't, E> {
     fn value(&mut self, ty: TypeId, depth: usize) -> Walk {
         let offset = self.reader.offset();
-        let token = self.next()?;
+        // The token stays where it is read: moving one costs more than reading it.
+        let read = self.reader.next();
+        let token = read.as_ref().map_err(|error| self.broken(error))?;
         let mut node = self.types.node(ty);
         if let Type::Optional(_) = node {
-            if token == Token::Nil {
+            if let Token::Nil = token {
                 self.emit.nil();
                 return Ok(());
             }
@@ -87,76 +88,65 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
         }
         match (node, token) {
             (Type::Nil, Token::Nil) => self.emit.nil(),
-            (Type::Bool, Token::Bool(value)) => self.emit.boolean(value),
-            (Type::Number(Number::F8), token) => self.emit.f8(self.f8(token, offset)?),
-            (Type::Number(Number::F4), token) => self.emit.f4(self.f4(token, offset)?),
-            (Type::Number(number), token) => match self.whole(number, token, offset)? {
-                value if number.range().0 == 0 => self.emit.unsigned(value),
+            (Type::Bool, Token::Bool(value)) => self.emit.boolean(*value),
+            (Type::Number(Number::F8), _) => self.emit.f8(self.f8(token, offset)?),
+            (Type::Number(Number::F4), _) => self.emit.f4(self.f4(token, offset)?),
+            (Type::Number(number), _) => match self.whole(number, token, offset)? {
+                value if !number.is_signed() => self.emit.unsigned(value),
                 value => self.emit.int(value as i64),
             },
-            (Type::Integer, Token::Int(value)) => self.emit.int(value),
-            (Type::Integer, Token::Unsigned(value)) => self.emit.unsigned(value),
-            (Type::Integer, Token::Ext(BIG_EXT_TYPE, bytes)) => self.big(bytes, offset)?,
+            (Type::Integer, Token::Int(value)) => self.emit.int(*value),
+            (Type::Integer, Token::Unsigned(value)) => self.emit.unsigned(*value),
+            (Type::Integer, Token::Ext(integer::EXT_TYPE, bytes)) => self.big(bytes, offset)?,
             (Type::Str, Token::Str(text)) => self.emit.string(text),
             (Type::Bytes, Token::Bin(bytes)) => self.emit.bytes(bytes),
             (Type::List { element, len }, Token::Array(found)) => {
-                check_len(offset, len, found as usize)?;
+                check_len(offset, len, *found as usize)?;
                 match self.types.node(element) {
-                    Type::Number(number) => self.plain_numbers(number, found, offset)?,
-                    _ => self.list(element, found, depth)?,
+                    Type::Number(number) => self.plain_numbers(number, *found, offset)?,
+                    _ => self.list(element, *found, depth)?,
                 }
             }
             (Type::List { element, len }, Token::Ext(ext_type, payload)) => match self.types.node(element) {
-                Type::Number(number) => self.packed(number, len, ext_type, payload, offset)?,
+                Type::Number(number) => self.packed(number, len, *ext_type, payload, offset)?,
                 _ => return Err(self.mismatch(offset, node, token)),
             },
             (Type::Tuple(span), Token::Array(found)) => {
                 let members = self.types.members(span);
-                check_len(offset, Some(members.len() as u32), found as usize)?;
-                self.emit.begin_list(found);
-                for (position, member) in members.iter().enumerate() {
-                    self.emit.element(position)?;
-                    self.value(*member, depth + 1)
-                        .map_err(|error| error.in_element(position))?;
-                }
-                self.emit.end_list(found);
+                check_len(offset, Some(members.len() as u32), *found as usize)?;
+                self.tuple(members, depth)?;
             }
             (Type::Record(span), Token::Map(found)) => {
-                self.record(self.types.fields(span), found, offset, depth)?;
+                self.record(self.types.fields(span), *found, offset, depth)?;
             }
             (Type::Record(span), Token::Array(found)) => {
                 let fields = self.types.fields(span);
-                check_len(offset, Some(fields.len() as u32), found as usize)?;
-                self.emit.begin_record(found);
-                for (position, field) in fields.iter().enumerate() {
-                    self.field(field, position, depth)?;
-                }
-                self.emit.end_record(found);
+                check_len(offset, Some(fields.len() as u32), *found as usize)?;
+                self.record_in_order(fields, depth)?;
             }
-            (Type::Function { .. } | Type::Opaque(_), _) => return Err(ValueError::no_text(offset, node)),
+            (Type::Function { .. } | Type::Opaque(_), _) => {
+                return Err(ValueError::no_text(offset, self.types, node));
+            }
             _ => return Err(self.mismatch(offset, node, token)),
         }
         Ok(())
     }
 
-    fn next(&mut self) -> Walk<Token<'a>> {
-        let error = match self.reader.next() {
-            Ok(token) => return Ok(token),
-            Err(error) => error,
-        };
-        Err(match error {
+    #[cold]
+    fn broken(&self, error: &MsgpackError) -> Box<ValueError> {
+        match *error {
             MsgpackError::Incomplete => ValueError::new(self.reader.offset(), error.to_string()),
             MsgpackError::Invalid(offset, message) => ValueError::new(offset, message),
-        })
+        }
     }
 
     #[cold]
-    fn mismatch(&self, offset: usize, node: Type, token: Token<'_>) -> Box<ValueError> {
+    fn mismatch(&self, offset: usize, node: Type, token: &Token<'_>) -> Box<ValueError> {
         ValueError::mismatch(offset, &describe(self.types, node), &found(token))
     }
 
-    fn f8(&self, token: Token<'_>, offset: usize) -> Walk<f64> {
-        match token {
+    fn f8(&self, token: &Token<'_>, offset: usize) -> Walk<f64> {
+        match *token {
             Token::F8(value) => Ok(value),
             Token::F4(value) => Ok(value.into()),
             Token::Int(value) => Ok(value as f64),
@@ -165,8 +155,8 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
         }
     }
 
-    fn f4(&self, token: Token<'_>, offset: usize) -> Walk<f32> {
-        match token {
+    fn f4(&self, token: &Token<'_>, offset: usize) -> Walk<f32> {
+        match *token {
             Token::F4(value) => Ok(value),
             Token::F8(value) if value.is_infinite() || !(value as f32).is_infinite() => Ok(value as f32),
             Token::Int(value) => Ok(value as f32),
@@ -176,9 +166,9 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
     }
 
     /// An integer of fixed width, sign-extended to 64 bits.
-    fn whole(&self, number: Number, token: Token<'_>, offset: usize) -> Walk<u64> {
+    fn whole(&self, number: Number, token: &Token<'_>, offset: usize) -> Walk<u64> {
         let (low, high) = number.range();
-        let value: i128 = match token {
+        let value: i128 = match *token {
             Token::Int(value) => value.into(),
             Token::Unsigned(value) => value.into(),
             _ => return Err(self.mismatch(offset, Type::Number(number), token)),
@@ -225,7 +215,7 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
             return Err(ValueError::mismatch(
                 offset,
                 &expected,
-                &found(Token::Ext(ext_type, payload)),
+                &found(&Token::Ext(ext_type, payload)),
             ));
         }
         let count = payload.len() / number.bytes();
@@ -254,7 +244,8 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
 
     fn plain_number(&mut self, number: Number, position: usize) -> Walk {
         let offset = self.reader.offset();
-        let token = self.next()?;
+        let read = self.reader.next();
+        let token = read.as_ref().map_err(|error| self.broken(error))?;
         match number {
             Number::F8 => {
                 let bytes = self.f8(token, offset)?.to_le_bytes();
@@ -282,18 +273,33 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
         Ok(())
     }
 
+    fn tuple(&mut self, members: &'t [TypeId], depth: usize) -> Walk {
+        self.emit.begin_list(members.len() as u32);
+        for (position, member) in members.iter().enumerate() {
+            self.emit.element(position)?;
+            self.value(*member, depth + 1)
+                .map_err(|error| error.in_element(position))?;
+        }
+        self.emit.end_list(members.len() as u32);
+        Ok(())
+    }
+
+    fn record_in_order(&mut self, fields: &'t [Field], depth: usize) -> Walk {
+        self.emit.begin_record(fields.len() as u32);
+        for (position, field) in fields.iter().enumerate() {
+            self.field(field, position, depth)?;
+        }
+        self.emit.end_record(fields.len() as u32);
+        Ok(())
+    }
+
     fn record(&mut self, fields: &'t [Field], pairs: u32, offset: usize, depth: usize) -> Walk {
         self.emit.begin_record(fields.len() as u32);
         let mut told = 0;
         while told < pairs as usize {
-            let start = self.reader.offset();
-            let key = self.key()?;
             match fields.get(told) {
-                Some(field) if *field.key == *key => self.field(field, told, depth)?,
-                _ => {
-                    self.reader.seek(start);
-                    return self.out_of_order(fields, told, pairs, offset, depth);
-                }
+                Some(field) if self.reader.skip_key(&field.key) => self.field(field, told, depth)?,
+                _ => return self.out_of_order(fields, told, pairs, offset, depth),
             }
             told += 1;
         }
@@ -325,9 +331,9 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
                 return Err(ValueError::repeated_key(start, key));
             }
             self.slots[base + position] = self.reader.offset();
-            self.reader
-                .skip()
-                .map_err(|error| Box::<ValueError>::from(error).in_field(key))?;
+            if let Err(error) = self.reader.skip() {
+                return Err(self.broken(&error).in_field(key));
+            }
         }
         let end = self.reader.offset();
         for (position, field) in fields.iter().enumerate().skip(told) {
@@ -347,14 +353,15 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
 
     fn key(&mut self) -> Walk<&'a str> {
         let offset = self.reader.offset();
-        match self.next()? {
-            Token::Str(key) => Ok(key),
-            token => Err(ValueError::mismatch(offset, "a string as key", &found(token))),
+        match self.reader.next() {
+            Ok(Token::Str(key)) => Ok(key),
+            Ok(token) => Err(ValueError::mismatch(offset, "a string as key", &found(&token))),
+            Err(error) => Err(self.broken(&error)),
         }
     }
 
     fn field(&mut self, field: &Field, position: usize, depth: usize) -> Walk {
-        self.emit.key(position, &field.key)?;
+        self.emit.key(position, field)?;
         self.value(field.ty, depth + 1)
             .map_err(|error| error.in_field(&field.key))
     }
@@ -363,7 +370,7 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
         let Type::Optional(_) = self.types.node(field.ty) else {
             return Err(ValueError::missing_key(offset, &field.key));
         };
-        self.emit.key(position, &field.key)?;
+        self.emit.key(position, field)?;
         self.emit.nil();
         Ok(())
     }
@@ -379,8 +386,8 @@ fn check_len(offset: usize, expected: Option<u32>, found: usize) -> Walk {
 }
 
 /// A token in words, with its value where that is short.
-fn found(token: Token<'_>) -> String {
-    match token {
+fn found(token: &Token<'_>) -> String {
+    match *token {
         Token::Bool(value) => value.to_string(),
         Token::Int(value) => value.to_string(),
         Token::Unsigned(value) => value.to_string(),

@@ -1,56 +1,97 @@
-//! Heads of msgpack arrays and extensions whose length is known only after their content is written. The content is moved
-//! when the head turns out shorter or longer than the room left for it.
+//! Heads of msgpack values whose length is known only after their content is written. The content is moved when the head
+//! turns out shorter or longer than the room left for it.
 
 use super::value_error::{ValueError, Walk};
-use crate::codec::msgpack::write;
 
-/// Room for the longest head of an extension.
-const EXT_ROOM: usize = 6;
-/// Room for the head of a short array: most arrays of anything but numbers are short.
-const ARRAY_ROOM: usize = 1;
+/// Room for an array: most arrays of anything but numbers are short, and moving a long one up costs little beside reading
+/// its elements.
+pub(super) const ARRAY_ROOM: usize = 1;
+/// Room for the longest head of a string or of bytes.
+pub(super) const TEXT_ROOM: usize = 5;
+/// Room for the longest head of an extension: only the content of short ones is moved.
+pub(super) const EXT_ROOM: usize = 6;
 
 /// A length as msgpack can say it, or the error for the value at that offset in the input.
+#[inline]
 pub(super) fn size(len: usize, offset: usize) -> Walk<u32> {
     u32::try_from(len).map_err(|_| ValueError::too_large(offset))
 }
 
-/// Leaves room for the head of an array; its elements are written next.
-pub(super) fn begin_array(out: &mut Vec<u8>) -> usize {
-    out.extend_from_slice(&[0; ARRAY_ROOM]);
-    out.len()
+/// A head that is still to be written.
+#[derive(Clone, Copy)]
+pub(super) struct LateHead {
+    head: usize,
+    content: usize,
 }
 
-/// Writes the head for the `count` elements that were written since `start`.
-pub(super) fn end_array(out: &mut Vec<u8>, start: usize, count: usize, offset: usize) -> Walk {
-    let count = size(count, offset)?;
-    let mut head = Vec::with_capacity(5);
-    write::array(&mut head, count);
-    place(out, start - ARRAY_ROOM, start, &head);
-    Ok(())
-}
-
-/// Leaves room for the head of an extension; its payload is written next.
-pub(super) fn begin_ext(out: &mut Vec<u8>) -> usize {
-    out.extend_from_slice(&[0; EXT_ROOM]);
-    out.len()
-}
-
-/// Writes the head for the payload that was written since `start`.
-pub(super) fn end_ext(out: &mut Vec<u8>, start: usize, ext_type: i8, offset: usize) -> Walk {
-    let len = size(out.len() - start, offset)?;
-    let mut head = Vec::with_capacity(EXT_ROOM);
-    write::ext(&mut head, ext_type, len);
-    place(out, start - EXT_ROOM, start, &head);
-    Ok(())
-}
-
-/// Puts a head between `head_start` and the content, which begins at `start`.
-fn place(out: &mut Vec<u8>, head_start: usize, start: usize, head: &[u8]) {
-    let (end, new_start) = (out.len(), head_start + head.len());
-    if new_start > start {
-        out.resize(end + new_start - start, 0);
+impl LateHead {
+    /// Leaves room at the end of `out`; the content is written next.
+    #[inline]
+    pub(super) fn new(room: usize, out: &mut Vec<u8>) -> LateHead {
+        let head = out.len();
+        out.resize(head + room, 0);
+        LateHead {
+            head,
+            content: head + room,
+        }
     }
-    out.copy_within(start..end, new_start);
-    out.truncate(end - start + new_start);
-    out[head_start..new_start].copy_from_slice(head);
+
+    /// Writes the head, with `write`, for the bytes that were appended since.
+    pub(super) fn end_bytes(
+        self,
+        out: &mut Vec<u8>,
+        offset: usize,
+        write: impl Fn(&mut Vec<u8>, u32),
+    ) -> Walk {
+        self.end(out, out.len() - self.content, offset, write)
+    }
+
+    /// Writes the head, with `write`, for `len` elements, which were appended since.
+    pub(super) fn end(
+        self,
+        out: &mut Vec<u8>,
+        len: usize,
+        offset: usize,
+        write: impl Fn(&mut Vec<u8>, u32),
+    ) -> Walk {
+        let end = out.len();
+        write(out, size(len, offset)?);
+        let head_len = out.len() - end;
+        let mut head = [0; EXT_ROOM];
+        head[..head_len].copy_from_slice(&out[end..]);
+        let content = self.head + head_len;
+        // The head lies behind the content, so there is room for the content to grow by as much.
+        if content != self.content {
+            out.copy_within(self.content..end, content);
+        }
+        out.truncate(end - self.content + content);
+        out[self.head..content].copy_from_slice(&head[..head_len]);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::msgpack::write;
+
+    fn check(room: usize, len: usize, head: &[u8]) {
+        let mut out = vec![1, 2];
+        let late = LateHead::new(room, &mut out);
+        let content: Vec<u8> = (0..len).map(|byte| byte as u8).collect();
+        out.extend_from_slice(&content);
+        assert_eq!(late.end_bytes(&mut out, 0, write::array), Ok(()));
+        assert!(out == [&[1, 2], head, &content].concat(), "{room} {len}");
+    }
+
+    #[test]
+    fn content_is_moved_either_way() {
+        for room in [ARRAY_ROOM, TEXT_ROOM, EXT_ROOM] {
+            check(room, 0, &[0x90]);
+            check(room, 15, &[0x9f]);
+            check(room, 16, &[0xdc, 0, 16]);
+            check(room, 65535, &[0xdc, 255, 255]);
+            check(room, 65536, &[0xdd, 0, 1, 0, 0]);
+        }
+    }
 }

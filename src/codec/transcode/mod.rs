@@ -1,8 +1,8 @@
 //! From JSON text to msgpack and back by schema, in one pass and without a tree between. Also checks msgpack against
 //! a type and brings it into canonical form. Does no I/O: a [`Sink`] takes large texts away in pieces.
 //!
-//! The two directions are two walks over a type: [`from_json`] reads text and writes msgpack; [`from_msgpack`] reads
-//! msgpack and tells what it finds to an [`from_msgpack::Emit`], of which [`to_json`] and [`to_msgpack`] hold one each.
+//! There are two walks over a type: `from_json` reads text and writes msgpack; `from_msgpack` reads msgpack and tells what
+//! it finds to an `Emit`, which `to_json` and `to_msgpack` implement.
 //! A path to a bad value is put together on the way back from it, so that good values pay nothing for it.
 
 mod from_json;

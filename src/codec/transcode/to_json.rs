@@ -3,7 +3,7 @@
 use super::from_msgpack::{Emit, walk};
 use super::value_error::{ValueError, Walk};
 use crate::codec::json::write_string;
-use crate::codec::schema::{Number, Types};
+use crate::codec::schema::{Field, Number, Types};
 use crate::codec::{base64, integer, number};
 use crate::ids::TypeId;
 
@@ -74,7 +74,7 @@ impl<S: Sink> Text<'_, S> {
     }
 
     fn begin(&mut self, bracket: u8) {
-        self.push(&[bracket]);
+        self.sink.buffer().push(bracket);
         self.level += 1;
     }
 
@@ -83,28 +83,51 @@ impl<S: Sink> Text<'_, S> {
         if len > 0 {
             self.new_line();
         }
-        self.push(&[bracket]);
+        self.sink.buffer().push(bracket);
     }
 
+    #[inline]
     fn new_line(&mut self) {
         if self.style == Style::Pretty {
-            let spaces = self.level * 2;
-            let buffer = self.sink.buffer();
-            buffer.push(b'\n');
-            buffer.resize(buffer.len() + spaces, b' ');
+            self.indent();
         }
     }
 
+    fn indent(&mut self) {
+        let spaces = self.level * 2;
+        let buffer = self.sink.buffer();
+        buffer.push(b'\n');
+        buffer.resize(buffer.len() + spaces, b' ');
+    }
+
+    #[inline]
+    fn each<const N: usize>(
+        &mut self,
+        elements: &[u8],
+        first: usize,
+        write: impl Fn(&mut Self, [u8; N]),
+    ) -> Walk {
+        for (position, element) in elements.as_chunks().0.iter().enumerate() {
+            self.separate(first + position)?;
+            write(self, *element);
+        }
+        Ok(())
+    }
+
+    #[inline]
     fn separate(&mut self, position: usize) -> Walk {
         if position > 0 {
-            self.push(b",");
-            self.sink
-                .flush_if_large()
-                .map_err(|Closed| ValueError::new(0, "output is closed"))?;
+            self.sink.buffer().push(b',');
+            self.sink.flush_if_large().map_err(closed)?;
         }
         self.new_line();
         Ok(())
     }
+}
+
+#[cold]
+fn closed(_: Closed) -> Box<ValueError> {
+    ValueError::new(0, "output is closed")
 }
 
 impl<S: Sink> Emit for Text<'_, S> {
@@ -117,11 +140,11 @@ impl<S: Sink> Emit for Text<'_, S> {
     }
 
     fn int(&mut self, value: i64) {
-        self.push(value.to_string().as_bytes());
+        number::write_int(value, self.sink.buffer());
     }
 
     fn unsigned(&mut self, value: u64) {
-        self.push(value.to_string().as_bytes());
+        number::write_unsigned(value, self.sink.buffer());
     }
 
     fn big(&mut self, bytes: &[u8]) {
@@ -153,9 +176,10 @@ impl<S: Sink> Emit for Text<'_, S> {
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        self.push(b"\"");
-        base64::encode(bytes, self.sink.buffer());
-        self.push(b"\"");
+        let buffer = self.sink.buffer();
+        buffer.push(b'"');
+        base64::encode(bytes, buffer);
+        buffer.push(b'"');
     }
 
     fn begin_numbers(&mut self, _: Number, _: u32, _: usize) -> Walk {
@@ -164,23 +188,32 @@ impl<S: Sink> Emit for Text<'_, S> {
     }
 
     fn numbers(&mut self, number: Number, elements: &[u8], first: usize) -> Walk {
-        for (position, element) in elements.chunks_exact(number.bytes()).enumerate() {
-            self.separate(first + position)?;
-            let bits = element
-                .iter()
-                .rev()
-                .fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
-            match number {
-                Number::F8 => self.f8(f64::from_bits(bits)),
-                Number::F4 => self.f4(f32::from_bits(bits as u32)),
-                Number::I1 => self.int((bits as i8).into()),
-                Number::I2 => self.int((bits as i16).into()),
-                Number::I4 => self.int((bits as i32).into()),
-                Number::I8 => self.int(bits as i64),
-                Number::U1 | Number::U2 | Number::U4 | Number::U8 => self.unsigned(bits),
-            }
+        match number {
+            Number::I1 => self.each(elements, first, |text, bytes| {
+                text.int(i8::from_le_bytes(bytes).into())
+            }),
+            Number::I2 => self.each(elements, first, |text, bytes| {
+                text.int(i16::from_le_bytes(bytes).into())
+            }),
+            Number::I4 => self.each(elements, first, |text, bytes| {
+                text.int(i32::from_le_bytes(bytes).into())
+            }),
+            Number::I8 => self.each(elements, first, |text, bytes| text.int(i64::from_le_bytes(bytes))),
+            Number::U1 => self.each(elements, first, |text, bytes| {
+                text.unsigned(u8::from_le_bytes(bytes).into())
+            }),
+            Number::U2 => self.each(elements, first, |text, bytes| {
+                text.unsigned(u16::from_le_bytes(bytes).into())
+            }),
+            Number::U4 => self.each(elements, first, |text, bytes| {
+                text.unsigned(u32::from_le_bytes(bytes).into())
+            }),
+            Number::U8 => self.each(elements, first, |text, bytes| {
+                text.unsigned(u64::from_le_bytes(bytes))
+            }),
+            Number::F4 => self.each(elements, first, |text, bytes| text.f4(f32::from_le_bytes(bytes))),
+            Number::F8 => self.each(elements, first, |text, bytes| text.f8(f64::from_le_bytes(bytes))),
         }
-        Ok(())
     }
 
     fn end_numbers(&mut self, count: u32) {
@@ -203,13 +236,20 @@ impl<S: Sink> Emit for Text<'_, S> {
         self.begin(b'{');
     }
 
-    fn key(&mut self, position: usize, key: &str) -> Walk {
+    fn key(&mut self, position: usize, field: &Field) -> Walk {
         self.separate(position)?;
-        write_string(key, self.sink.buffer());
-        self.push(match self.style {
-            Style::Compact => b":",
-            Style::Pretty => b": ",
-        });
+        let buffer = self.sink.buffer();
+        if field.is_plain {
+            buffer.push(b'"');
+            buffer.extend_from_slice(field.key.as_bytes());
+            buffer.extend_from_slice(b"\":");
+        } else {
+            write_string(&field.key, buffer);
+            buffer.push(b':');
+        }
+        if self.style == Style::Pretty {
+            buffer.push(b' ');
+        }
         Ok(())
     }
 

@@ -1,11 +1,11 @@
 //! Canonical msgpack from msgpack by schema, and the check alone: the writers behind the walk of [`super::from_msgpack`].
 
-use super::from_json::BIG_EXT_TYPE;
 use super::from_msgpack::{Emit, walk};
 use super::late_head;
 use super::value_error::{ValueError, Walk};
+use crate::codec::integer;
 use crate::codec::msgpack::write;
-use crate::codec::schema::{Number, Types};
+use crate::codec::schema::{Field, Number, Types};
 use crate::ids::TypeId;
 
 /// Checks a msgpack value against its type and appends it in canonical form: lists of numbers packed, records as maps with
@@ -53,7 +53,7 @@ impl Emit for Canonical<'_> {
     }
 
     fn big(&mut self, bytes: &[u8]) {
-        write::ext(self.out, BIG_EXT_TYPE, bytes.len() as u32);
+        write::ext(self.out, integer::EXT_TYPE, bytes.len() as u32);
         self.out.extend_from_slice(bytes);
     }
 
@@ -100,8 +100,8 @@ impl Emit for Canonical<'_> {
         write::map(self.out, len);
     }
 
-    fn key(&mut self, _: usize, key: &str) -> Walk {
-        write::string(self.out, key);
+    fn key(&mut self, _: usize, field: &Field) -> Walk {
+        write::string(self.out, &field.key);
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl Emit for Nothing {
     }
     fn end_list(&mut self, _: u32) {}
     fn begin_record(&mut self, _: u32) {}
-    fn key(&mut self, _: usize, _: &str) -> Walk {
+    fn key(&mut self, _: usize, _: &Field) -> Walk {
         Ok(())
     }
     fn end_record(&mut self, _: u32) {}

@@ -1,7 +1,6 @@
 //! Why a value does not fit its type, and the words for types and values in such messages. Finds no errors itself.
 
 use crate::codec::json::JsonError;
-use crate::codec::msgpack::MsgpackError;
 use crate::codec::nearest::nearest;
 use crate::codec::schema::{Field, Number, Type, Types};
 use std::fmt;
@@ -66,13 +65,10 @@ impl ValueError {
         ValueError::new(offset, message)
     }
 
-    pub(super) fn no_text(offset: usize, ty: Type) -> Box<ValueError> {
-        let what = match ty {
-            Type::Function { .. } => "a function".to_string(),
-            Type::Opaque(letter) => format!("a table or stream handle ({})", letter as char),
-            _ => "a value of this type".to_string(),
-        };
-        ValueError::new(offset, format!("{what} can't be passed as a value"))
+    pub(super) fn no_text(offset: usize, types: &Types, ty: Type) -> Box<ValueError> {
+        let what = describe(types, ty);
+        let message = format!("{what} has no text form, so it can be neither argument nor result");
+        ValueError::new(offset, message)
     }
 
     pub(super) fn unknown_key(offset: usize, key: &str, fields: &[Field]) -> Box<ValueError> {
@@ -121,16 +117,6 @@ impl From<JsonError> for Box<ValueError> {
     }
 }
 
-impl From<MsgpackError> for Box<ValueError> {
-    #[cold]
-    fn from(error: MsgpackError) -> Self {
-        match error {
-            MsgpackError::Invalid(offset, message) => ValueError::new(offset, message),
-            MsgpackError::Incomplete => ValueError::new(0, error.to_string()),
-        }
-    }
-}
-
 /// A string in quotes, cut when it is long.
 pub(super) fn quoted(text: &str) -> String {
     const CHARS_MAX: usize = 40;
@@ -164,7 +150,7 @@ pub(super) fn describe_number(number: Number) -> String {
     let bits = number.bytes() * 8;
     let kind = match number {
         Number::F4 | Number::F8 => "a number",
-        Number::I1 | Number::I2 | Number::I4 | Number::I8 => "an integer",
+        _ if number.is_signed() => "an integer",
         _ => "an unsigned integer",
     };
     format!("{kind} of {bits} bits ({})", number.name())
