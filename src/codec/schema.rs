@@ -12,7 +12,7 @@
 
 mod parser;
 
-use crate::ids::TypeId;
+use crate::ids::{Span, TypeId};
 use std::collections::BTreeMap;
 
 /// A numeric type of fixed width, as packed lists hold it.
@@ -89,29 +89,6 @@ impl Number {
             Number::U8 => (0, u64::MAX.into()),
             Number::F4 | Number::F8 => (i128::MIN, i128::MAX),
         }
-    }
-}
-
-/// A stretch of consecutive fields or members in a [`Types`] table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    start: u32,
-    len: u32,
-}
-
-impl Span {
-    /// How many there are.
-    pub fn len(self) -> usize {
-        self.len as usize
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(self) -> bool {
-        self.len == 0
-    }
-
-    fn range(self) -> std::ops::Range<usize> {
-        self.start as usize..(self.start + self.len) as usize
     }
 }
 
@@ -299,19 +276,16 @@ impl Types {
     }
 
     fn add_members(&mut self, members: &[TypeId]) -> Span {
-        let start = self.members.len() as u32;
+        let start = self.members.len();
         self.members.extend_from_slice(members);
-        Span {
-            start,
-            len: members.len() as u32,
-        }
+        Span::new(start, members.len())
     }
 
     fn add_fields(&mut self, fields: Vec<Field>) -> Span {
-        let start = self.fields.len() as u32;
-        let len = fields.len() as u32;
+        let start = self.fields.len();
+        let len = fields.len();
         self.fields.extend(fields);
-        Span { start, len }
+        Span::new(start, len)
     }
 }
 

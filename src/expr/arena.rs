@@ -4,30 +4,7 @@
 //! local of a lambda further out, copied when the closure is made). Whoever adds nodes keeps the promise that every
 //! id, slot and capture exists; [`crate::expr::load`] is the one that checks text for it.
 
-use crate::ids::{ExprId, TypeId};
-
-/// A stretch of one of the side tables of [`Exprs`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    start: u32,
-    len: u32,
-}
-
-impl Span {
-    /// How many entries it has.
-    pub fn len(self) -> usize {
-        self.len as usize
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(self) -> bool {
-        self.len == 0
-    }
-
-    fn range(self) -> std::ops::Range<usize> {
-        self.start as usize..self.start as usize + self.len as usize
-    }
-}
+use crate::ids::{ExprId, Span, TypeId};
 
 /// One expression; what it contains is referred to by id.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -246,12 +223,9 @@ impl Exprs {
     }
 
     pub(crate) fn add_text(&mut self, text: &str) -> Span {
-        let start = self.strings.len() as u32;
+        let start = self.strings.len();
         self.strings.push_str(text);
-        Span {
-            start,
-            len: text.len() as u32,
-        }
+        Span::new(start, text.len())
     }
 
     pub(crate) fn add_bytes(&mut self, bytes: &[u8]) -> Span {
@@ -261,10 +235,7 @@ impl Exprs {
 
 /// Appends entries; the loader's bound on [`Exprs::size`] keeps every table below `u32::MAX`.
 fn extend<T: Copy>(table: &mut Vec<T>, entries: &[T]) -> Span {
-    let start = table.len() as u32;
+    let start = table.len();
     table.extend_from_slice(entries);
-    Span {
-        start,
-        len: entries.len() as u32,
-    }
+    Span::new(start, entries.len())
 }

@@ -30,8 +30,9 @@ use crate::codec::msgpack::{Reader, Token};
 use crate::codec::nearest::nearest;
 use crate::codec::schema::{Type, Types};
 use crate::codec::transcode::{ValueError, json_to_msgpack};
-use crate::expr::arena::{Expr, Exprs, Span, Step};
+use crate::expr::arena::{Expr, Exprs, Step};
 use crate::expr::scope::Scope;
+use crate::ids::Span;
 use crate::ids::{ExprId, TypeId};
 use crate::limits::{EXPRS_SIZE_MAX, FLAWS_MAX};
 

@@ -8,7 +8,8 @@ use crate::core::eval::machine::{Frame, Machine, Next, Program};
 use crate::core::eval::select;
 use crate::core::eval::stop::{Eval, Stop};
 use crate::core::eval::wire::{Encoder, decode};
-use crate::expr::arena::{Expr, Exprs, Span};
+use crate::expr::arena::{Expr, Exprs};
+use crate::ids::Span;
 use crate::ids::{ExprId, TypeId};
 
 /// Bytes of text or msgpack that count as one step of the evaluation: about what takes as long.

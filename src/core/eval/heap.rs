@@ -3,7 +3,7 @@
 
 use crate::codec::schema::Number;
 use crate::core::eval::stop::{Eval, Stop};
-use crate::expr::arena::Span;
+use crate::ids::Span;
 use crate::ids::{ExprId, TypeId};
 
 /// A stretch of one of the tables of a [`Heap`].

@@ -4,7 +4,8 @@ use crate::codec::schema::{Type, Types};
 use crate::core::eval::heap::{Heap, Range, Value};
 use crate::core::eval::stop::{Eval, Stop};
 use crate::core::eval::wire;
-use crate::expr::arena::{Exprs, Span, Step};
+use crate::expr::arena::{Exprs, Step};
+use crate::ids::Span;
 use crate::ids::TypeId;
 
 /// The value at a place.
