@@ -32,8 +32,7 @@ use crate::codec::schema::{Type, Types};
 use crate::codec::transcode::{ValueError, json_to_msgpack};
 use crate::expr::arena::{Expr, Exprs, Step};
 use crate::expr::scope::Scope;
-use crate::ids::Span;
-use crate::ids::{ExprId, TypeId};
+use crate::ids::{ExprId, Span, TypeId};
 use crate::limits::{EXPRS_SIZE_MAX, FLAWS_MAX};
 
 /// Why an expression can't be loaded.

@@ -9,8 +9,7 @@ use crate::core::eval::select;
 use crate::core::eval::stop::{Eval, Stop};
 use crate::core::eval::wire::{Encoder, decode};
 use crate::expr::arena::{Expr, Exprs};
-use crate::ids::Span;
-use crate::ids::{ExprId, TypeId};
+use crate::ids::{ExprId, Span, TypeId};
 
 /// Bytes of text or msgpack that count as one step of the evaluation: about what takes as long.
 const BYTES_PER_STEP: u64 = 16;

@@ -3,8 +3,7 @@
 
 use crate::codec::schema::Number;
 use crate::core::eval::stop::{Eval, Stop};
-use crate::ids::Span;
-use crate::ids::{ExprId, TypeId};
+use crate::ids::{ExprId, Span, TypeId};
 
 /// A stretch of one of the tables of a [`Heap`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -5,8 +5,7 @@ use crate::core::eval::heap::{Heap, Range, Value};
 use crate::core::eval::stop::{Eval, Stop};
 use crate::core::eval::wire;
 use crate::expr::arena::{Exprs, Step};
-use crate::ids::Span;
-use crate::ids::TypeId;
+use crate::ids::{Span, TypeId};
 
 /// The value at a place.
 pub fn get(heap: &Heap, exprs: &Exprs, types: &Types, value: Value, way: Span) -> Eval<Value> {
