@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod descriptor;
 mod errno;
+mod memory;
 pub mod process;
 pub mod signal;
 pub mod spawn;

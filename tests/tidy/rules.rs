@@ -150,7 +150,11 @@ fn homes(file: &File, paths: &[Path<'_>]) -> Vec<String> {
 fn unsafe_blocks(file: &File, paths: &[Path<'_>]) -> Vec<String> {
     let lines: Vec<&str> = file.text.lines().collect();
     let mut found = Vec::new();
-    for path in paths.iter().filter(|path| path.segments == ["unsafe"]) {
+    let is_block = |path: &&Path<'_>| {
+        // A function that is unsafe asks for a promise, where a block gives one.
+        path.segments == ["unsafe"] && !lines[path.line - 1].contains("unsafe fn ")
+    };
+    for path in paths.iter().filter(is_block) {
         let above = &lines[path.line.saturating_sub(SAFETY_LINES + 1)..path.line - 1];
         if layer(file) != Some("sys") {
             found.push(complaint(file, path.line, "unsafe outside src/sys".into()));
@@ -404,6 +408,7 @@ mod tests {
     #[test]
     fn unsafe_has_a_reason() {
         check_code("src/sys/spawn.rs", "// SAFETY: x.\nlet a = unsafe { b() };", &[]);
+        check_code("src/sys/spawn.rs", "unsafe fn a() {}", &[]);
         check_code("src/sys/mod.rs", "#![allow(unsafe_code)]", &[]);
         check_code(
             "src/sys/spawn.rs",
