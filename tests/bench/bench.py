@@ -1,0 +1,124 @@
+"""Prints the project's figures: bench.py DIR, where scripts/bench has built all it measures.
+
+Every figure stands beside a floor or a peer that was measured in the same run, in turns with it: on a busy machine both
+move. Only prints: a figure that misses its goal is no error.
+"""
+import os
+import random
+import subprocess
+import sys
+import time
+
+WORK = os.path.abspath(sys.argv[1])
+BENCH = os.path.join(WORK, "program", "bench")
+HELLO = os.path.join(WORK, "hello-static")
+LENGTH_IN_PYTHON = "import json, sys; print(len(json.load(open(sys.argv[1]))))"
+
+
+def main():
+    table("what", "measured", "beside it", "ratio", "goal", "")
+    commands()
+    round_trips()
+    for count, rounds, goal_ms, goal_mib in ((10**6, 5, 60, 60), (10**7, 3, 600, 400)):
+        floats(count, rounds, goal_ms, goal_mib)
+    throughput()
+
+
+def table(*cells):
+    print("%-36s %16s   %-32s %8s   %-16s %s" % cells, flush=True)
+
+
+def row(what, value, unit, peer_name, peer, goal=None, by_ratio=False, goal_unit=None):
+    """One figure and what it is held against; `goal` is an upper bound of the value or of its ratio to the peer."""
+    ratio = value / peer
+    verdict, goal_text = "", "-"
+    if goal is not None:
+        measured = ratio if by_ratio else value
+        goal_text = "%g x" % goal if by_ratio else "%g %s" % (goal, goal_unit or unit)
+        verdict = "met" if measured <= goal else "missed by %.0f %%" % (100 * measured / goal - 100)
+    number = "%.0f" if value >= 1000 else "%.3g"
+    beside = "%s: %s" % (peer_name, number % peer if peer >= 1000 else "%.3g" % peer)
+    table(what, "%s %s" % (number % value, unit), beside, "%.2f" % ratio, goal_text, verdict)
+
+
+def run(*words):
+    return subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True).stdout
+
+
+def measure(rounds, *commands):
+    """The median time in milliseconds and the peak memory in KiB of each command, run in turns."""
+    words = [word for command in commands for word in ("::", *command)][1:]
+    lines = run(os.path.join(WORK, "measure"), str(rounds), *words).splitlines()
+    return [(int(median) / 1e6, int(peak)) for median, _, peak in map(str.split, lines)]
+
+
+def commands():
+    (pure_ms, pure_kib), (hello_ms, hello_kib) = measure(1000, [BENCH, "pure"], [HELLO])
+    row("pure command, start to exit", pure_ms * 1000, "us", "static Rust hello", hello_ms * 1000, 1.5, by_ratio=True)
+    size, hello_size = (os.path.getsize(os.path.realpath(path)) / 1000 for path in (BENCH, HELLO))
+    row("static binary", size, "KB", "static Rust hello", hello_size, 400)
+    row("peak memory of a pure command", pure_kib, "KiB", "static Rust hello", hello_kib, 2048)
+    (cpp_ms, _), (hello_ms, _) = measure(200, [BENCH, "length", "[1,2,3]"], [HELLO])
+    row("C++ command, whole", cpp_ms, "ms", "static Rust hello", hello_ms, 2.5)
+    (py_ms, _), (pass_ms, _) = measure(60, [BENCH, "py-length", "[1,2,3]"], ["python3", "-c", "pass"])
+    row("Python command, above python3", py_ms - pass_ms, "ms", "python3 -c pass", pass_ms, 6)
+
+
+def round_trips():
+    relay, cpp, to_py, from_py = [], [], [], []
+    for _ in range(3):
+        relay.append(float(run(os.path.join(WORK, "relay"), "5000")) / 1000)
+        cpp.append(float(run(BENCH, "trips", "5000")) / 1000)
+        from_py.append(float(run(BENCH, "py-trips", "2000")) / 1000)
+        to_py.append(float(run(BENCH, "trips-to-py", "2000")) / 1000)
+    floor = min(relay)
+    row("C++ to C++ and back, 64 bytes", min(cpp), "us", "bare epoll relay", floor, 1.6, by_ratio=True)
+    row("Python to C++ and back, 64 bytes", min(from_py), "us", "bare epoll relay", floor, 60)
+    row("C++ to Python and back, 64 bytes", min(to_py), "us", "bare epoll relay", floor)
+
+
+def floats(count, rounds, goal_ms, goal_mib):
+    path = os.path.join(WORK, "floats-%d.json" % count)
+    if not os.path.exists(path):
+        numbers = random.Random(count)
+        with open(path + ".new", "w") as file:
+            file.write("[" + ",".join(repr(numbers.random()) for _ in range(count)) + "]")
+        os.rename(path + ".new", path)
+    found = measure(rounds, [BENCH, "length", "@" + path], ["python3", "-c", LENGTH_IN_PYTHON, path])
+    (ms, kib), (python_ms, python_kib) = found
+    name = "1e%d floats, JSON to a C++ length" % (len(str(count)) - 1)
+    row(name, ms, "ms", "json.load by python3", python_ms, goal_ms)
+    row("  its largest process", kib / 1024, "MiB", "json.load by python3", python_kib / 1024, goal_mib)
+
+
+def throughput():
+    """Speeds, of which more is better: here the goal is a lower bound."""
+    import json
+    with open(os.path.join(WORK, "floats-%d.json" % 10**6)) as file:
+        text = file.read()
+    values, there = timed(json.loads, text)
+    _, back = timed(json.dumps, values)
+    peers = [len(text) / 1e6 / seconds for seconds in (there, back)]
+    with open(os.path.join(WORK, "throughput")) as file:
+        lines = [line for line in file if "MB/s" in line]
+    for line in lines:
+        words = line.split()
+        speeds = [float(words[at - 1]) for at, word in enumerate(words) if word == "MB/s"]
+        name = line[:10].strip()
+        for direction, speed, peer, goal in zip(("to", "from"), speeds, peers, (450, 500)):
+            what, value = "%s: JSON %s msgpack" % (name, direction), "%.0f MB/s" % speed
+            if name != "floats":
+                table(what, value, "", "", "-", "")
+                continue
+            beside = "json of python3: %.0f" % peer
+            verdict = "met" if speed >= goal else "missed by %.0f %%" % (100 - 100 * speed / goal)
+            table(what, value, beside, "%.2f" % (speed / peer), "%d MB/s" % goal, verdict)
+
+
+def timed(work, argument):
+    start = time.perf_counter()
+    result = work(argument)
+    return result, time.perf_counter() - start
+
+
+main()
