@@ -30,7 +30,8 @@ def table(*cells):
 
 def row(what, value, unit, peer_name, peer, goal=None, by_ratio=False, goal_unit=None):
     """One figure and what it is held against; `goal` is an upper bound of the value or of its ratio to the peer."""
-    ratio = value / peer
+    # The kernel rounds the memory of a small process down, even to nothing.
+    ratio = value / peer if peer else float("nan")
     verdict, goal_text = "", "-"
     if goal is not None:
         measured = ratio if by_ratio else value
