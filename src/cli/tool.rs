@@ -6,6 +6,7 @@ use crate::cli::output::{self, Format, Output};
 use crate::cli::program;
 use crate::cli::report;
 use crate::cli::request::format;
+use crate::codec::lz::unpack;
 use crate::codec::nearest::nearest;
 use crate::codec::schema::Types;
 use crate::error::{Error, Kind, Result};
@@ -89,10 +90,26 @@ struct Runtime {
     lang: String,
 }
 
+/// A language's runtime, which the build script has packed.
+struct Packed {
+    lang: &'static str,
+    bytes: &'static [u8],
+    /// Of the file, in bytes.
+    len: usize,
+}
+
 /// The runtimes of the languages.
-const RUNTIMES: [(&str, &str); 2] = [
-    ("py", include_str!("../runtimes/python/nexus_pool.py")),
-    ("cpp", include_str!("../runtimes/cpp/nexus.hpp")),
+const RUNTIMES: [Packed; 2] = [
+    Packed {
+        lang: "py",
+        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus_pool.py")),
+        len: include_bytes!("../runtimes/python/nexus_pool.py").len(),
+    },
+    Packed {
+        lang: "cpp",
+        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus.hpp")),
+        len: include_bytes!("../runtimes/cpp/nexus.hpp").len(),
+    },
 ];
 
 /// Runs the tool with those words.
@@ -220,12 +237,35 @@ fn show(view: &View) -> Result<()> {
 }
 
 fn print_runtime(lang: &str) -> Result<()> {
-    match RUNTIMES.iter().find(|row| row.0 == lang) {
-        Some((_, text)) => output::print_text(text.as_bytes()),
-        None => {
-            let known = RUNTIMES.map(|row| row.0).join(" or ");
-            let message = format!("there is no runtime for '{lang}', expected {known}");
-            Err(Error::new(Kind::Usage, message))
-        }
+    let Some(runtime) = RUNTIMES.iter().find(|runtime| runtime.lang == lang) else {
+        let known = RUNTIMES.map(|runtime| runtime.lang).join(" or ");
+        let message = format!("there is no runtime for '{lang}', expected {known}");
+        return Err(Error::new(Kind::Usage, message));
+    };
+    let damaged = || Error::new(Kind::Io, format!("the {lang} runtime in this binary is damaged"));
+    output::print_text(&unpack(runtime.bytes, runtime.len).ok_or_else(damaged)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(lang: &str, expected: &[u8]) {
+        let runtime = RUNTIMES.iter().find(|runtime| runtime.lang == lang).unwrap();
+        assert!(
+            runtime.bytes.len() < expected.len() / 2,
+            "{} bytes",
+            runtime.bytes.len()
+        );
+        assert!(
+            unpack(runtime.bytes, runtime.len).unwrap() == expected,
+            "{lang} differs"
+        );
+    }
+
+    #[test]
+    fn runtimes_come_out_as_they_went_in() {
+        check("py", include_bytes!("../runtimes/python/nexus_pool.py"));
+        check("cpp", include_bytes!("../runtimes/cpp/nexus.hpp"));
     }
 }

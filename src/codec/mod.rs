@@ -6,6 +6,7 @@ pub mod error_map;
 pub mod frame;
 pub mod integer;
 pub mod json;
+pub mod lz;
 pub mod message;
 pub mod msgpack;
 pub mod nearest;

@@ -1,0 +1,25 @@
+//! The build script: packs the runtimes of the languages, which the binary carries. Builds no other language's code.
+
+#[path = "codec/lz.rs"]
+mod lz;
+
+use std::path::Path;
+use std::{env, fs};
+
+const RUNTIMES: [&str; 2] = ["src/runtimes/python/nexus_pool.py", "src/runtimes/cpp/nexus.hpp"];
+
+fn main() {
+    let out = env::var_os("OUT_DIR").expect("cargo names a directory for what is built");
+    println!("cargo::rerun-if-changed=src/codec/lz.rs");
+    for path in RUNTIMES {
+        println!("cargo::rerun-if-changed={path}");
+        let text = fs::read(path).expect("a runtime can be read");
+        let packed = lz::pack(&text);
+        assert!(
+            lz::unpack(&packed, text.len()) == Some(text),
+            "{path} is not what was packed"
+        );
+        let name = Path::new(path).file_name().expect("a runtime has a name");
+        fs::write(Path::new(&out).join(name), packed).expect("a packed runtime can be written");
+    }
+}
