@@ -55,7 +55,7 @@ pub fn label(command: &Command, position: usize) -> (String, String) {
     };
     match arg {
         Arg::Positional(input) => match &input.metavar {
-            Some(metavar) => (format!("argument {metavar}"), metavar.to_lowercase()),
+            Some(metavar) => (format!("argument {metavar}"), metavar.to_ascii_lowercase()),
             None => {
                 let before = command.args.iter().take(position);
                 let number = before.filter(|arg| matches!(arg, Arg::Positional(_))).count() + 1;
@@ -68,7 +68,7 @@ pub fn label(command: &Command, position: usize) -> (String, String) {
             let long = record.whole.as_ref().and_then(|whole| whole.long.as_deref());
             match long {
                 Some(long) => (format!("option --{long}"), long.to_string()),
-                None => (record.metavar.clone(), record.metavar.to_lowercase()),
+                None => (record.metavar.clone(), record.metavar.to_ascii_lowercase()),
             }
         }
     }
@@ -80,7 +80,7 @@ pub fn entry_label(record: &RecordArg, field: usize) -> (String, String) {
         Some((_, Arg::Option(opt))) => option_label(opt),
         _ => (
             format!("field of {}", record.metavar),
-            record.metavar.to_lowercase(),
+            record.metavar.to_ascii_lowercase(),
         ),
     }
 }

@@ -150,12 +150,11 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
 
 /// An error of the words as argh tells it, in our form.
 fn misused(words: &[String], told: &str) -> Box<Error> {
-    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut letters = told.chars();
-    let lower = letters
-        .next()
-        .map(|first| first.to_lowercase().chain(letters).collect::<String>());
-    let error = Error::new(Kind::Usage, lower.unwrap_or_default());
+    let mut told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some(first) = told.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    let error = Error::new(Kind::Usage, told);
     let first = words.first().map_or("", String::as_str);
     match nearest(first, ACTIONS) {
         _ if ACTIONS.contains(&first) => error.hint(format!("nexus {first} --help describes it")),

@@ -31,7 +31,7 @@ fn nearest_of<'n>(name: &str, candidates: &mut dyn Iterator<Item = &'n str>) -> 
 const NAME_CHARS_MAX: usize = 100;
 
 fn fold(name: &str) -> Vec<char> {
-    name.chars().flat_map(char::to_lowercase).collect()
+    name.chars().map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
 /// Edits between two words, a swap of neighbours counting as one (optimal string alignment).

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 /// What the arguments of one command share.
 struct CommandLine<'d> {
     /// The names that options have already.
-    shorts: BTreeSet<char>,
+    shorts: BTreeSet<&'d str>,
     longs: BTreeSet<&'d str>,
     /// The command is only shown in the help, and a compiler may mean more by a default than its type says.
     is_unsupported: bool,
@@ -231,12 +231,11 @@ impl Checker<'_> {
         };
         let nodes = self.elements(list)?;
         let mut entries = Vec::with_capacity(nodes.len());
-        let mut positions = BTreeSet::new();
         let mut is_whole = true;
         for node in nodes {
             let entry = self.entry(node, record, line);
             if let Some((position, _)) = &entry
-                && !positions.insert(*position)
+                && has_entry(&entries, *position)
             {
                 self.error(node, "entry is for a key that has one already");
             }
@@ -296,10 +295,10 @@ impl Checker<'_> {
         let Type::Record(span) = self.types.node(record) else {
             return;
         };
-        let given: BTreeSet<usize> = entries.iter().map(|(position, _)| *position).collect();
         let is_optional = |ty| matches!(self.types.node(ty), Type::Optional(_));
         let mut fields = self.types.fields(span).iter().enumerate();
-        let missing = fields.find(|(position, field)| !given.contains(position) && !is_optional(field.ty));
+        let missing =
+            fields.find(|(position, field)| !has_entry(entries, *position) && !is_optional(field.ty));
         if let Some((_, field)) = missing {
             let message = format!(
                 "grp has no entry for the key {}, so it can't be given",
@@ -350,13 +349,14 @@ impl Checker<'_> {
         }
     }
 
-    fn short(&mut self, node: Node, line: &mut CommandLine) -> Option<char> {
+    fn short<'d>(&mut self, node: Node<'d, '_>, line: &mut CommandLine<'d>) -> Option<char> {
         let found = optional(node, "short")?;
-        let mut letters = self.string(found)?.chars();
+        let word = self.string(found)?;
+        let mut letters = word.chars();
         match (letters.next(), letters.next()) {
             // A dash begins a long option, and a digit a negative number.
             (Some(letter), None) if letter != '-' && !letter.is_ascii_digit() && !letter.is_whitespace() => {
-                if !line.shorts.insert(letter) {
+                if !line.shorts.insert(word) {
                     self.error(found, format!("option -{letter} stands twice in one command"));
                 }
                 Some(letter)
@@ -407,4 +407,9 @@ impl Checker<'_> {
             _ => false,
         }
     }
+}
+
+/// Whether the field at that position has an entry; a record has few.
+fn has_entry(entries: &[(usize, Arg)], position: usize) -> bool {
+    entries.iter().any(|(other, _)| *other == position)
 }

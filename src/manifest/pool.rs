@@ -4,7 +4,6 @@ use crate::codec::document::Node;
 use crate::limits::{POOLS_MAX, SOCKET_NAME_BYTES_MAX, TIMEOUT_MS_MAX, WORKERS_MAX};
 use crate::manifest::checker::{Checker, optional, quoted};
 use crate::manifest::model::{Output, Pool, Timeouts};
-use std::collections::BTreeSet;
 
 /// What a pool may declare and this version doesn't do: refused, for a limit that isn't kept is worse than none.
 const UNSUPPORTED: [&str; 3] = ["recycle", "limits", "host"];
@@ -29,15 +28,14 @@ impl Checker<'_> {
             return Vec::new();
         }
         self.pool_count = Some(nodes.len());
-        let (mut names, mut sockets) = (BTreeSet::new(), BTreeSet::new());
-        let mut pools = Vec::with_capacity(nodes.len());
+        let mut pools: Vec<Pool> = Vec::with_capacity(nodes.len());
         for node in nodes {
             let Some(pool) = self.pool(node) else { continue };
-            if !names.insert(pool.name.clone()) {
+            if pools.iter().any(|other| other.name == pool.name) {
                 let message = format!("pool name {} stands twice", quoted(&pool.name));
                 self.error_with_hint(node, message, "give one of the two pools another \"name\"");
             }
-            if !sockets.insert(pool.socket.clone()) {
+            if pools.iter().any(|other| other.socket == pool.socket) {
                 let message = format!("socket {} stands twice", quoted(&pool.socket));
                 self.error(node.member("socket").unwrap_or(node), message);
             }

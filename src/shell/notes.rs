@@ -1,6 +1,7 @@
 //! Log lines and progress from functions, on standard error: lines as they come, progress as a bar on a terminal and
 //! nowhere else.
 
+use crate::codec::number::float_text;
 use crate::core::hub::Note;
 use std::io::{self, IsTerminal, Write};
 
@@ -44,16 +45,17 @@ impl Notes {
 }
 
 fn bar(done: f64, total: f64, label: &str) -> String {
-    if total.is_nan() || total <= 0.0 {
-        return format!("{label} {done}");
+    let part = done / total;
+    if part.is_nan() || total <= 0.0 {
+        return format!("{label} {}", float_text(done));
     }
-    let part = (done / total).clamp(0.0, 1.0);
+    let part = part.clamp(0.0, 1.0);
     let filled = (part * BAR_COLUMNS as f64) as usize;
     format!(
-        "{label} [{}{}] {:.0}%",
+        "{label} [{}{}] {}%",
         "=".repeat(filled),
         " ".repeat(BAR_COLUMNS - filled),
-        part * 100.0
+        (part * 100.0).round() as u8
     )
 }
 
@@ -68,6 +70,7 @@ mod tests {
         check(0.0, 2.0, &format!("x [{}] 0%", " ".repeat(30)));
         check(1.0, 2.0, &format!("x [{}{}] 50%", "=".repeat(15), " ".repeat(15)));
         check(9.0, 2.0, &format!("x [{}] 100%", "=".repeat(30)));
-        check(f64::NAN, 2.0, &format!("x [{}] NaN%", " ".repeat(30)));
+        check(f64::NAN, 2.0, "x NaN");
+        check(2.0, f64::NAN, "x 2");
     }
 }
