@@ -12,6 +12,10 @@ use crate::limits::{DEPTH_MAX, INTEGER_DIGITS_MAX};
 use std::borrow::Cow;
 use std::ops::Range;
 
+/// Packed numbers that are appended at once, in bytes: enough that appending costs little, few enough to clear for a short
+/// list.
+const BLOCK_BYTES: usize = 128;
+
 /// Reads one JSON text by its type and appends it as msgpack.
 ///
 /// # Errors
@@ -211,26 +215,14 @@ impl<'a, 't> Walker<'a, 't> {
         Ok(())
     }
 
-    /// Reads a number and appends its little-endian bytes.
+    /// Reads a number; its little-endian bytes are the first of these bits.
     #[inline]
-    fn packed_number(&mut self, number: Number) -> Walk {
+    fn bits(&mut self, number: Number) -> Walk<u64> {
         match number {
-            Number::F8 => {
-                let value = self.f8()?;
-                self.out.extend_from_slice(&value.to_le_bytes());
-            }
-            Number::F4 => {
-                let value = self.f4()?;
-                self.out.extend_from_slice(&value.to_le_bytes());
-            }
-            _ => {
-                let end = self.out.len() + number.bytes();
-                let bits = self.whole_bits(number)?;
-                self.out.extend_from_slice(&bits.to_le_bytes());
-                self.out.truncate(end);
-            }
+            Number::F8 => Ok(self.f8()?.to_bits()),
+            Number::F4 => Ok(self.f4()?.to_bits().into()),
+            _ => self.whole_bits(number),
         }
-        Ok(())
     }
 
     /// Reads an integer of fixed width, sign-extended to 64 bits.
@@ -287,12 +279,20 @@ impl<'a, 't> Walker<'a, 't> {
         let offset = self.reader.offset();
         let head = LateHead::new(late_head::EXT_ROOM, self.out);
         let mut count = 0;
+        // To append a few bytes to what may have to grow is a call, and a slow one with musl; to put them here is not.
+        let (mut block, mut used) = ([0; BLOCK_BYTES], 0);
         self.reader.begin_array()?;
         while self.reader.next_element()? {
-            self.packed_number(number)
-                .map_err(|error| error.in_element(count))?;
+            let bits = self.bits(number).map_err(|error| error.in_element(count))?;
+            if used + size_of_val(&bits) > BLOCK_BYTES {
+                self.out.extend_from_slice(&block[..used]);
+                used = 0;
+            }
+            block[used..used + size_of_val(&bits)].copy_from_slice(&bits.to_le_bytes());
+            used += number.bytes();
             count += 1;
         }
+        self.out.extend_from_slice(&block[..used]);
         check_len(offset, len, count)?;
         head.end_bytes(self.out, offset, |out, len| {
             write::ext(out, number.ext_type(), len)
