@@ -3,6 +3,7 @@
 Every figure stands beside a floor or a peer that was measured in the same run, in turns with it: on a busy machine both
 move. Only prints: a figure that misses its goal is no error.
 """
+import json
 import os
 import random
 import subprocess
@@ -94,7 +95,6 @@ def floats(count, rounds, goal_ms, goal_mib):
 
 def throughput():
     """Speeds, of which more is better: here the goal is a lower bound."""
-    import json
     with open(os.path.join(WORK, "floats-%d.json" % 10**6)) as file:
         text = file.read()
     values, there = timed(json.loads, text)
@@ -114,6 +114,21 @@ def throughput():
             beside = "json of python3: %.0f" % peer
             verdict = "met" if speed >= goal else "missed by %.0f %%" % (100 - 100 * speed / goal)
             table(what, value, beside, "%.2f" % (speed / peer), "%d MB/s" % goal, verdict)
+        if name == "floats":
+            viewed()
+
+
+def viewed():
+    """The same floats through the shipped binary, with its start, reading and writing."""
+    text, packed = (os.path.join(WORK, "floats-1000000." + ending) for ending in ("json", "msgpack"))
+    view = [os.path.join(WORK, "nexus"), "view", "--schema", "[f8]"]
+    with open(packed, "wb") as file:
+        subprocess.run([*view, "--to", "msgpack", text], stdout=file, check=True)
+    found = measure(10, [*view, "--to", "msgpack", text], [*view, packed], ["cat", text])
+    there, back, cat = (os.path.getsize(text) / 1e3 / ms for ms, _ in found)
+    for direction, speed in (("to", there), ("from", back)):
+        what = "  by nexus view, JSON %s msgpack" % direction
+        table(what, "%.0f MB/s" % speed, "cat: %.0f" % cat, "%.2f" % (speed / cat), "-", "")
 
 
 def timed(work, argument):
