@@ -208,7 +208,8 @@ fn lay_out(digits: u64, power: i32, out: &mut Vec<u8>) {
 #[inline]
 fn write<const N: usize>(out: &mut Vec<u8>, len: usize, fill: impl FnOnce(&mut [u8; N])) {
     let start = out.len();
-    out.extend_from_slice(&[0; N]);
+    // Zeros from a constant would be a call of memcpy where size counts, and musl's is slow for a few bytes.
+    out.resize(start + N, 0);
     if let Some(room) = out.last_chunk_mut() {
         fill(room);
     }
