@@ -4,7 +4,8 @@
 //! finds it used up.
 
 use mio::net::UnixStream;
-use std::io::{ErrorKind, Read, Write};
+use mio::{Interest, Registry, Token};
+use std::io::{self, ErrorKind, Read, Write};
 
 /// What a read brought.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,22 +20,38 @@ pub enum Received {
 
 /// A socket and its readiness.
 pub struct Connection {
-    /// The socket, registered for both directions.
-    pub socket: UnixStream,
+    socket: UnixStream,
+    /// It is registered for writing too: only while it is full, since each read of the peer would be an event.
+    asks_for_room: bool,
     is_readable: bool,
     is_writable: bool,
     is_read_closed: bool,
 }
 
 impl Connection {
-    pub fn new(socket: UnixStream) -> Connection {
-        // A new socket may have bytes, and has room: the first try tells.
-        Connection {
+    /// Registers a socket under that token.
+    pub fn register(mut socket: UnixStream, token: Token, registry: &Registry) -> io::Result<Connection> {
+        registry.register(&mut socket, token, Interest::READABLE)?;
+        // A new socket has room; if it has bytes too, the poll says so at once.
+        Ok(Connection {
             socket,
-            is_readable: true,
+            asks_for_room: false,
+            is_readable: false,
             is_writable: true,
             is_read_closed: false,
+        })
+    }
+
+    /// Asks the poll for an event when there is room again, or no longer.
+    pub fn ask_for_room(&mut self, asks: bool, token: Token, registry: &Registry) -> io::Result<()> {
+        if std::mem::replace(&mut self.asks_for_room, asks) == asks {
+            return Ok(());
         }
+        let interest = match asks {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        registry.reregister(&mut self.socket, token, interest)
     }
 
     pub fn note_event(&mut self, event: &mio::event::Event) {

@@ -337,21 +337,22 @@ impl<'m> Session<'m> {
         let Some(connection) = self.connections.get_mut(&peer) else {
             return;
         };
-        loop {
+        let is_full = loop {
             let chunk = self.hub.output(peer);
             if chunk.is_empty() {
-                return;
+                break false;
             }
-            let written = connection.send(chunk);
-            if written == 0 {
-                // The hub does not list it again, so it is tried again each turn.
-                if !self.full.contains(&peer) {
-                    self.full.push(peer);
-                }
-                return;
+            match connection.send(chunk) {
+                0 => break true,
+                written => self.hub.advance_output(peer, written),
             }
-            self.hub.advance_output(peer, written);
+        };
+        // The hub does not list it again, so it is tried again each turn.
+        if is_full && !self.full.contains(&peer) {
+            self.full.push(peer);
         }
+        // A socket that can't be registered again is a broken one, and reading it says so.
+        let _ = connection.ask_for_room(is_full, token(peer), self.poll.registry());
     }
 
     fn perform(&mut self, effect: Effect, now: u64) {
@@ -436,14 +437,15 @@ impl<'m> Session<'m> {
         Ok(())
     }
 
-    fn add_connection(&mut self, peer: PeerId, mut socket: mio::net::UnixStream) -> io::Result<()> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll
-            .registry()
-            .register(&mut socket, Token(peer.raw() as usize), interest)?;
-        self.connections.insert(peer, Connection::new(socket));
+    fn add_connection(&mut self, peer: PeerId, socket: mio::net::UnixStream) -> io::Result<()> {
+        let connection = Connection::register(socket, token(peer), self.poll.registry())?;
+        self.connections.insert(peer, connection);
         Ok(())
     }
+}
+
+fn token(peer: PeerId) -> Token {
+    Token(peer.raw() as usize)
 }
 
 fn specs(manifest: &Manifest) -> Vec<PoolSpec> {
