@@ -25,8 +25,9 @@ pub const TIMEOUT_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
 /// Types in one manifest's table, in nodes: bounds what a hostile schema may allocate.
 pub const TYPES_MAX: usize = 1 << 20;
 
-/// Payload of one frame, in bytes: what the four-byte length can say.
-pub const FRAME_BYTES_MAX: u64 = u32::MAX as u64;
+/// One frame, in bytes: what the four-byte length can say, less an envelope, so that a frame that came can always be
+/// passed on under a longer id.
+pub const FRAME_BYTES_MAX: u64 = u32::MAX as u64 - HEAD_BYTES_MAX as u64;
 
 /// Envelope of a message, in bytes: ids, a method and a pool's name; more is not a message.
 pub const HEAD_BYTES_MAX: usize = 1024;

@@ -123,6 +123,11 @@ fn breaks_the_protocol() {
     check("garbage", 5, &["a worker of pool 'bad' broke the protocol"]);
     check("huge-frame", 124, &["did not answer in time"]);
     check(
+        "endless-frame",
+        5,
+        &["a worker of pool 'bad' broke the protocol: message of 4294967295 bytes exceeds"],
+    );
+    check(
         "close-mid-frame",
         5,
         &["a worker of pool 'bad' closed its connection while it ran 'echo'"],

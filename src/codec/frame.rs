@@ -1,7 +1,7 @@
 //! Finding messages in a stream of bytes. Keeps no bytes: the caller holds what is incomplete.
 
 use crate::codec::message::{Head, LENGTH_BYTES, Malformed, read_head};
-use crate::limits::WHOLE_BYTES_MAX;
+use crate::limits::{FRAME_BYTES_MAX, WHOLE_BYTES_MAX};
 
 /// What stands at the front of a stream.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +38,11 @@ pub fn scan(bytes: &[u8]) -> Result<Scan<'_>, Malformed> {
         return Ok(Scan::More);
     };
     let frame_bytes = u32::from_be_bytes(*length) as usize;
+    if frame_bytes as u64 > FRAME_BYTES_MAX {
+        return Err(format!(
+            "message of {frame_bytes} bytes exceeds the {FRAME_BYTES_MAX} that a frame can hold"
+        ));
+    }
     let came = &bytes[LENGTH_BYTES..];
     let is_whole = came.len() >= frame_bytes;
     let came = &came[..came.len().min(frame_bytes)];
@@ -85,13 +90,13 @@ mod tests {
         for cut in 0..9 {
             check(&message[..cut], Ok(Scan::More));
         }
-        let large = [0xff, 0xff, 0xff, 0xff, 0x94, 1, 9, 0xc0];
+        let large = [0xff, 0xff, 0, 0, 0x94, 1, 9, 0xc0];
         let head = Head::Response { id: 9 };
         check(
             &large,
             Ok(Scan::Front {
                 head,
-                payload_bytes: 0xffff_ffff - 3,
+                payload_bytes: 0xffff_0000 - 3,
                 used: 7,
             }),
         );
@@ -103,6 +108,10 @@ mod tests {
         check(
             &[0, 0, 0, 2, 0x94, 1, 9],
             Err("message ends before its envelope does"),
+        );
+        check(
+            &[0xff, 0xff, 0xff, 0xff, 0x94, 1, 9, 0xc0],
+            Err("message of 4294967295 bytes exceeds the 4294966271 that a frame can hold"),
         );
         check(b"GET /", Err("a message is an integer, expected an array"));
     }

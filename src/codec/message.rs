@@ -5,7 +5,7 @@
 //! `[0, id, method, params]`, `[1, id, error, result]`, `[2, method, params]`.
 
 use crate::codec::msgpack::{MsgpackError, Reader, Token, write};
-use crate::limits::{FRAME_BYTES_MAX, HEAD_BYTES_MAX};
+use crate::limits::HEAD_BYTES_MAX;
 
 /// Version of the pool protocol that is spoken here.
 pub const PROTOCOL: u64 = 1;
@@ -193,7 +193,7 @@ fn wrong(what: &str, reader: &Reader<'_>, expected: &str) -> Problem {
 /// Writes a request up to its payload, which is `payload_bytes` long and holds `values` params.
 ///
 /// # Errors
-/// A frame of more than [`FRAME_BYTES_MAX`].
+/// A frame whose length four bytes can not say.
 pub fn write_request(
     out: &mut Vec<u8>,
     id: u64,
@@ -213,7 +213,7 @@ pub fn write_request(
 /// Writes a call up to its payload: `args` arguments, `payload_bytes` long together.
 ///
 /// # Errors
-/// A frame of more than [`FRAME_BYTES_MAX`].
+/// A frame whose length four bytes can not say.
 pub fn write_call(
     out: &mut Vec<u8>,
     id: u64,
@@ -234,7 +234,7 @@ pub fn write_call(
 /// Writes a response up to its payload: the error and the result, `payload_bytes` long together.
 ///
 /// # Errors
-/// A frame of more than [`FRAME_BYTES_MAX`].
+/// A frame whose length four bytes can not say.
 pub fn write_response(out: &mut Vec<u8>, id: u64, payload_bytes: u64) -> Result<(), Malformed> {
     write_frame(out, payload_bytes, |out| {
         write::array(out, 4);
@@ -246,7 +246,7 @@ pub fn write_response(out: &mut Vec<u8>, id: u64, payload_bytes: u64) -> Result<
 /// Writes a notification up to its payload, which is `payload_bytes` long and holds `values` params.
 ///
 /// # Errors
-/// A frame of more than [`FRAME_BYTES_MAX`].
+/// A frame whose length four bytes can not say.
 pub fn write_notification(
     out: &mut Vec<u8>,
     method: &str,
@@ -261,7 +261,8 @@ pub fn write_notification(
     })
 }
 
-/// Writes the length and then the envelope; on an error nothing was written.
+/// Writes the length and then the envelope; on an error nothing was written. What came in a frame of at most
+/// [`crate::limits::FRAME_BYTES_MAX`] fits in one again, whatever its new envelope is.
 fn write_frame(
     out: &mut Vec<u8>,
     payload_bytes: u64,
@@ -279,7 +280,8 @@ fn write_frame(
         Err(_) => {
             out.truncate(start);
             Err(format!(
-                "message of {bytes} bytes exceeds the {FRAME_BYTES_MAX} that a frame can hold"
+                "message of {bytes} bytes exceeds the {} that a frame can hold",
+                u32::MAX
             ))
         }
     }
@@ -371,7 +373,7 @@ mod tests {
     #[test]
     fn a_frame_holds_four_gigabytes_at_most() {
         let mut out = vec![1];
-        let error = write_response(&mut out, 1, FRAME_BYTES_MAX).unwrap_err();
+        let error = write_response(&mut out, 1, u32::MAX.into()).unwrap_err();
         assert_eq!(
             error,
             "message of 4294967298 bytes exceeds the 4294967295 that a frame can hold"

@@ -26,7 +26,8 @@ FAULTS = {
     "answers-twice": "sends its answer twice",
     "unknown-id": "answers a call that nobody made, and not the one that was",
     "garbage": "answers with a frame that is not msgpack",
-    "huge-frame": "answers with a frame that claims 4 GiB",
+    "huge-frame": "answers with a frame that claims 4 GiB, of which nothing comes",
+    "endless-frame": "answers with a frame that claims more than a frame can have",
     "one-byte": "does all right, one byte per write",
     "close-mid-frame": "closes the connection within its answer",
     "ignore-term": "ignores SIGTERM, SIGINT and shutdown, and hangs in the call",
@@ -150,8 +151,8 @@ def call(connection, id, params, fault):
     if fault == "garbage":
         connection.sendall(struct.pack(">I", 64) + b"\xc1" * 64)
         return
-    if fault == "huge-frame":
-        connection.sendall(b"\xff\xff\xff\xff" + packed(answer))
+    if fault in ("huge-frame", "endless-frame"):
+        connection.sendall((b"\xff\xff\0\0" if fault == "huge-frame" else b"\xff\xff\xff\xff") + packed(answer))
         return
     if fault == "close-mid-frame":
         connection.sendall(b"\0\0\1\0" + packed(answer)[:5])

@@ -111,7 +111,7 @@ namespace detail {
 
 constexpr std::size_t stack_bytes_max = std::size_t{256} << 20;  // reserved per worker; only touched pages cost
 constexpr std::size_t stack_bytes_min = std::size_t{1} << 20;    // below this a worker is of no use
-constexpr std::size_t frame_bytes_max = 0xffffffff;              // a frame's length is a u32
+constexpr std::size_t frame_bytes_max = 0xffffffff - 1024;       // a u32, less what nexus keeps for its own envelope
 constexpr std::size_t kept_bytes_max = std::size_t{1} << 20;     // what an empty buffer keeps for the next frame
 constexpr std::size_t receive_bytes = std::size_t{64} << 10;     // the least room for one read
 constexpr unsigned value_depth_max = 512;                        // levels: a recursive record can nest without end
@@ -298,7 +298,7 @@ public:
     void end_frame() {
         const std::size_t n = out.size() - 4;
         if (n > frame_bytes_max)
-            throw error("a message of " + std::to_string(n) + " bytes is longer than a frame can be (4294967295)");
+            throw error("a message of " + std::to_string(n) + " bytes is longer than a frame can be (4294966271)");
         const auto big = __builtin_bswap32(static_cast<std::uint32_t>(n));
         out.overwrite(0, &big, 4);
     }

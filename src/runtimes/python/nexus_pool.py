@@ -31,8 +31,8 @@ __all__ = ["Cancelled", "Mismatch", "RemoteError", "SchemaError", "command", "fo
 PROTOCOL = 1
 RUNTIME = "python %d.%d.%d" % sys.version_info[:3]
 
-# The length of a frame is a u32.
-FRAME_BYTES_MAX = 2**32 - 1
+# The length of a frame is a u32; nexus keeps 1 KiB of it for the envelope under which it passes the frame on.
+FRAME_BYTES_MAX = 2**32 - 1 - 1024
 # Read at once: more than a Unix socket holds by default, so that a large frame takes few system calls.
 READ_BYTES = 1 << 18
 # Grown at once, a guard against a nonsensical request: nexus asks for as many as there are cores.
