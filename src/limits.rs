@@ -61,8 +61,18 @@ pub const OPEN_REQUESTS_MAX: u32 = 1 << 16;
 /// Payloads of all calls that wait for a worker, in bytes: beyond it a call is refused instead of kept.
 pub const QUEUE_BYTES_MAX: usize = 256 << 20;
 
+/// Payloads of waiting calls, in bytes, from which on the senders of large ones are paused: half of [`QUEUE_BYTES_MAX`],
+/// so that small ones still find room.
+pub const SPOOL_BYTES_MAX: usize = QUEUE_BYTES_MAX / 2;
+
 /// Wait for the reason of a worker's death once its connection is gone, in milliseconds; its parent reports within one.
 pub const DEATH_REPORT_MS: u64 = 200;
+
+/// Wait until SIGKILL is sent again to a pool that has not ended, in milliseconds: seldom enough to cost nothing.
+pub const KILL_AGAIN_MS: u64 = 1000;
+
+/// Calls of a chain that the error about a deadlock names: enough to see a cycle.
+pub const DEADLOCK_CALLS_SHOWN: usize = 8;
 
 /// Last lines of a pool's standard error that an error shows, and the most bytes kept of one.
 pub const TAIL_LINES_MAX: usize = 20;

@@ -8,7 +8,7 @@ use crate::ids::PoolId;
 /// A call of the hub; its number is the id of the request on the wire.
 pub type CallId = Key<Call>;
 
-/// A request to run a function, from when it is made until it is answered.
+/// A request to run a function, from when it is made until its worker is done with it and whoever waits has its answer.
 pub struct Call {
     pub pool: PoolId,
     /// Under which the pool finds the function.
@@ -21,9 +21,29 @@ pub struct Call {
     pub stage: Stage,
     /// Calls that its function has made and that are not answered.
     pub open_children: u32,
+    /// The last of them.
+    pub last_child: Option<CallId>,
     pub due: Due,
     /// What has come of the answer to a client's call.
     pub collected: Vec<u8>,
+}
+
+impl Call {
+    /// A call that [`crate::core::hub::Hub`] is about to put in its queue.
+    pub fn new(pool: PoolId, mid: i64, args: u32, origin: Origin, parent: Option<CallId>) -> Call {
+        Call {
+            pool,
+            mid,
+            args,
+            origin,
+            parent,
+            stage: Stage::Answering,
+            open_children: 0,
+            last_child: None,
+            due: None,
+            collected: Vec::new(),
+        }
+    }
 }
 
 /// Who waits for the answer.
@@ -47,10 +67,23 @@ pub enum Stage {
     Answering,
 }
 
-/// The arguments of a call that waits.
-pub enum Payload {
-    /// All of them.
-    Whole { bytes: Vec<u8> },
-    /// Their source is paused and holds the front of them.
-    Stream { from: PeerId, payload_bytes: u64 },
+/// The arguments of a call that waits, as far as they have come.
+pub struct Payload {
+    pub bytes: Vec<u8>,
+    /// How many bytes they are in all.
+    pub len: u64,
+    /// Who is sending them; none: they are all there.
+    pub source: Option<PeerId>,
+}
+
+impl Payload {
+    /// Arguments that are all there.
+    pub fn whole(bytes: Vec<u8>) -> Payload {
+        let len = bytes.len() as u64;
+        Payload {
+            bytes,
+            len,
+            source: None,
+        }
+    }
 }

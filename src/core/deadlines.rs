@@ -25,6 +25,12 @@ impl<T: Ord + Copy> Deadlines<T> {
         }
     }
 
+    /// Timers that run.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.due.len()
+    }
+
     /// When the next timer is due.
     pub fn next_ms(&self) -> Due {
         self.due.first().map(|(at_ms, _)| *at_ms)

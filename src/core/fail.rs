@@ -1,12 +1,13 @@
 //! Deaths, deadlines and violations: which calls end, and with which words.
 
-use super::call::{CallId, Origin, Payload, Stage};
-use super::hub::{Effect, Ended, Hub, PeerId, Timer};
+use super::call::{Call, CallId, Origin, Stage};
+use super::hub::{Effect, Ended, Hub, PeerId, Pool, Timer};
 use super::lifecycle::{Event, State};
-use super::peer::{Peer, Reading, Role, Sink, WorkerState};
+use super::outbox::Outbox;
+use super::peer::{Peer, Reading, Role, Sink, Worker, WorkerState};
 use crate::error::{Error, Kind, signal_name};
 use crate::ids::PoolId;
-use crate::limits::DEATH_REPORT_MS;
+use crate::limits::{DEADLOCK_CALLS_SHOWN, DEATH_REPORT_MS};
 
 impl Hub {
     /// A connection ended, or was reset.
@@ -24,32 +25,52 @@ impl Hub {
             Role::Worker(worker) => {
                 let pid = worker.pid;
                 worker.state = WorkerState::Lost;
+                let bury_at = now_ms.saturating_add(DEATH_REPORT_MS);
                 self.deadlines
-                    .set(Timer::Worker(id), &mut worker.due, Some(now_ms + DEATH_REPORT_MS));
-                let exits = &mut self.pools[pool.index()].exits;
-                if let Some(position) = exits.iter().position(|(exited, _)| *exited == pid && pid != 0) {
-                    let (_, ended) = exits.swap_remove(position);
+                    .set(Timer::Worker(id), &mut worker.due, Some(bury_at));
+                self.hang_up(id);
+                if let Some(ended) = self.take_report(pool, pid) {
                     self.bury_worker(id, ended, now_ms);
                 }
             }
         }
-        self.report_deadlock(now_ms);
+        self.break_deadlocks();
     }
 
     /// A pool reports the death of one of its workers.
     pub(super) fn handle_worker_exit(&mut self, pool: PoolId, pid: u32, ended: Ended, now_ms: u64) {
         let entry = &mut self.pools[pool.index()];
         entry.forked = entry.forked.saturating_sub(1);
-        let lost = entry.workers.iter().copied().find(|id| {
-            let worker = self.peers.get(*id).and_then(Peer::worker);
-            worker.is_some_and(|worker| worker.state == WorkerState::Lost && worker.pid == pid)
-        });
-        match lost {
-            Some(worker) => self.bury_worker(worker, ended, now_ms),
-            // Its connection has not ended yet. At most one report per worker is kept.
-            None if entry.exits.len() < entry.spec.workers_max as usize => entry.exits.push((pid, ended)),
-            None => {}
+        let find = |wanted: &dyn Fn(&Worker) -> bool| {
+            let worker = |id: &PeerId| self.peers.get(*id).and_then(Peer::worker);
+            let mut ids = entry.workers.iter();
+            ids.find(|id| worker(id).is_some_and(wanted)).copied()
+        };
+        let is_lost = |worker: &Worker| worker.state == WorkerState::Lost;
+        // One that died before its hello is known by nothing.
+        let lost = find(&|worker| is_lost(worker) && worker.pid == pid)
+            .or_else(|| find(&|worker| is_lost(worker) && worker.pid == 0));
+        let is_awaited = find(&|worker| worker.pid == pid || worker.pid == 0).is_some();
+        if let Some(worker) = lost {
+            self.bury_worker(worker, ended, now_ms);
+        } else if is_awaited && entry.exits.len() < entry.spec.workers_max as usize {
+            // Its connection has not ended yet.
+            entry.exits.push((pid, ended));
         }
+    }
+
+    /// The report of the death of a worker, if it came before its connection ended.
+    fn take_report(&mut self, pool: PoolId, pid: u32) -> Option<Ended> {
+        let entry = &mut self.pools[pool.index()];
+        let workers = || {
+            let ids = entry.workers.iter();
+            ids.filter_map(|id| self.peers.get(*id).and_then(Peer::worker))
+        };
+        let position = entry.exits.iter().position(|(exited, _)| match pid {
+            0 => workers().all(|worker| worker.pid != *exited),
+            _ => pid == *exited,
+        })?;
+        Some(entry.exits.swap_remove(position).1)
     }
 
     /// Handles all deadlines that have passed.
@@ -64,7 +85,7 @@ impl Hub {
                 Timer::Call(id) => self.handle_call_timeout(id),
             }
         }
-        self.report_deadlock(now_ms);
+        self.break_deadlocks();
     }
 
     fn handle_pool_timeout(&mut self, pool: PoolId, now_ms: u64) {
@@ -100,10 +121,12 @@ impl Hub {
         let Some(worker) = peer.worker_mut() else { return };
         worker.due = None;
         match worker.state {
-            WorkerState::Lost => self.bury_worker(id, Ended::Unknown, now_ms),
+            WorkerState::Lost => {
+                let entry = &mut self.pools[pool.index()];
+                entry.forked = entry.forked.saturating_sub(1);
+                self.bury_worker(id, Ended::Unknown, now_ms);
+            }
             WorkerState::Ready => {}
-            // The pool's own deadline speaks for a worker of a pool that has not loaded yet.
-            WorkerState::Connecting if self.pools[pool.index()].state == State::Starting => {}
             WorkerState::Connecting => {
                 let entry = &self.pools[pool.index()];
                 let (name, hello_ms) = (entry.spec.name.clone(), entry.spec.hello_ms);
@@ -125,10 +148,10 @@ impl Hub {
         let entry = &self.pools[pool.index()];
         let what = self.function_name(pool, mid);
         let mut message = format!("{what} of pool '{}' did not answer in time", entry.spec.name);
-        match &self.calls.get(id).map(|call| &call.stage) {
+        match self.calls.get(id).map(|call| &call.stage) {
             Some(Stage::Queued(_)) => message.push_str(": it still waits for a worker"),
-            Some(Stage::Placed(_)) if self.calls.get(id).is_some_and(|call| call.open_children > 0) => {
-                message.push_str(&format!(": it waits for {}", self.innermost(id)));
+            _ if self.innermost(id) != id => {
+                message.push_str(&format!(": it waits for {}", self.call_name(self.innermost(id))));
             }
             _ => {}
         }
@@ -138,20 +161,21 @@ impl Hub {
         self.fail_call(id, error);
     }
 
-    /// What runs at the end of a chain.
-    fn innermost(&self, id: CallId) -> String {
+    /// The call at the end of a chain.
+    fn innermost(&self, id: CallId) -> CallId {
+        let child = |id| self.calls.get(id).and_then(|call: &Call| call.last_child);
         let mut at = id;
-        while let Some((child, _)) = self.calls.iter().find(|(_, call)| call.parent == Some(at)) {
+        while let Some(child) = child(at).filter(|child| self.calls.get(*child).is_some()) {
             at = child;
         }
-        let Some(call) = self.calls.get(at) else {
-            return "nothing".into();
-        };
-        format!(
-            "{} of pool '{}'",
-            self.function_name(call.pool, call.mid),
-            self.pools[call.pool.index()].spec.name
-        )
+        at
+    }
+
+    fn call_name(&self, id: CallId) -> String {
+        self.calls.get(id).map_or_else(String::new, |call| {
+            let pool = &self.pools[call.pool.index()].spec.name;
+            format!("{} of pool '{pool}'", self.function_name(call.pool, call.mid))
+        })
     }
 
     /// A peer sent what the protocol does not allow: it can't be trusted with another message.
@@ -165,11 +189,10 @@ impl Hub {
                 let mut error = Error::new(Kind::Protocol, message).pool(name);
                 error.pid = Some(worker.pid).filter(|pid| *pid != 0);
                 error.stderr_tail = self.pools[pool.index()].tail.lines();
-                let is_new = worker.state == WorkerState::Connecting;
-                self.lose_worker(id, &error, now_ms);
-                if is_new {
+                if worker.state == WorkerState::Connecting {
                     self.fail_queue(pool, &error);
                 }
+                self.lose_worker(id, &error, now_ms);
             }
             None => {
                 let message = format!("pool '{name}' broke the protocol on its control channel: {what}");
@@ -182,12 +205,13 @@ impl Hub {
 
     /// Ends a pool that can't be used, and all calls that it has or was to have.
     pub(super) fn fail_pool(&mut self, pool: PoolId, error: Box<Error>, now_ms: u64) {
+        // First, so that nothing more is given to it.
+        self.apply(pool, Event::Fault, now_ms);
         for worker in self.pools[pool.index()].workers.clone() {
             self.lose_worker(worker, &error, now_ms);
         }
         self.fail_queue(pool, &error);
         self.pools[pool.index()].fault.get_or_insert(error);
-        self.apply(pool, Event::Fault, now_ms);
     }
 
     pub(super) fn fail_queue(&mut self, pool: PoolId, error: &Error) {
@@ -224,56 +248,69 @@ impl Hub {
         error.function = ran.map(|mid| self.function_name(pool, mid));
         ended.note(&mut error);
         error.stderr_tail = self.pools[pool.index()].tail.lines();
-        self.lose_worker(id, &error, now_ms);
         if was_new {
             self.fail_queue(pool, &error);
         }
+        self.lose_worker(id, &error, now_ms);
     }
 
-    /// Forgets a worker; the calls that it had end with that error, those that it made go on for nobody.
+    /// Forgets a worker; the calls that it had end with that error, those that it made go on for nobody. If it was in the
+    /// middle of a message to another worker, that one can't be told so and is lost with it: the rest of the message would
+    /// have to be made up, and what is made up can be taken for an argument or a result.
     pub(super) fn lose_worker(&mut self, id: PeerId, error: &Error, now_ms: u64) {
-        let Some(peer) = self.peers.get_mut(id) else {
-            return;
-        };
-        let pool = peer.pool;
-        let answering = match peer.reading {
-            Reading::Body {
-                sink: Sink::Call(call),
-                ..
-            } => Some(call),
-            _ => None,
-        };
-        let stack = peer
-            .worker_mut()
-            .map(|worker| std::mem::take(&mut worker.stack))
-            .unwrap_or_default();
-        for call in stack.into_iter().rev().chain(answering) {
-            self.fail_call(call, Box::new(error.clone()));
+        let mut lost = vec![id];
+        let mut pools = Vec::new();
+        while let Some(id) = lost.pop() {
+            let Some(peer) = self.peers.get_mut(id) else {
+                continue;
+            };
+            pools.push(peer.pool);
+            let mut calls = peer
+                .worker_mut()
+                .map(|worker| std::mem::take(&mut worker.stack))
+                .unwrap_or_default();
+            if let Reading::Body { sink, .. } = peer.reading {
+                match sink {
+                    Sink::Answer(call) => calls.push(call),
+                    // One that is dead as well has its own reason.
+                    Sink::Peer(to) if self.peers.get(to).is_some_and(|to| !to.is_closed()) => lost.push(to),
+                    _ => {}
+                }
+            }
+            for call in calls.into_iter().rev() {
+                self.fail_call(call, Box::new(error.clone()));
+            }
+            self.drop_peer(id);
         }
-        self.drop_peer(id);
-        self.serve_queue(pool, now_ms);
+        for pool in pools {
+            self.serve_queue(pool, now_ms);
+        }
     }
 
     /// Forgets a connection and all that refers to it.
     pub(super) fn drop_peer(&mut self, id: PeerId) {
+        if self.peers.get(id).is_some_and(|peer| !peer.is_closed()) {
+            self.hang_up(id);
+        }
         let Some(mut peer) = self.peers.remove(id) else {
             return;
         };
-        self.effects.push_back(Effect::Close(id));
-        if let Reading::Body {
-            sink: Sink::Peer(to), ..
-        } = peer.reading
-            && let Some(to_peer) = self.peers.get_mut(to)
-        {
-            to_peer.outbox.abandon(id);
-            self.list(to);
-        }
         if let Some(worker) = peer.worker_mut() {
             self.deadlines.set(Timer::Worker(id), &mut worker.due, None);
         }
         self.pools[peer.pool.index()]
             .workers
             .retain(|worker| *worker != id);
+    }
+
+    /// Closes a connection: what was on its way through it ends, and the calls that it made go on for nobody.
+    fn hang_up(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        self.effects.push_back(Effect::Close(id));
+        peer.outbox = Outbox::default();
+        peer.held = Vec::new();
         let made = |origin: Origin| matches!(origin, Origin::Worker { peer, .. } if peer == id);
         let orphans: Vec<_> = self
             .calls
@@ -335,18 +372,16 @@ impl Hub {
         }
     }
 
-    fn forget_call(&mut self, id: CallId) {
+    pub(super) fn forget_call(&mut self, id: CallId) {
         let Some(call) = self.remove_call(id) else {
             return;
         };
         self.end_child(call.parent);
         if let Stage::Queued(payload) = call.stage {
             self.pools[call.pool.index()].queue.retain(|queued| *queued != id);
-            match payload {
-                Payload::Whole { bytes } => self.queued_bytes -= bytes.len(),
-                Payload::Stream { from, payload_bytes } => {
-                    self.unblock(from, id, Sink::Nobody, payload_bytes)
-                }
+            self.queued_bytes -= payload.bytes.len();
+            if let Some(source) = payload.source {
+                self.turn_to(source, id, Sink::Nobody);
             }
         }
     }
@@ -361,51 +396,68 @@ impl Hub {
         if let Some(id) = found {
             self.send_cancel(id);
             self.fail_call(id, error);
+            self.break_deadlocks();
         }
     }
 
-    /// If calls wait, nothing runs and nothing is about to, then nothing ever will.
-    pub(super) fn report_deadlock(&mut self, now_ms: u64) {
-        if self
-            .pools
-            .iter()
-            .all(|pool| pool.queue.is_empty() || pool.state != State::Ready)
+    /// Ends every event: whatever it did, something goes on.
+    pub(super) fn break_deadlocks(&mut self) {
+        while self.break_deadlock() {}
+    }
+
+    /// If calls wait, nothing runs and nothing is about to, then nothing ever will: one of them fails, so that who made it
+    /// can go on. False if all is well.
+    fn break_deadlock(&mut self) -> bool {
+        let waits = |pool: &&Pool| !pool.queue.is_empty() && pool.state == State::Ready;
+        if !self.pools.iter().any(|pool| waits(&pool)) {
+            return false;
+        }
+        let can_go_on = |peer: &Peer| {
+            let top = peer.worker().and_then(|worker| worker.stack.last());
+            let top = top.and_then(|call| self.calls.get(*call));
+            let is_new_or_lost = peer.worker().is_some() && peer.ready_worker().is_none();
+            let is_sending = matches!(peer.reading, Reading::Body { .. });
+            is_new_or_lost
+                || !self.is_paused(peer) && (is_sending || top.is_some_and(|call| call.open_children == 0))
+        };
+        if self.peers.iter().any(|(_, peer)| can_go_on(peer))
+            || self.pools.iter().any(|pool| pool.state == State::Starting)
         {
-            return;
+            return false;
         }
-        let can_go_on = self
-            .peers
-            .iter()
-            .filter_map(|(_, peer)| peer.worker())
-            .any(|worker| {
-                let top = worker.stack.last().and_then(|call| self.calls.get(*call));
-                !worker.is_ready() || top.is_some_and(|call| call.open_children == 0)
-            });
-        if can_go_on || self.pools.iter().any(|pool| pool.state == State::Starting) {
-            return;
+        // A call from outside closes no cycle: it would be served once those that do have failed.
+        let queues = self.pools.iter().filter(waits).map(|pool| &pool.queue);
+        let is_foreign = |id: &CallId| {
+            let origin = self.calls.get(*id).map(|call| call.origin);
+            matches!(origin, Some(Origin::Worker { .. }))
+        };
+        let Some(id) = queues.flatten().copied().find(is_foreign) else {
+            return false;
+        };
+        let error = self.deadlock_error(id);
+        self.fail_call(id, error);
+        true
+    }
+
+    fn deadlock_error(&self, id: CallId) -> Box<Error> {
+        let mut chain = vec![self.call_name(id)];
+        let parent = |call: CallId| self.calls.get(call).and_then(|call| call.parent);
+        let mut above = parent(id);
+        while let Some(call) = above.filter(|_| chain.len() < DEADLOCK_CALLS_SHOWN) {
+            chain.push(self.call_name(call));
+            above = parent(call);
         }
-        for pool in self.pool_ids() {
-            let Some(id) = self.pools[pool.index()].queue.front().copied() else {
-                continue;
-            };
-            let mut chain = vec![self.innermost(id)];
-            let mut above = self.calls.get(id).and_then(|call| call.parent);
-            while let Some(call) = above.and_then(|id| self.calls.get(id)) {
-                if chain.len() < 8 {
-                    chain.push(self.function_name(call.pool, call.mid));
-                }
-                above = call.parent;
-            }
-            let name = self.pools[pool.index()].spec.name.clone();
-            let message = format!(
-                "every worker of pool '{name}' waits for an answer itself and takes no other call: {}",
-                chain.join(" is wanted by ")
-            );
-            let hint = "let the pool have more \"workers\", or use a runtime whose workers are reentrant";
-            let error = Error::new(Kind::Deadlock, message).hint(hint).pool(name);
-            self.fail_queue(pool, &error);
-            self.serve_queue(pool, now_ms);
-        }
+        let pool = self
+            .calls
+            .get(id)
+            .map(|call| &self.pools[call.pool.index()].spec.name);
+        let name = pool.cloned().unwrap_or_default();
+        let message = format!(
+            "every worker of pool '{name}' waits for an answer itself and takes no other call: {}",
+            chain.join(" is wanted by ")
+        );
+        let hint = "let the pool have more \"workers\", or use a runtime whose workers are reentrant";
+        Error::new(Kind::Deadlock, message).hint(hint).pool(name)
     }
 
     pub(super) fn pool_exit_error(&self, pool: PoolId, ended: Ended) -> Box<Error> {

@@ -7,12 +7,12 @@
 use super::call::{Call, CallId};
 use super::deadlines::{Deadlines, Due};
 use super::lifecycle::State;
-use super::peer::{Peer, Reading, Role};
+use super::peer::{Peer, Reading, Role, Sink};
 use super::slab::Slab;
 use super::tail::Tail;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
-use crate::limits::OUTBOX_BYTES_HIGH;
+use crate::limits::SPOOL_BYTES_MAX;
 use std::collections::VecDeque;
 
 pub use super::peer::PeerId;
@@ -99,7 +99,7 @@ pub enum Effect {
         /// Peer of the worker.
         worker: PeerId,
     },
-    /// Close a connection; the hub has forgotten it.
+    /// Close a connection. Comes once for each, also for one that the hub was told is closed, and is the last of it.
     Close(PeerId),
     /// Send a signal to a pool's group.
     Signal(PoolId, Signal),
@@ -158,8 +158,12 @@ pub(super) struct Pool {
     /// Calls that wait for a worker, oldest first.
     pub queue: VecDeque<CallId>,
     pub workers: Vec<PeerId>,
+    /// Most workers at once: what its spec says, or fewer if it can't make them.
+    pub workers_max: usize,
     /// Workers that the pool says it has or was asked to make.
     pub forked: u32,
+    /// Requests for one more that are not answered.
+    pub open_grows: u32,
     /// Deaths that were reported before the connection's end was seen: process id and how.
     pub exits: Vec<(u32, Ended)>,
     pub pid: u32,
@@ -178,10 +182,12 @@ pub struct Hub {
     pub(super) effects: VecDeque<Effect>,
     /// Peers that have something to write.
     pub(super) listed: VecDeque<PeerId>,
-    /// Peers whose large call was placed, so that what they sent can be read on.
-    pub(super) unblocked: Vec<PeerId>,
     /// Payload bytes of all calls that wait.
     pub(super) queued_bytes: usize,
+    /// See [`SPOOL_BYTES_MAX`].
+    pub(super) spool_bytes_max: usize,
+    /// All pools were told to end: none is started any more.
+    pub(super) is_ending: bool,
     /// Plants a bug for the simulation to find.
     #[cfg(test)]
     pub(super) planted: Option<super::simulation::Bug>,
@@ -197,7 +203,9 @@ impl Hub {
             due: None,
             queue: VecDeque::new(),
             workers: Vec::new(),
+            workers_max: 0,
             forked: 0,
+            open_grows: 0,
             exits: Vec::new(),
             pid: 0,
             tail: Tail::default(),
@@ -211,8 +219,9 @@ impl Hub {
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
             listed: VecDeque::new(),
-            unblocked: Vec::new(),
             queued_bytes: 0,
+            spool_bytes_max: SPOOL_BYTES_MAX,
+            is_ending: false,
             #[cfg(test)]
             planted: None,
         }
@@ -246,13 +255,25 @@ impl Hub {
     }
 
     /// Whether to read from a peer: false while what it sends can't be passed on.
-    pub fn wants_input(&self, peer: PeerId) -> bool {
-        let Some(peer) = self.peers.get(peer) else {
+    pub fn wants_input(&self, id: PeerId) -> bool {
+        let Some(peer) = self.peers.get(id) else {
             return false;
         };
         let stalled_by = peer.stalled_by.and_then(|other| self.peers.get(other));
-        let is_stalled = stalled_by.is_some_and(|other| other.outbox.waiting_bytes() >= OUTBOX_BYTES_HIGH);
-        !is_stalled && !matches!(peer.reading, Reading::Blocked { .. })
+        let is_stalled = stalled_by.is_some_and(|other| other.outbox.is_full_for(id));
+        !is_stalled && !peer.is_closed() && !self.is_paused(peer)
+    }
+
+    /// Whether a peer has to stop in the middle of a call until that has a worker.
+    pub(super) fn is_paused(&self, peer: &Peer) -> bool {
+        let is_kept = matches!(
+            peer.reading,
+            Reading::Body {
+                sink: Sink::Argument(_),
+                ..
+            }
+        );
+        is_kept && self.queued_bytes >= self.spool_bytes_max
     }
 
     /// When [`Hub::handle_timeout`] is due next, in milliseconds.
@@ -284,68 +305,6 @@ impl Hub {
         {
             peer.is_listed = true;
             self.listed.push_back(id);
-        }
-    }
-
-    /// Says what holds after every event; the simulation calls it after each.
-    #[cfg(test)]
-    pub(super) fn assert_invariants(&self) {
-        use super::call::{Origin, Payload, Stage};
-        use super::peer::Sink;
-        let mut queued_bytes = 0;
-        for (id, call) in self.calls.iter() {
-            match &call.stage {
-                Stage::Queued(payload) => {
-                    assert!(
-                        self.pools[call.pool.index()].queue.contains(&id),
-                        "a waiting call stands in its queue"
-                    );
-                    if let Payload::Whole { bytes, .. } = payload {
-                        queued_bytes += bytes.len();
-                    }
-                }
-                Stage::Placed(worker) => {
-                    let worker = self.peers.get(*worker).and_then(Peer::worker);
-                    assert!(
-                        worker.is_some_and(|worker| worker.stack.contains(&id)),
-                        "a placed call stands on its worker"
-                    );
-                }
-                Stage::Answering => {}
-            }
-            if let Origin::Worker { peer, .. } = call.origin {
-                assert!(self.peers.get(peer).is_some(), "an answer has somewhere to go");
-            }
-        }
-        assert_eq!(queued_bytes, self.queued_bytes, "queued bytes are counted");
-        for (_, peer) in self.peers.iter() {
-            if let Some(worker) = peer.worker() {
-                assert!(
-                    worker.stack.iter().all(|call| self.calls.get(*call).is_some()),
-                    "a worker runs live calls"
-                );
-            }
-            if let Reading::Body {
-                to_come,
-                sink: Sink::Peer(_),
-            } = peer.reading
-            {
-                assert!(to_come > 0, "a payload under way is not over");
-            }
-        }
-        for pool in &self.pools {
-            assert!(
-                pool.queue.iter().all(|call| self.calls.get(*call).is_some()),
-                "queues hold live calls"
-            );
-            assert!(
-                pool.workers.iter().all(|peer| self.peers.get(*peer).is_some()),
-                "pools hold live workers"
-            );
-            assert!(
-                pool.workers.len() <= pool.spec.workers_max as usize,
-                "workers stay below their limit"
-            );
         }
     }
 }

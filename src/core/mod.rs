@@ -6,6 +6,8 @@ mod deadlines;
 pub mod eval;
 mod fail;
 pub mod hub;
+#[cfg(test)]
+mod invariants;
 mod lifecycle;
 mod outbox;
 mod peer;

@@ -2,11 +2,8 @@
 //! Writes nothing itself.
 
 use super::peer::PeerId;
+use crate::limits::OUTBOX_BYTES_HIGH;
 use std::collections::VecDeque;
-
-/// Fills what is left of a message whose source died: 0xc1 is never msgpack, so the reader refuses the message, and the
-/// stream stays usable.
-const PADDING: [u8; 4096] = [0xc1; 4096];
 
 /// A small buffer is kept for the next message instead of being freed.
 const SPARE_BYTES_MAX: usize = 64 << 10;
@@ -21,8 +18,6 @@ enum Segment {
         sent: usize,
         to_come: u64,
     },
-    /// What remains of a message whose source is gone.
-    Padding { to_come: u64 },
 }
 
 /// A queue of segments. Only the first is ever written.
@@ -34,9 +29,36 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Bytes that could be written if the peer took them.
+    /// Bytes that wait, whether or not they can be written now.
+    #[cfg(test)]
     pub fn waiting_bytes(&self) -> usize {
         self.waiting
+    }
+
+    /// Whether `source` has to pause. What waits behind the source's own payload does not count: it can't be written
+    /// before that payload has come.
+    pub fn is_full_for(&self, source: PeerId) -> bool {
+        let waiting = match self.segments.front() {
+            Some(Segment::Stream {
+                from, bytes, sent, ..
+            }) if *from == source => bytes.len() - sent,
+            _ => self.waiting,
+        };
+        waiting >= OUTBOX_BYTES_HIGH
+    }
+
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// The payloads under way: from whom, and how many bytes are to come.
+    #[cfg(test)]
+    pub fn open_streams(&self) -> impl Iterator<Item = (PeerId, u64)> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Stream { from, to_come, .. } if *to_come > 0 => Some((*from, *to_come)),
+            _ => None,
+        })
     }
 
     /// Adds small messages: `write` appends them to the buffer that it is given.
@@ -99,36 +121,10 @@ impl Outbox {
         }
     }
 
-    /// Ends the stream from a source that is gone: padding takes the place of what did not come.
-    pub fn abandon(&mut self, source_gone: PeerId) {
-        for position in 0..self.segments.len() {
-            if let Segment::Stream {
-                from,
-                bytes,
-                sent,
-                to_come,
-            } = &mut self.segments[position]
-                && *from == source_gone
-                && *to_come > 0
-            {
-                let padding = Segment::Padding { to_come: *to_come };
-                let came = Segment::Bytes {
-                    bytes: std::mem::take(bytes),
-                    sent: *sent,
-                };
-                self.segments[position] = came;
-                self.segments.insert(position + 1, padding);
-                self.settle();
-                return;
-            }
-        }
-    }
-
     /// What can be written now; empty if nothing.
     pub fn chunk(&self) -> &[u8] {
         match self.segments.front() {
             Some(Segment::Bytes { bytes, sent } | Segment::Stream { bytes, sent, .. }) => &bytes[*sent..],
-            Some(Segment::Padding { to_come }) => &PADDING[..PADDING.len().min(*to_come as usize)],
             None => &[],
         }
     }
@@ -143,10 +139,6 @@ impl Outbox {
                     bytes.clear();
                     *sent = 0;
                 }
-            }
-            Some(Segment::Padding { to_come }) => {
-                *to_come -= written as u64;
-                return self.settle();
             }
             None => {}
         }
@@ -167,7 +159,6 @@ impl Outbox {
                 Segment::Stream {
                     bytes, to_come: 0, ..
                 } if bytes.is_empty() => {}
-                Segment::Padding { to_come: 0 } => {}
                 _ => break,
             }
             self.segments.pop_front();
@@ -213,18 +204,5 @@ mod tests {
         assert_eq!(drain(&mut outbox, 99), b"bcdnextzz");
         assert_eq!(outbox.waiting_bytes(), 0);
         assert!(outbox.segments.is_empty());
-    }
-
-    #[test]
-    fn an_abandoned_stream_keeps_its_length() {
-        let one = PeerId::from_raw(1);
-        let mut outbox = Outbox::default();
-        outbox.begin_stream(one, 9000);
-        outbox.feed(one, b"ab");
-        outbox.append(|out| out.push(b'!'));
-        outbox.abandon(one);
-        let out = drain(&mut outbox, usize::MAX);
-        assert_eq!((out.len(), &out[..3], out[9000]), (9001, &b"ab\xc1"[..], b'!'));
-        assert_eq!(outbox.waiting_bytes(), 0);
     }
 }

@@ -13,11 +13,11 @@ pub type PeerId = Key<Peer>;
 pub struct Peer {
     pub pool: PoolId,
     pub role: Role,
-    /// Bytes that came and could not be handled yet: a cut message, or all that follows a blocked one.
+    /// The front of a message that has not come whole.
     pub held: Vec<u8>,
     pub reading: Reading,
     pub outbox: Outbox,
-    /// Its messages fill the outbox of this peer, so nothing is read until that has drained.
+    /// Its last messages filled the outbox of this peer, so nothing is read until that has drained.
     pub stalled_by: Option<PeerId>,
     /// It stands in the list of those that have something to write.
     pub is_listed: bool,
@@ -38,8 +38,6 @@ pub enum Reading {
     Head,
     /// A payload that is passed on as it comes.
     Body { to_come: u64, sink: Sink },
-    /// A large call that waits for a worker; its front, of `head_bytes`, stands first in `held`.
-    Blocked { call: CallId, head_bytes: usize },
 }
 
 /// Where a payload goes.
@@ -47,8 +45,10 @@ pub enum Reading {
 pub enum Sink {
     /// To another peer's outbox, which has a stream open for it.
     Peer(PeerId),
-    /// To the memory of a call that a client made.
-    Call(CallId),
+    /// To a call that waits for a worker.
+    Argument(CallId),
+    /// To the answer of a call that a client made.
+    Answer(CallId),
     /// Nowhere: nobody waits for it any more.
     Nobody,
 }
@@ -91,6 +91,17 @@ impl Peer {
         }
     }
 
+    /// Whether its connection is gone; then nothing is read from it or written to it.
+    pub fn is_closed(&self) -> bool {
+        self.worker()
+            .is_some_and(|worker| worker.state == WorkerState::Lost)
+    }
+
+    /// A worker that may be given calls.
+    pub fn ready_worker(&self) -> Option<&Worker> {
+        self.worker().filter(|worker| worker.state == WorkerState::Ready)
+    }
+
     pub fn worker(&self) -> Option<&Worker> {
         match &self.role {
             Role::Worker(worker) => Some(worker),
@@ -107,11 +118,6 @@ impl Peer {
 }
 
 impl Worker {
-    /// Whether it may be given calls.
-    pub fn is_ready(&self) -> bool {
-        self.state == WorkerState::Ready
-    }
-
     pub fn new() -> Worker {
         Worker {
             state: WorkerState::Connecting,

@@ -23,29 +23,13 @@ enum Choice {
 impl Hub {
     /// Makes a call from outside the pools. Its answer comes as [`Effect::Answer`], once, whatever happens.
     pub fn call(&mut self, request: Request, now_ms: u64) {
-        let id = self.calls.insert(Call {
-            pool: request.pool,
-            mid: request.mid,
-            args: request.args,
-            origin: Origin::Client(request.token),
-            parent: None,
-            // Replaced at once by `begin_call`.
-            stage: Stage::Answering,
-            open_children: 0,
-            due: None,
-            collected: Vec::new(),
-        });
-        self.set_call_deadline(
-            id,
-            request.timeout_ms.map(|timeout| now_ms.saturating_add(timeout)),
-        );
-        self.begin_call(
-            id,
-            Payload::Whole {
-                bytes: request.payload,
-            },
-            now_ms,
-        );
+        let origin = Origin::Client(request.token);
+        let call = Call::new(request.pool, request.mid, request.args, origin, None);
+        let id = self.calls.insert(call);
+        let due = request.timeout_ms.map(|timeout| now_ms.saturating_add(timeout));
+        self.set_call_deadline(id, due);
+        self.begin_call(id, Payload::whole(request.payload), now_ms);
+        self.break_deadlocks();
     }
 
     /// Puts a new call in the queue of its pool, and gives it to a worker if one may have it.
@@ -54,10 +38,7 @@ impl Hub {
             return;
         };
         let pool = call.pool;
-        let caller = call.origin;
-        if let Payload::Whole { bytes } = &payload {
-            self.queued_bytes += bytes.len();
-        }
+        self.queued_bytes += payload.bytes.len();
         call.stage = Stage::Queued(payload);
         let has_deadline = call.due.is_some();
         let entry = &mut self.pools[pool.index()];
@@ -67,12 +48,6 @@ impl Hub {
         }
         self.start(pool, now_ms);
         self.serve_queue(pool, now_ms);
-        // The caller waits from now on, so it may answer a call that waits for its pool.
-        if let Origin::Worker { peer, .. } = caller
-            && let Some(peer) = self.peers.get(peer)
-        {
-            self.serve_queue(peer.pool, now_ms);
-        }
     }
 
     fn set_call_deadline(&mut self, id: CallId, at_ms: Option<u64>) {
@@ -90,10 +65,7 @@ impl Hub {
                     self.pools[pool.index()].queue.pop_front();
                     self.place(id, worker);
                 }
-                Choice::Grow => {
-                    self.grow(pool, now_ms);
-                    return;
-                }
+                Choice::Grow => self.grow(pool, now_ms),
                 Choice::Wait => return,
             }
         }
@@ -107,19 +79,13 @@ impl Hub {
         if pool.state != State::Ready {
             return Choice::Wait;
         }
-        let ready = |peer: &PeerId| {
-            self.peers
-                .get(*peer)
-                .and_then(Peer::worker)
-                .filter(|worker| worker.is_ready())
+        let depth = |peer: &PeerId| {
+            let worker = self.peers.get(*peer).and_then(Peer::ready_worker);
+            worker.map_or(usize::MAX, |worker| worker.stack.len())
         };
         // The last idle one is the warmest.
-        if let Some(idle) = pool
-            .workers
-            .iter()
-            .rev()
-            .find(|peer| ready(peer).is_some_and(|worker| worker.stack.is_empty()))
-        {
+        let mut idle = pool.workers.iter().rev().filter(|peer| depth(peer) == 0);
+        if let Some(idle) = idle.find(|peer| !self.is_sending(**peer)) {
             return Choice::Worker(*idle);
         }
         let mut ancestor = call.parent.and_then(|parent| self.calls.get(parent));
@@ -132,21 +98,15 @@ impl Hub {
             }
             ancestor = above.parent.and_then(|parent| self.calls.get(parent));
         }
-        let is_connecting = |peer: &PeerId| {
-            self.peers
-                .get(*peer)
-                .and_then(Peer::worker)
-                .is_some_and(|worker| worker.state == WorkerState::Connecting)
-        };
-        let starting = pool.workers.iter().filter(|peer| is_connecting(peer)).count();
-        if starting >= pool.queue.len() {
+        let connecting = pool.workers.iter().filter(|peer| self.is_connecting(**peer));
+        if connecting.count() >= pool.queue.len() {
             return Choice::Wait;
         }
-        if pool.workers.len() < pool.spec.workers_max as usize {
+        if pool.workers.len() < pool.workers_max {
             return Choice::Grow;
         }
         let waiting = pool.workers.iter().filter(|peer| self.is_waiting(**peer));
-        match waiting.min_by_key(|peer| ready(peer).map_or(usize::MAX, |worker| worker.stack.len())) {
+        match waiting.min_by_key(|peer| depth(peer)) {
             Some(worker) => Choice::Worker(*worker),
             None => Choice::Wait,
         }
@@ -154,11 +114,17 @@ impl Hub {
 
     /// Whether a worker waits for an answer and would take a call meanwhile.
     fn is_waiting(&self, peer: PeerId) -> bool {
-        let Some(worker) = self.peers.get(peer).and_then(Peer::worker) else {
+        let Some(worker) = self.peers.get(peer).and_then(Peer::ready_worker) else {
             return false;
         };
         let top = worker.stack.last().and_then(|call| self.calls.get(*call));
-        worker.is_ready() && worker.is_reentrant && top.is_some_and(|call| call.open_children > 0)
+        worker.is_reentrant && top.is_some_and(|call| call.open_children > 0)
+    }
+
+    /// Whether a worker is in the middle of a large message.
+    pub(super) fn is_sending(&self, peer: PeerId) -> bool {
+        let peer = self.peers.get(peer);
+        peer.is_some_and(|peer| matches!(peer.reading, Reading::Body { .. }))
     }
 
     fn place(&mut self, id: CallId, to: PeerId) {
@@ -175,52 +141,40 @@ impl Hub {
         let Role::Worker(worker) = &mut peer.role else {
             return;
         };
-        worker.stack.push(id);
-        let payload_bytes = match &payload {
-            Payload::Whole { bytes } => bytes.len() as u64,
-            Payload::Stream { payload_bytes, .. } => *payload_bytes,
-        };
+        let Payload { bytes, len, source } = payload;
+        self.queued_bytes -= bytes.len();
         let head = peer
             .outbox
-            .append(|out| write_call(out, id.raw(), mid, args, payload_bytes));
-        match payload {
-            Payload::Whole { bytes } => {
-                self.queued_bytes -= bytes.len();
-                if let Err(malformed) = head {
-                    worker.stack.pop();
-                    return self.fail_call(id, Error::new(Kind::BadArgument, malformed));
-                }
-                if bytes.len() <= WHOLE_BYTES_MAX {
-                    peer.outbox.append(|out| out.extend_from_slice(&bytes));
-                } else {
-                    peer.outbox.push(bytes);
-                }
-            }
-            Payload::Stream { from, payload_bytes } => {
-                peer.outbox.begin_stream(from, payload_bytes);
-                self.unblock(from, id, Sink::Peer(to), payload_bytes);
-            }
+            .append(|out| write_call(out, id.raw(), mid, args, len));
+        if let Err(malformed) = head {
+            return self.fail_call(id, Error::new(Kind::BadArgument, malformed));
+        }
+        worker.stack.push(id);
+        let to_come = len - bytes.len() as u64;
+        if bytes.len() <= WHOLE_BYTES_MAX {
+            peer.outbox.append(|out| out.extend_from_slice(&bytes));
+        } else {
+            peer.outbox.push(bytes);
+        }
+        if let Some(source) = source.filter(|_| to_come > 0) {
+            peer.outbox.begin_stream(source, to_come);
+            self.turn_to(source, id, Sink::Peer(to));
         }
         self.list(to);
     }
 
-    /// Lets the source of a large call go on, if it was paused for that.
-    pub(super) fn unblock(&mut self, source: PeerId, id: CallId, sink: Sink, payload_bytes: u64) {
+    /// Sends what is to come of a call's arguments elsewhere, now that it does not wait any more.
+    pub(super) fn turn_to(&mut self, source: PeerId, id: CallId, elsewhere: Sink) {
         if let Some(peer) = self.peers.get_mut(source)
-            && let Reading::Blocked { call, head_bytes } = peer.reading
-            && call == id
+            && let Reading::Body { sink, .. } = &mut peer.reading
+            && *sink == Sink::Argument(id)
         {
-            peer.held.drain(..head_bytes);
-            peer.reading = Reading::Body {
-                to_come: payload_bytes,
-                sink,
-            };
-            self.unblocked.push(source);
+            *sink = elsewhere;
         }
     }
 
-    /// Takes a call that is answered from its worker, and says who waits for the answer; the call stays in the table. None
-    /// if that worker has no such call.
+    /// Takes a call that is answered from its worker, and says who waits for the answer. The call stays in the table, and
+    /// its deadline in force, until the answer has been passed on. None if that worker has no such call.
     pub(super) fn release(&mut self, from: PeerId, id: CallId, now_ms: u64) -> Option<Origin> {
         let is_placed =
             matches!(self.calls.get(id), Some(call) if matches!(call.stage, Stage::Placed(on) if on == from));
@@ -234,7 +188,7 @@ impl Hub {
         }
         let call = self.calls.get_mut(id)?;
         call.stage = Stage::Answering;
-        let (origin, parent, pool) = (call.origin, call.parent, call.pool);
+        let origin = call.origin;
         if let Some(worker) = self.peers.get_mut(from).and_then(Peer::worker_mut) {
             match worker.stack.iter().rposition(|running| *running == id) {
                 Some(last) if last + 1 == worker.stack.len() => drop(worker.stack.pop()),
@@ -242,8 +196,6 @@ impl Hub {
                 None => {}
             }
         }
-        self.end_child(parent);
-        self.serve_queue(pool, now_ms);
         Some(origin)
     }
 
@@ -263,22 +215,28 @@ impl Hub {
 
     /// Asks for one more worker and connects to it; the connection waits in the listen queue until the worker is there.
     fn grow(&mut self, pool: PoolId, now_ms: u64) {
-        let entry = &mut self.pools[pool.index()];
-        if entry.workers.len() >= entry.forked as usize {
-            entry.forked += 1;
-            if let Some(control) = entry.control
-                && let Some(peer) = self.peers.get_mut(control)
-            {
-                peer.outbox.append(|out| {
-                    // One byte of payload.
-                    let _ = write_request(out, 0, "grow", 1, 1);
-                    write::int(out, 1);
-                });
-                self.list(control);
-            }
-        }
         let worker = self.add_worker(pool, now_ms);
         self.effects.push_back(Effect::Connect { pool, worker });
+        self.match_workers(pool);
+    }
+
+    /// Asks for workers until there is one for each connection.
+    pub(super) fn match_workers(&mut self, pool: PoolId) {
+        let entry = &mut self.pools[pool.index()];
+        let Some(control) = entry.control else { return };
+        let Some(peer) = self.peers.get_mut(control) else {
+            return;
+        };
+        while (entry.forked as usize) < entry.workers.len() {
+            entry.forked += 1;
+            entry.open_grows += 1;
+            peer.outbox.append(|out| {
+                // One byte of payload.
+                let _ = write_request(out, 0, "grow", 1, 1);
+                write::int(out, 1);
+            });
+        }
+        self.list(control);
     }
 
     pub(super) fn add_worker(&mut self, pool: PoolId, now_ms: u64) -> PeerId {
@@ -311,29 +269,29 @@ impl Hub {
     pub(super) fn handle_grown(&mut self, pool: PoolId, payload: &[u8], now_ms: u64) {
         let mut reader = Reader::new(payload);
         let answer = (reader.next(), reader.next());
+        let entry = &mut self.pools[pool.index()];
+        entry.open_grows = entry.open_grows.saturating_sub(1);
         if let (Ok(Token::Nil), Ok(Token::Int(workers))) = answer {
-            let entry = &mut self.pools[pool.index()];
             entry.forked = entry.forked.max(u32::try_from(workers).unwrap_or(0));
             return;
         }
         // It can't grow: what is connected beyond its workers would wait for ever.
-        let entry = &mut self.pools[pool.index()];
-        entry.forked -= 1;
-        entry.spec.workers_max = entry.forked.max(1);
-        let workers = entry.workers.clone();
-        let mut surplus = workers.len().saturating_sub(entry.spec.workers_max as usize);
-        for worker in workers.into_iter().rev() {
-            let is_connecting = self
-                .peers
-                .get(worker)
-                .and_then(Peer::worker)
-                .is_some_and(|found| !found.is_ready());
-            if surplus > 0 && is_connecting {
-                surplus -= 1;
-                self.drop_peer(worker);
-            }
+        entry.forked = entry.forked.saturating_sub(1);
+        let most = entry.forked.max(1) as usize;
+        let mut connecting = entry.workers.clone();
+        let surplus = connecting.len().saturating_sub(most);
+        connecting.retain(|worker| self.is_connecting(*worker));
+        for worker in connecting.into_iter().rev().take(surplus) {
+            self.drop_peer(worker);
         }
+        let entry = &mut self.pools[pool.index()];
+        entry.workers_max = most.max(entry.workers.len());
         self.serve_queue(pool, now_ms);
+    }
+
+    fn is_connecting(&self, peer: PeerId) -> bool {
+        let worker = self.peers.get(peer).and_then(Peer::worker);
+        worker.is_some_and(|worker| worker.state == WorkerState::Connecting)
     }
 
     /// Asks a worker to give up a call that nobody waits for any more.
@@ -342,7 +300,8 @@ impl Hub {
             return;
         };
         let worker = *worker;
-        if let Some(peer) = self.peers.get_mut(worker) {
+        let is_closed = self.peers.get(worker).is_none_or(Peer::is_closed);
+        if !is_closed && let Some(peer) = self.peers.get_mut(worker) {
             let mut payload = Vec::new();
             write::unsigned(&mut payload, id.raw());
             peer.outbox.append(|out| {

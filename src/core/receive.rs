@@ -9,7 +9,7 @@ use crate::codec::message::{Head, PROTOCOL, write_response};
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::error::{Error, Kind};
 use crate::ids::PoolId;
-use crate::limits::{OPEN_REQUESTS_MAX, OUTBOX_BYTES_HIGH, QUEUE_BYTES_MAX};
+use crate::limits::{OPEN_REQUESTS_MAX, QUEUE_BYTES_MAX};
 
 /// What a pool or worker says of itself first.
 #[derive(Default)]
@@ -22,33 +22,26 @@ struct Hello {
 
 impl Hub {
     /// Takes in what was read from a peer, however it was cut.
-    pub fn handle_input(&mut self, peer: PeerId, bytes: &[u8], now_ms: u64) {
-        self.take_in(peer, bytes, now_ms);
-        // Placing a large call lets its source go on, which may free another worker, and so on.
-        while let Some(peer) = self.unblocked.pop() {
-            self.take_in(peer, &[], now_ms);
-        }
-        self.report_deadlock(now_ms);
-    }
-
-    fn take_in(&mut self, id: PeerId, bytes: &[u8], now_ms: u64) {
-        let Some(peer) = self.peers.get_mut(id) else {
+    pub fn handle_input(&mut self, id: PeerId, bytes: &[u8], now_ms: u64) {
+        let Some(peer) = self.peers.get_mut(id).filter(|peer| !peer.is_closed()) else {
             return;
         };
+        peer.stalled_by = None;
         if peer.held.is_empty() {
             let used = self.consume(id, bytes, now_ms);
             if let Some(peer) = self.peers.get_mut(id) {
                 peer.held.extend_from_slice(&bytes[used..]);
             }
-            return;
+        } else {
+            let mut held = std::mem::take(&mut peer.held);
+            held.extend_from_slice(bytes);
+            let used = self.consume(id, &held, now_ms);
+            if let Some(peer) = self.peers.get_mut(id) {
+                held.drain(..used);
+                peer.held = held;
+            }
         }
-        let mut held = std::mem::take(&mut peer.held);
-        held.extend_from_slice(bytes);
-        let used = self.consume(id, &held, now_ms);
-        if let Some(peer) = self.peers.get_mut(id) {
-            held.drain(..used);
-            peer.held = held;
-        }
+        self.break_deadlocks();
     }
 
     /// Handles what can be handled of `bytes` and returns how many that were.
@@ -59,7 +52,6 @@ impl Hub {
                 return bytes.len();
             };
             match peer.reading {
-                Reading::Blocked { .. } => return at,
                 Reading::Body { to_come, sink } => {
                     let came = (bytes.len() - at).min(usize::try_from(to_come).unwrap_or(usize::MAX));
                     if came == 0 {
@@ -71,9 +63,14 @@ impl Hub {
                     } else {
                         Reading::Body { to_come, sink }
                     };
+                    let pool = peer.pool;
                     let piece = &bytes[at..at + came];
                     at += came;
                     self.pass_on(id, sink, piece, to_come == 0);
+                    if to_come == 0 {
+                        // If it was an answer, its worker is idle now.
+                        self.serve_queue(pool, now_ms);
+                    }
                 }
                 Reading::Head => match scan(&bytes[at..]) {
                     Ok(Scan::More) => return at,
@@ -86,13 +83,13 @@ impl Hub {
                         payload_bytes,
                         used,
                     }) => {
-                        let reading = self.begin_large(id, head, payload_bytes, used, now_ms);
-                        let Some(peer) = self.peers.get_mut(id) else {
-                            return bytes.len();
-                        };
-                        peer.reading = reading;
-                        if matches!(reading, Reading::Body { .. }) {
-                            at += used;
+                        at += used;
+                        let sink = self.begin_large(id, head, payload_bytes, now_ms);
+                        if let Some(peer) = self.peers.get_mut(id) {
+                            peer.reading = Reading::Body {
+                                to_come: payload_bytes,
+                                sink,
+                            };
                         }
                     }
                     Err(malformed) => {
@@ -114,7 +111,13 @@ impl Hub {
                     self.stall_if_full(from, to);
                 }
             }
-            Sink::Call(call) => {
+            Sink::Argument(call) => {
+                if let Some(Stage::Queued(payload)) = self.calls.get_mut(call).map(|call| &mut call.stage) {
+                    payload.bytes.extend_from_slice(piece);
+                    self.queued_bytes += piece.len();
+                }
+            }
+            Sink::Answer(call) => {
                 if let Some(found) = self.calls.get_mut(call) {
                     found.collected.extend_from_slice(piece);
                     if is_last {
@@ -125,13 +128,13 @@ impl Hub {
         }
     }
 
-    pub(super) fn stall_if_full(&mut self, from: PeerId, by: PeerId) {
+    fn stall_if_full(&mut self, from: PeerId, by: PeerId) {
         let is_full = self
             .peers
             .get(by)
-            .is_some_and(|peer| peer.outbox.waiting_bytes() >= OUTBOX_BYTES_HIGH);
-        if let Some(peer) = self.peers.get_mut(from) {
-            peer.stalled_by = is_full.then_some(by);
+            .is_some_and(|peer| peer.outbox.is_full_for(from));
+        if is_full && let Some(peer) = self.peers.get_mut(from) {
+            peer.stalled_by = Some(by);
         }
     }
 
@@ -151,22 +154,23 @@ impl Hub {
             Head::Response { id: call } => self.handle_response(id, CallId::from_raw(call), payload, now_ms),
             Head::ForeignCall { .. } | Head::Command { .. } => {
                 if let Some(call) = self.open_call(id, &head) {
-                    self.begin_call(
-                        call,
-                        Payload::Whole {
-                            bytes: payload.to_vec(),
-                        },
-                        now_ms,
-                    );
+                    self.begin_call(call, Payload::whole(payload.to_vec()), now_ms);
+                    // Its worker waits from now on, so it may be given a call that waits for its pool.
+                    self.serve_queue(pool, now_ms);
                 }
+                self.stall_if_full(id, id);
             }
-            Head::Request {
-                id: request,
-                method: "ping",
-            } => self.respond(id, request, None),
             Head::Request { id: request, method } => {
-                let message = format!("method '{method}' is not known, expected one of call, command, ping");
-                self.respond(id, request, Some(&Error::new(Kind::Protocol, message)));
+                match method {
+                    "ping" => self.respond(id, request, None),
+                    _ => {
+                        let message =
+                            format!("method '{method}' is not known, expected one of call, command, ping");
+                        self.respond(id, request, Some(&Error::new(Kind::Protocol, message)));
+                    }
+                }
+                // Who asks on and on without reading the answers is not heard meanwhile.
+                self.stall_if_full(id, id);
             }
             Head::Notification { method } => {
                 if let Some(note) = read_note(method, payload) {
@@ -177,83 +181,57 @@ impl Hub {
     }
 
     /// Decides where the payload of a large message goes, before it has come.
-    fn begin_large(
-        &mut self,
-        id: PeerId,
-        head: Head<'_>,
-        payload_bytes: u64,
-        head_bytes: usize,
-        now_ms: u64,
-    ) -> Reading {
-        let nowhere = Reading::Body {
-            to_come: payload_bytes,
-            sink: Sink::Nobody,
-        };
-        let is_ready = self
-            .peers
-            .get(id)
-            .and_then(Peer::worker)
-            .is_some_and(|worker| worker.state == WorkerState::Ready);
+    fn begin_large(&mut self, id: PeerId, head: Head<'_>, payload_bytes: u64, now_ms: u64) -> Sink {
+        let is_ready = self.peers.get(id).and_then(Peer::ready_worker).is_some();
         match head {
             Head::Response { id: call } if is_ready => {
                 let call = CallId::from_raw(call);
                 match self.release(id, call, now_ms) {
-                    Some(Origin::Client(_)) => Reading::Body {
-                        to_come: payload_bytes,
-                        sink: Sink::Call(call),
-                    },
+                    Some(Origin::Client(_)) => Sink::Answer(call),
                     Some(Origin::Worker {
                         peer: to,
                         id: request,
                     }) => {
-                        self.remove_call(call);
+                        self.forget_call(call);
                         self.begin_large_response(id, to, request, payload_bytes);
-                        Reading::Body {
-                            to_come: payload_bytes,
-                            sink: Sink::Peer(to),
-                        }
+                        Sink::Peer(to)
                     }
                     Some(Origin::Nobody) => {
-                        self.remove_call(call);
-                        nowhere
+                        self.forget_call(call);
+                        Sink::Nobody
                     }
-                    None => nowhere,
+                    None => Sink::Nobody,
                 }
             }
-            Head::ForeignCall { .. } | Head::Command { .. } if is_ready => match self.open_call(id, &head) {
-                Some(call) => {
-                    self.begin_call(
-                        call,
-                        Payload::Stream {
-                            from: id,
-                            payload_bytes,
-                        },
-                        now_ms,
-                    );
-                    match self.calls.get(call).map(|call| &call.stage) {
-                        Some(Stage::Placed(to)) => Reading::Body {
-                            to_come: payload_bytes,
-                            sink: Sink::Peer(*to),
-                        },
-                        Some(_) => Reading::Blocked { call, head_bytes },
-                        None => nowhere,
-                    }
+            Head::ForeignCall { .. } | Head::Command { .. } if is_ready => {
+                let Some(call) = self.open_call(id, &head) else {
+                    return Sink::Nobody;
+                };
+                let payload = Payload {
+                    bytes: Vec::new(),
+                    len: payload_bytes,
+                    source: Some(id),
+                };
+                self.begin_call(call, payload, now_ms);
+                match self.calls.get(call).map(|call| &call.stage) {
+                    Some(Stage::Placed(to)) => Sink::Peer(*to),
+                    Some(_) => Sink::Argument(call),
+                    None => Sink::Nobody,
                 }
-                None => nowhere,
-            },
-            Head::Notification { .. } => nowhere,
+            }
+            Head::Notification { .. } => Sink::Nobody,
             _ => {
                 let message =
                     format!("message of {payload_bytes} bytes that is neither a call nor an answer");
                 self.handle_violation(id, &message, now_ms);
-                nowhere
+                Sink::Nobody
             }
         }
     }
 
     fn begin_large_response(&mut self, from: PeerId, to: PeerId, request: u64, payload_bytes: u64) {
         if let Some(peer) = self.peers.get_mut(to) {
-            // It came in a frame with a longer envelope, so it fits in one.
+            // It came in a frame, so it fits in one.
             let _ = peer
                 .outbox
                 .append(|out| write_response(out, request, payload_bytes));
@@ -292,24 +270,16 @@ impl Hub {
         }
         worker.open_requests += 1;
         let parent = worker.stack.last().copied();
+        let origin = Origin::Worker {
+            peer: from,
+            id: request,
+        };
+        let call = self.calls.insert(Call::new(pool, mid, args, origin, parent));
         if let Some(parent) = parent.and_then(|parent| self.calls.get_mut(parent)) {
             parent.open_children += 1;
+            parent.last_child = Some(call);
         }
-        Some(self.calls.insert(Call {
-            pool,
-            mid,
-            args,
-            origin: Origin::Worker {
-                peer: from,
-                id: request,
-            },
-            parent,
-            // Replaced at once by `begin_call`.
-            stage: Stage::Answering,
-            open_children: 0,
-            due: None,
-            collected: Vec::new(),
-        }))
+        Some(call)
     }
 
     fn find_pool(&self, name: &str) -> Result<PoolId, Box<Error>> {
@@ -375,6 +345,11 @@ impl Hub {
                     self.handle_worker_exit(pool, pid, ended, now_ms);
                 }
             }
+            Head::Response { id: request } if self.pools[pool.index()].open_grows == 0 => {
+                let message =
+                    format!("answers request {request}, which it was not sent or has answered already");
+                self.handle_violation(id, &message, now_ms);
+            }
             Head::Response { .. } => self.handle_grown(pool, payload, now_ms),
             Head::Request { id: request, method } => {
                 let message = format!("method '{method}' is not known on the control channel");
@@ -417,21 +392,24 @@ impl Hub {
 
     /// Handles the answer of a call that is no larger than one read.
     fn handle_response(&mut self, from: PeerId, call: CallId, payload: &[u8], now_ms: u64) {
-        match self.release(from, call, now_ms) {
-            Some(Origin::Client(_)) => {
+        let Some(origin) = self.release(from, call, now_ms) else {
+            return;
+        };
+        match origin {
+            Origin::Client(_) => {
                 if let Some(found) = self.calls.get_mut(call) {
                     found.collected.extend_from_slice(payload);
                     self.answer_collected(call);
                 }
             }
-            Some(Origin::Worker {
+            Origin::Worker {
                 peer: to,
                 id: request,
-            }) => {
-                self.remove_call(call);
+            } => {
+                self.forget_call(call);
                 if let Some(peer) = self.peers.get_mut(to) {
                     peer.outbox.append(|out| {
-                        // It came in a frame with a longer envelope, so it fits in one.
+                        // It came in a frame, so it fits in one.
                         let _ = write_response(out, request, payload.len() as u64);
                         out.extend_from_slice(payload);
                     });
@@ -440,10 +418,10 @@ impl Hub {
                     self.close_request(to);
                 }
             }
-            Some(Origin::Nobody) => {
-                self.remove_call(call);
-            }
-            None => {}
+            Origin::Nobody => self.forget_call(call),
+        }
+        if let Some(peer) = self.peers.get(from) {
+            self.serve_queue(peer.pool, now_ms);
         }
     }
 

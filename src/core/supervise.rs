@@ -1,19 +1,23 @@
 //! Pools from start to end: what the table in `lifecycle` decides is carried out here, as effects and messages.
 
-use super::hub::{Effect, Ended, Hub, PeerId, Signal, Timer};
+use super::hub::{Effect, Ended, Hub, Signal, Timer};
 use super::lifecycle::{Action, Event, State, next};
 use super::peer::Role;
+use super::tail::Tail;
 use crate::codec::message::write_notification;
 use crate::error::Error;
 use crate::ids::PoolId;
-use crate::limits::DEATH_REPORT_MS;
+use crate::limits::{DEATH_REPORT_MS, KILL_AGAIN_MS};
 
 impl Hub {
     /// Starts a pool that is not running; a call starts its pool by itself.
     pub fn start(&mut self, pool: PoolId, now_ms: u64) {
-        self.apply(pool, Event::Start, now_ms);
+        if !self.is_ending {
+            self.apply(pool, Event::Start, now_ms);
+        }
         let entry = &self.pools[pool.index()];
-        if matches!(entry.state, State::Terminating | State::Killed | State::Failed) {
+        let is_going_on = matches!(entry.state, State::Starting | State::Ready | State::Draining);
+        if !is_going_on {
             let error = entry.fault.clone().unwrap_or_else(|| self.gone_error(pool));
             self.fail_queue(pool, &error);
         }
@@ -27,34 +31,38 @@ impl Hub {
     /// A pool's process could not be started.
     pub fn handle_spawn_failed(&mut self, pool: PoolId, error: Box<Error>, now_ms: u64) {
         self.end_pool(pool, &error, now_ms);
+        self.break_deadlocks();
     }
 
     /// A pool's process has ended, and with it its group.
     pub fn handle_exited(&mut self, pool: PoolId, ended: Ended, now_ms: u64) {
         let error = self.pool_exit_error(pool, ended);
         self.end_pool(pool, &error, now_ms);
+        self.break_deadlocks();
     }
 
-    /// Lets every pool finish: those in which nothing runs are asked to, the others are ended.
+    /// Lets every pool finish: those in which nothing runs are asked to, the others are ended. From now on no pool is
+    /// started, and calls to those that have ended fail.
     pub fn drain(&mut self, now_ms: u64) {
+        self.is_ending = true;
         for pool in self.pool_ids() {
             let is_busy = self.calls.iter().any(|(_, call)| call.pool == pool);
-            self.apply(
-                pool,
-                if is_busy { Event::Terminate } else { Event::Drain },
-                now_ms,
-            );
+            let event = if is_busy { Event::Terminate } else { Event::Drain };
+            self.apply(pool, event, now_ms);
         }
+        self.break_deadlocks();
     }
 
-    /// Ends every pool, whatever runs in it.
+    /// Ends every pool, whatever runs in it; else as [`Hub::drain`].
     pub fn terminate(&mut self, now_ms: u64) {
+        self.is_ending = true;
         for pool in self.pool_ids() {
             self.apply(pool, Event::Terminate, now_ms);
         }
+        self.break_deadlocks();
     }
 
-    /// Ends every pool at once, without grace.
+    /// Ends every pool at once, without grace; else as [`Hub::drain`].
     pub fn kill(&mut self, now_ms: u64) {
         self.terminate(now_ms);
         for pool in self.pool_ids() {
@@ -80,7 +88,11 @@ impl Hub {
             Action::Spawn => {
                 let hello_ms = now_ms.saturating_add(entry.spec.hello_ms);
                 entry.exits.clear();
+                entry.tail = Tail::default();
+                entry.fault = None;
                 entry.forked = 1;
+                entry.open_grows = 0;
+                entry.workers_max = entry.spec.workers_max as usize;
                 let control = self.add_peer(pool, Role::Control);
                 self.pools[pool.index()].control = Some(control);
                 let worker = self.add_worker(pool, now_ms);
@@ -92,7 +104,7 @@ impl Hub {
                 Some(hello_ms)
             }
             Action::SayShutdown => {
-                self.say_shutdown(pool);
+                self.say_shutdown(pool, now_ms);
                 Some(grace_ms)
             }
             Action::Term => {
@@ -102,7 +114,8 @@ impl Hub {
             }
             Action::Kill => {
                 self.effects.push_back(Effect::Signal(pool, Signal::Kill));
-                Some(grace_ms)
+                // Nothing can ignore it, but a process that the system holds may need it again.
+                Some(now_ms.saturating_add(KILL_AGAIN_MS))
             }
         };
         self.set_pool_deadline(pool, due);
@@ -122,16 +135,19 @@ impl Hub {
 
     pub(super) fn handle_pool_hello(&mut self, pool: PoolId, workers: u32, now_ms: u64) {
         let entry = &mut self.pools[pool.index()];
-        if entry.state == State::Starting {
-            entry.forked = workers;
+        if entry.state != State::Starting {
+            return;
         }
+        entry.forked = workers;
         self.apply(pool, Event::Hello, now_ms);
+        self.match_workers(pool);
         self.serve_queue(pool, now_ms);
     }
 
-    fn say_shutdown(&mut self, pool: PoolId) {
+    fn say_shutdown(&mut self, pool: PoolId, now_ms: u64) {
+        let error = self.gone_error(pool);
         for worker in self.pools[pool.index()].workers.clone() {
-            self.drop_peer(worker);
+            self.lose_worker(worker, &error, now_ms);
         }
         if let Some(control) = self.pools[pool.index()].control
             && let Some(peer) = self.peers.get_mut(control)
@@ -158,15 +174,15 @@ impl Hub {
 
     /// A pool is gone: so are its connections, and every call that it had or was to have.
     fn end_pool(&mut self, pool: PoolId, error: &Error, now_ms: u64) {
-        let workers: Vec<PeerId> = self.pools[pool.index()].workers.clone();
-        for worker in workers {
+        // First, so that nothing more is given to it.
+        self.apply(pool, Event::Exited, now_ms);
+        self.set_pool_deadline(pool, None);
+        for worker in self.pools[pool.index()].workers.clone() {
             self.lose_worker(worker, error, now_ms);
         }
         if let Some(control) = self.pools[pool.index()].control.take() {
             self.drop_peer(control);
         }
-        self.apply(pool, Event::Exited, now_ms);
-        self.set_pool_deadline(pool, None);
         self.pools[pool.index()]
             .fault
             .get_or_insert_with(|| Box::new(error.clone()));
