@@ -5,6 +5,8 @@ use super::hub::{Effect, Ended, Hub, PeerId, Pool, Timer};
 use super::lifecycle::{Event, State};
 use super::outbox::Outbox;
 use super::peer::{Peer, Reading, Role, Sink, Worker, WorkerState};
+#[cfg(test)]
+use super::simulation::Bug;
 use crate::error::{Error, Kind, signal_name};
 use crate::ids::PoolId;
 use crate::limits::{DEADLOCK_CALLS_SHOWN, DEATH_REPORT_MS};
@@ -283,6 +285,10 @@ impl Hub {
             self.drop_peer(id);
         }
         for pool in pools {
+            #[cfg(test)]
+            if self.planted == Some(Bug::ForgetQueue) {
+                self.pools[pool.index()].queue.clear();
+            }
             self.serve_queue(pool, now_ms);
         }
     }

@@ -8,6 +8,8 @@ use super::call::{Call, CallId};
 use super::deadlines::{Deadlines, Due};
 use super::lifecycle::State;
 use super::peer::{Peer, Reading, Role, Sink};
+#[cfg(test)]
+use super::simulation::Bug;
 use super::slab::Slab;
 use super::tail::Tail;
 use crate::error::{Error, Result};
@@ -190,7 +192,7 @@ pub struct Hub {
     pub(super) is_ending: bool,
     /// Plants a bug for the simulation to find.
     #[cfg(test)]
-    pub(super) planted: Option<super::simulation::Bug>,
+    pub(super) planted: Option<Bug>,
 }
 
 impl Hub {
@@ -261,6 +263,8 @@ impl Hub {
         };
         let stalled_by = peer.stalled_by.and_then(|other| self.peers.get(other));
         let is_stalled = stalled_by.is_some_and(|other| other.outbox.is_full_for(id));
+        #[cfg(test)]
+        let is_stalled = is_stalled && self.planted != Some(Bug::IgnoreFullOutbox);
         !is_stalled && !peer.is_closed() && !self.is_paused(peer)
     }
 

@@ -12,7 +12,13 @@ mod lifecycle;
 mod outbox;
 mod peer;
 mod place;
+#[cfg(test)]
+mod placement;
 mod receive;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod script;
 #[cfg(test)]
 mod simulation;
 mod slab;

@@ -8,6 +8,8 @@ use super::call::{Call, CallId, Origin, Payload, Stage};
 use super::hub::{Effect, Hub, PeerId, Request, Timer};
 use super::lifecycle::State;
 use super::peer::{Peer, Reading, Role, Sink, Worker, WorkerState};
+#[cfg(test)]
+use super::simulation::Bug;
 use crate::codec::message::{write_call, write_notification, write_request};
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::error::{Error, Kind};
@@ -104,6 +106,10 @@ impl Hub {
         }
         if pool.workers.len() < pool.workers_max {
             return Choice::Grow;
+        }
+        #[cfg(test)]
+        if self.planted == Some(Bug::SkipRuleFour) {
+            return Choice::Wait;
         }
         let waiting = pool.workers.iter().filter(|peer| self.is_waiting(**peer));
         match waiting.min_by_key(|peer| depth(peer)) {
@@ -301,6 +307,8 @@ impl Hub {
         };
         let worker = *worker;
         let is_closed = self.peers.get(worker).is_none_or(Peer::is_closed);
+        #[cfg(test)]
+        let is_closed = is_closed && self.planted != Some(Bug::SendToDead);
         if !is_closed && let Some(peer) = self.peers.get_mut(worker) {
             let mut payload = Vec::new();
             write::unsigned(&mut payload, id.raw());

@@ -3,6 +3,8 @@
 use super::call::{Call, CallId, Origin, Payload, Stage};
 use super::hub::{Effect, Ended, Hub, Note, PeerId};
 use super::peer::{Peer, Reading, Sink, WorkerState};
+#[cfg(test)]
+use super::simulation::Bug;
 use crate::codec::error_map::{read_error, write_error};
 use crate::codec::frame::{Scan, scan};
 use crate::codec::message::{Head, PROTOCOL, write_response};
@@ -446,6 +448,11 @@ impl Hub {
             }))
         };
         let result = result.map_err(|error| self.describe(error, found.pool, found.mid));
+        #[cfg(test)]
+        if self.planted == Some(Bug::AnswerTwice) {
+            let result = result.clone();
+            self.effects.push_back(Effect::Answer { token, result });
+        }
         self.effects.push_back(Effect::Answer { token, result });
     }
 }

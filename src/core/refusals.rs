@@ -1,0 +1,168 @@
+//! Tests of what the hub does about a peer that breaks a rule, asks too much or goes away, one event at a time.
+
+use super::hub::{Effect, PeerId, Signal};
+use super::script::Stage;
+use super::simulation::plan::Question;
+use super::simulation::wire;
+use crate::error::Kind;
+use crate::limits::{DEATH_REPORT_MS, OPEN_REQUESTS_MAX, WHOLE_BYTES_MAX};
+
+/// A stage after a script.
+fn stage(pools: &str, script: &str) -> Stage {
+    let mut stage = Stage::new(pools);
+    for step in script.split(' ') {
+        stage.play(step);
+    }
+    stage
+}
+
+/// The front of an answer that is too large to wait for; what follows it does not come.
+fn front_of_an_answer(stage: &Stage, worker: PeerId) -> Vec<u8> {
+    let (id, _) = *stage.stacks[&worker].last().unwrap();
+    let mut bytes = Vec::new();
+    wire::answer(&mut bytes, id, Ok(&[7; 2 * WHOLE_BYTES_MAX]));
+    bytes.truncate(WHOLE_BYTES_MAX);
+    bytes
+}
+
+fn kinds(stage: &Stage) -> Vec<Kind> {
+    let errors = stage.answers.iter().filter_map(|answer| answer.as_ref().err());
+    errors.map(|error| error.kind).collect()
+}
+
+#[test]
+fn who_asks_on_without_reading_is_not_read() {
+    let mut stage = stage("A1", "A");
+    let worker = stage.worker("A1");
+    let mut pings = Vec::new();
+    for id in 0..1000 {
+        wire::ask(&mut pings, id, Question::Ping);
+    }
+    let mut rounds = 0;
+    while stage.hub.wants_input(worker) {
+        stage.hub.handle_input(worker, &pings, 0);
+        rounds += 1;
+        assert!(rounds < 1000, "a flood is stopped");
+    }
+    while !stage.hub.output(worker).is_empty() {
+        let len = stage.hub.output(worker).len();
+        stage.hub.advance_output(worker, len);
+    }
+    assert!(
+        stage.hub.wants_input(worker),
+        "who has read its answers is heard again"
+    );
+}
+
+#[test]
+fn a_worker_has_so_many_open_calls_at_most() {
+    let mut stage = stage("a1 b1", "A B");
+    let worker = stage.worker("A1");
+    for id in 0..=u64::from(OPEN_REQUESTS_MAX) {
+        let mut bytes = Vec::new();
+        wire::call(&mut bytes, id, Some("B"), 9, b"");
+        stage.hub.handle_input(worker, &bytes, 0);
+    }
+    assert_eq!(stage.hub.pools[1].queue.len(), OPEN_REQUESTS_MAX as usize);
+}
+
+#[test]
+fn a_pool_that_can_not_grow_is_asked_once() {
+    let mut stage = stage("A4", "A");
+    stage.refuses_to_grow = true;
+    for _ in 0..5 {
+        stage.play("A");
+    }
+    assert_eq!((stage.grows, stage.workers[0].len()), (1, 1));
+    stage.play("A1.");
+    stage.play("A1.");
+    assert_eq!(stage.places.join(" "), "A1 A1 A1 - - -");
+    stage.hub.assert_invariants();
+}
+
+#[test]
+fn an_answer_that_was_not_asked_for_ends_a_pool() {
+    let mut stage = stage("A1", "A");
+    let control = stage.hub.pools[0].control.unwrap();
+    let mut bytes = Vec::new();
+    wire::grown(&mut bytes, 0, Some(1));
+    stage.hub.handle_input(control, &bytes, 0);
+    stage.settle();
+    assert_eq!(kinds(&stage), [Kind::Protocol]);
+    assert_eq!(stage.signals, [Signal::Term]);
+}
+
+#[test]
+fn a_call_whose_caller_is_gone_is_cancelled() {
+    let mut stage = stage("A1 B1", "A A1>B");
+    let caller = stage.worker("A1");
+    stage.hub.handle_closed(caller, 0);
+    stage.settle();
+    let (id, _) = stage.stacks[&stage.worker("B1")][0];
+    assert_eq!(stage.cancelled, [id]);
+    stage.hub.handle_timeout(DEATH_REPORT_MS);
+    stage.play("B1.");
+    assert_eq!(kinds(&stage), [Kind::Terminated]);
+    assert_eq!(stage.hub.calls.len(), 0);
+}
+
+#[test]
+fn a_deadline_holds_until_all_of_an_answer_has_come() {
+    let mut stage = stage("A1", "A");
+    stage.ask("A", Some(50));
+    stage.play("A1.");
+    let worker = stage.worker("A1");
+    let bytes = front_of_an_answer(&stage, worker);
+    stage.hub.handle_input(worker, &bytes, 0);
+    assert_eq!(stage.hub.next_deadline(), Some(50));
+    stage.hub.handle_timeout(50);
+    stage.settle();
+    assert_eq!(kinds(&stage), [Kind::Timeout]);
+}
+
+#[test]
+fn a_worker_in_the_middle_of_an_answer_is_not_idle() {
+    let mut stage = stage("A2", "A");
+    let worker = stage.worker("A1");
+    let bytes = front_of_an_answer(&stage, worker);
+    stage.hub.handle_input(worker, &bytes, 0);
+    stage.play("A");
+    assert_eq!(stage.places.join(" "), "A1 A2");
+}
+
+#[test]
+fn half_an_answer_is_never_passed_off_as_one() {
+    let mut stage = stage("A1 B1", "A A1>B");
+    let (caller, callee) = (stage.worker("A1"), stage.worker("B1"));
+    let bytes = front_of_an_answer(&stage, callee);
+    stage.hub.handle_input(callee, &bytes, 0);
+    stage.hub.handle_closed(callee, 0);
+    stage.settle();
+    stage.hub.handle_timeout(DEATH_REPORT_MS);
+    assert!(stage.hub.peers.get(caller).is_none(), "its reader is closed");
+    stage.settle();
+    assert_eq!(kinds(&stage), [Kind::Terminated]);
+}
+
+#[test]
+fn no_grace_is_an_end_at_once() {
+    let mut stage = Stage::new("A1");
+    stage.hub.pools[0].spec.shutdown_ms = 0;
+    stage.play("A");
+    stage.hub.drain(0);
+    stage.hub.handle_timeout(0);
+    stage.settle();
+    assert_eq!(stage.signals, [Signal::Term, Signal::Kill]);
+}
+
+#[test]
+fn after_the_end_nothing_is_started() {
+    let mut stage = Stage::new("A1 B1");
+    stage.play("A");
+    stage.hub.drain(0);
+    stage.play("A1>B");
+    assert_eq!(stage.places.join(" "), "A1 !terminated");
+    stage.play("B");
+    assert_eq!(kinds(&stage), [Kind::Terminated]);
+    assert!(!matches!(stage.hub.poll_effect(), Some(Effect::Spawn { .. })));
+}

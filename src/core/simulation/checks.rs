@@ -1,0 +1,87 @@
+//! What must hold around the hub: after every event, and when nothing happens any more. Changes nothing but the agenda.
+
+use super::world::{Event, LATE_MS, World};
+use crate::core::call::Stage;
+use crate::limits::{OUTBOX_BYTES_HIGH, READ_BYTES};
+
+impl World {
+    /// After every event.
+    pub fn check(&self) {
+        self.hub.assert_invariants();
+        // What waited for a worker is given to it at once; of what is passed on, each source adds a read at most.
+        let bytes_max = OUTBOX_BYTES_HIGH + self.argument_bytes_max + (self.links.len() + 1) * READ_BYTES;
+        for (id, peer) in self.hub.peers.iter() {
+            let link = self.links.get(&id);
+            let Some(link) = link.filter(|link| link.is_hub_open) else {
+                assert!(self.hub.output(id).is_empty(), "nothing is sent to the dead");
+                continue;
+            };
+            assert!(
+                self.pools[link.pool].process.is_some(),
+                "a pool that is gone has no connections"
+            );
+            assert!(
+                self.hub.output(id).is_empty() || self.writable.contains(&id),
+                "the shell knows who has something to write"
+            );
+            let waiting = peer.outbox.waiting_bytes();
+            assert!(waiting <= bytes_max, "{waiting} bytes wait for one peer");
+        }
+        let spooled = self.hub.calls.iter().filter_map(|(_, call)| match &call.stage {
+            Stage::Queued(payload) if payload.source.is_some() => Some(payload.bytes.len()),
+            _ => None,
+        });
+        let spool_max = self.hub.spool_bytes_max + self.links.len() * READ_BYTES;
+        assert!(
+            spooled.sum::<usize>() <= spool_max,
+            "large calls that wait are bounded"
+        );
+        for client in self
+            .clients
+            .iter()
+            .filter(|client| client.is_asked && !client.is_answered)
+        {
+            let is_late = client.due_ms.is_some_and(|due| self.now_ms > due + LATE_MS);
+            assert!(!is_late, "a call is answered when its deadline passes");
+        }
+        if let Some(over_at_ms) = self.over_at_ms {
+            let grace_ms = self
+                .pools
+                .iter()
+                .map(|pool| 2 * pool.shutdown_ms)
+                .max()
+                .unwrap_or(0);
+            // Processes take a moment to die, and to do what they were about to when time passed.
+            let is_late = self.now_ms > over_at_ms + grace_ms + 100 + self.hurried_ms;
+            assert!(!is_late || self.hub.is_finished(), "the pools end in time");
+        }
+    }
+
+    /// Nothing happens any more. True if this was not the end yet.
+    pub fn wind_up(&mut self) -> bool {
+        if self.is_loud {
+            for (number, worker) in self.workers.iter().enumerate() {
+                worker.describe(number);
+            }
+        }
+        for (number, client) in self.clients.iter().enumerate() {
+            assert!(client.is_answered, "client {number} is answered");
+        }
+        if self.over_at_ms.is_none() {
+            if !self.has_faults {
+                assert_eq!(self.hub.calls.len(), 0, "a call that is over is forgotten");
+            }
+            self.plan_event(0, Event::End(0));
+            return true;
+        }
+        assert!(self.hub.is_finished(), "the pools have ended");
+        assert!(
+            self.pools.iter().all(|pool| pool.process.is_none()),
+            "nothing is left running"
+        );
+        let left = (self.hub.calls.len(), self.hub.peers.len(), self.hub.queued_bytes);
+        assert_eq!(left, (0, 0, 0), "calls, peers and bytes are all gone");
+        assert_eq!(self.hub.next_deadline(), None);
+        false
+    }
+}

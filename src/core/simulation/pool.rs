@@ -1,0 +1,255 @@
+//! A pool's parent process as the hub sees one: it loads, says hello, forks, reports deaths, and ends.
+
+use super::wire::{self, Message};
+use super::worker::Worker;
+use super::world::{Event, World, take_front};
+use crate::core::hub::{Ended, PeerId, Signal};
+use crate::error::{Error, Kind};
+use crate::ids::PoolId;
+use std::collections::VecDeque;
+
+#[derive(Default)]
+pub struct Pool {
+    pub is_reentrant: bool,
+    pub hello_ms: u64,
+    pub shutdown_ms: u64,
+    /// Its process runs, or its end has not been told to the hub.
+    pub process: Option<Process>,
+}
+
+pub struct Process {
+    pub pid: u32,
+    control: PeerId,
+    inbox: Vec<u8>,
+    /// Connections that nobody has accepted.
+    listen: VecDeque<PeerId>,
+    is_loaded: bool,
+    pub ended: Option<Ended>,
+}
+
+impl Pool {
+    /// Its control channel, while its process runs.
+    pub fn control(&self) -> Option<PeerId> {
+        let process = self.process.as_ref().filter(|process| process.ended.is_none());
+        process.map(|process| process.control)
+    }
+
+    fn running(&mut self) -> Option<&mut Process> {
+        self.process.as_mut().filter(|process| process.ended.is_none())
+    }
+}
+
+impl World {
+    pub fn spawn(&mut self, number: usize, control: PeerId, worker: PeerId) {
+        self.add_link(control, number);
+        self.add_link(worker, number);
+        let pool = &mut self.pools[number];
+        assert!(pool.process.is_none(), "a pool is spawned once it is gone");
+        assert!(self.over_at_ms.is_none(), "nothing is started after the end");
+        if self.random.chance(self.faults.spawn_fails) {
+            let error = Error::new(Kind::SpawnFailed, "no such file");
+            return self
+                .hub
+                .handle_spawn_failed(PoolId(number as u32), error, self.now_ms);
+        }
+        self.last_pid += 1;
+        let pid = self.last_pid;
+        pool.process = Some(Process {
+            pid,
+            control,
+            inbox: Vec::new(),
+            listen: VecDeque::from([worker]),
+            is_loaded: false,
+            ended: None,
+        });
+        self.hub.handle_spawned(PoolId(number as u32), pid);
+        let hello_ms = pool.hello_ms;
+        self.break_connection(worker);
+        let load_ms = match self.random.chance(self.faults.hello_late) {
+            true => hello_ms + self.random.below(20),
+            false => self.random.below(hello_ms.min(40)),
+        };
+        if !self.random.chance(self.faults.hello_never) {
+            self.plan_event(load_ms, Event::Load(number, pid));
+        }
+    }
+
+    pub fn connect(&mut self, number: usize, worker: PeerId) {
+        self.add_link(worker, number);
+        let process = self.pools[number].process.as_mut();
+        let process = process.expect("only a pool that runs is connected to");
+        match process.ended {
+            None => process.listen.push_back(worker),
+            Some(_) => self.cut_off(worker),
+        }
+        self.break_connection(worker);
+    }
+
+    fn break_connection(&mut self, worker: PeerId) {
+        if self.random.chance(self.faults.connect_fails / 2) {
+            self.cut_off(worker);
+        }
+    }
+
+    pub fn load(&mut self, number: usize, pid: u32) {
+        let Some(process) = self.pools[number].running().filter(|process| process.pid == pid) else {
+            return;
+        };
+        process.is_loaded = true;
+        let control = process.control;
+        let workers = self.random.below(5).min(1);
+        if workers > 0 {
+            self.fork(number, pid);
+        }
+        let version = if self.random.chance(self.faults.hello_version) {
+            99
+        } else {
+            1
+        };
+        wire::hello(self.out(control), version, pid, workers, false);
+    }
+
+    pub fn fork(&mut self, number: usize, pid: u32) {
+        if self.pools[number]
+            .running()
+            .is_some_and(|process| process.pid == pid)
+        {
+            self.last_pid += 1;
+            let mut worker = Worker::new(number, self.last_pid);
+            worker.is_lazy = self.random.chance(150);
+            self.workers.push(worker);
+        }
+    }
+
+    pub fn report(&mut self, number: usize, pid: u32, ended: Ended) {
+        if let Some(control) = self.pools[number].running().map(|process| process.control) {
+            wire::worker_exit(self.out(control), pid, ended);
+        }
+    }
+
+    /// Whether a connection waits for one of its workers, or a worker's parent has something to read.
+    pub fn can_accept(&self, number: usize) -> bool {
+        let process = self.pools[number].process.as_ref();
+        process.is_some_and(|process| !process.listen.is_empty()) && self.accepting(number).is_some()
+    }
+
+    fn accepting(&self, number: usize) -> Option<usize> {
+        self.workers
+            .iter()
+            .position(|worker| worker.pool == number && !worker.is_dead && worker.link.is_none())
+    }
+
+    pub fn take_connection(&mut self, number: usize) {
+        if let (Some(worker), Some(process)) = (self.accepting(number), self.pools[number].running())
+            && let Some(link) = process.listen.pop_front()
+            && self.links.get(&link).is_some_and(|link| link.is_far_open)
+        {
+            self.accept(worker, link);
+        }
+    }
+
+    pub fn can_obey(&self, number: usize) -> bool {
+        let process = self.pools[number].process.as_ref();
+        process.is_some_and(|process| {
+            let link = self.links.get(&process.control);
+            process.ended.is_none() && process.is_loaded && link.is_some_and(|link| !link.to_far.is_empty())
+        })
+    }
+
+    /// Its parent reads what it is told.
+    pub fn obey(&mut self, number: usize) {
+        let Some(process) = self.pools[number].running() else {
+            return;
+        };
+        let (control, pid) = (process.control, process.pid);
+        if let Some(link) = self.links.get_mut(&control) {
+            let cut = self.random.cut(link.to_far.len());
+            process.inbox.append(&mut take_front(&mut link.to_far, cut));
+        }
+        while let Some(message) = self.pools[number]
+            .running()
+            .and_then(|process| wire::take_message(&mut process.inbox))
+        {
+            match message {
+                Message::Request { id, method, .. } => {
+                    assert_eq!(method, "grow");
+                    let workers = self
+                        .workers
+                        .iter()
+                        .filter(|worker| worker.pool == number && !worker.is_dead);
+                    let workers = workers.count();
+                    let is_refused = self.random.chance(self.faults.grow_refused);
+                    wire::grown(self.out(control), id, (!is_refused).then_some(workers + 1));
+                    if !is_refused {
+                        let delay = self.random.below(20);
+                        self.plan_event(delay, Event::Fork(number, pid));
+                    }
+                }
+                Message::Notification { method, .. } => {
+                    assert_eq!(method, "shutdown");
+                    if !self.random.chance(self.faults.ignores_shutdown) {
+                        let delay = self.random.below(30);
+                        self.plan_event(delay, Event::Exit(number, pid, Ended::Code(0)));
+                    }
+                }
+                // To a request that garbage made.
+                Message::Response { .. } => assert!(self.has_faults),
+            }
+        }
+    }
+
+    pub fn signal(&mut self, number: usize, signal: Signal) {
+        let process = self.pools[number].process.as_ref();
+        let pid = process.expect("only a pool that runs is sent a signal").pid;
+        let (name, delay, is_ignored) = match signal {
+            Signal::Term => (
+                15,
+                self.random.below(30),
+                self.random.chance(self.faults.ignores_term),
+            ),
+            Signal::Kill => (9, self.random.below(5), false),
+        };
+        if !is_ignored {
+            self.plan_event(delay, Event::Exit(number, pid, Ended::Signal(name)));
+        }
+    }
+
+    /// Its parent ends, and its workers with it. The hub learns it later.
+    pub fn exit(&mut self, number: usize, pid: u32, ended: Ended) {
+        let Some(process) = self.pools[number].running().filter(|process| process.pid == pid) else {
+            return;
+        };
+        process.ended = Some(ended);
+        let control = process.control;
+        let waiting = std::mem::take(&mut process.listen);
+        trace!(self, "pool {number} ends: {ended:?}");
+        for link in waiting.into_iter().chain([control]) {
+            self.cut_off(link);
+        }
+        for worker in 0..self.workers.len() {
+            if self.workers[worker].pool == number && !self.workers[worker].is_dead {
+                self.kill_worker(worker, ended);
+            }
+        }
+    }
+
+    /// The hub learns of its end.
+    pub fn reap(&mut self, number: usize) {
+        if let Some(ended) = self.pools[number]
+            .process
+            .take()
+            .and_then(|process| process.ended)
+        {
+            self.hub.handle_exited(PoolId(number as u32), ended, self.now_ms);
+            trace!(self, "pool {number} is reaped");
+        }
+    }
+
+    /// The control channel ends, and the process goes on.
+    pub fn close_control(&mut self, number: usize) {
+        if let Some(control) = self.pools[number].running().map(|process| process.control) {
+            trace!(self, "pool {number} closes its control channel");
+            self.cut_off(control);
+        }
+    }
+}
