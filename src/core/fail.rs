@@ -1,7 +1,7 @@
 //! Deaths, deadlines and violations: which calls end, and with which words.
 
 use super::call::{Call, CallId, Origin, Stage};
-use super::hub::{Effect, Ended, Hub, PeerId, Pool, Timer};
+use super::hub::{Effect, Ended, Function, Hub, PeerId, Pool, Timer};
 use super::lifecycle::{Event, State};
 use super::outbox::Outbox;
 use super::peer::{Peer, Reading, Role, Sink, Worker, WorkerState};
@@ -247,7 +247,7 @@ impl Hub {
         };
         let mut error = Error::new(kind, message).pool(name.clone());
         error.pid = Some(worker.pid).filter(|pid| *pid != 0);
-        error.function = ran.map(|mid| self.function_name(pool, mid));
+        error.function = ran.and_then(|mid| self.exported_name(pool, mid));
         ended.note(&mut error);
         error.stderr_tail = self.pools[pool.index()].tail.lines();
         if was_new {
@@ -492,21 +492,24 @@ impl Hub {
         error
             .pool
             .get_or_insert_with(|| self.pools[pool.index()].spec.name.clone());
-        error
-            .function
-            .get_or_insert_with(|| self.function_name(pool, mid));
+        if error.function.is_none() {
+            error.function = self.exported_name(pool, mid);
+        }
         error
     }
 
+    /// What messages call a function.
     pub(super) fn function_name(&self, pool: PoolId, mid: i64) -> String {
-        let known = self
-            .functions
+        let name = self.exported_name(pool, mid);
+        name.map_or_else(|| format!("function {mid}"), |name| format!("'{name}'"))
+    }
+
+    fn exported_name(&self, pool: PoolId, mid: i64) -> Option<String> {
+        let is_it = |function: &&Function| function.pool == pool && function.mid == mid;
+        self.functions
             .iter()
-            .find(|function| function.pool == pool && function.mid == mid);
-        known.map_or_else(
-            || format!("function {mid}"),
-            |function| format!("'{}'", function.name),
-        )
+            .find(is_it)
+            .map(|function| function.name.clone())
     }
 }
 
