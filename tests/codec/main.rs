@@ -1,6 +1,7 @@
 //! The codec from outside: what values become, what is refused and how it is said.
 
 mod differential;
+mod limits;
 mod loose;
 mod naive;
 mod random;

@@ -30,7 +30,7 @@ fn measure(name: &str, schema: &str, text: &str) {
     assert!(text.as_bytes() == back);
     let megabytes = text.len() as f64 / 1e6;
     println!(
-        "{name:10} {megabytes:6.1} MB   JSON to msgpack {:6.0} MB/s   msgpack to JSON {:6.0} MB/s",
+        "{name:13} {megabytes:6.1} MB   JSON to msgpack {:7.1} MB/s   msgpack to JSON {:7.1} MB/s",
         megabytes / there,
         megabytes / home
     );
@@ -134,6 +134,13 @@ fn throughput() {
             )
         }),
     );
+    for digits in [30, 1_000, 100_000] {
+        measure(
+            &format!("{digits} digits"),
+            "[j]",
+            &list(1_000_000 / digits, |_| "7".repeat(digits)),
+        );
+    }
     measure(
         "bytes",
         "[y]",
