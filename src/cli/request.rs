@@ -8,6 +8,7 @@ use crate::cli::options::OWN_OPTIONS;
 use crate::cli::output::{FORMATS, Format, Output};
 use crate::cli::source::Source;
 use crate::codec::nearest::nearest;
+use crate::codec::number::Decimal;
 use crate::error::{Error, Kind, Result};
 use crate::limits::TIMEOUT_MS_MAX;
 use crate::manifest::model::{Command, Manifest};
@@ -211,8 +212,9 @@ pub fn format(name: &str) -> Result<Format> {
 }
 
 fn timeout_ms(text: &str) -> Result<u64> {
-    let seconds = text.parse::<f64>().ok();
-    let ms = seconds.map(|seconds| (seconds * 1000.0).ceil());
+    let number = Decimal::scan(text.as_bytes()).ok();
+    let seconds = number.filter(|number| number.text.len() == text.len());
+    let ms = seconds.map(|seconds| (seconds.f8() * 1000.0).ceil());
     match ms {
         Some(ms) if ms >= 1.0 && ms <= TIMEOUT_MS_MAX as f64 => Ok(ms as u64),
         _ => Err(Error::new(

@@ -2,7 +2,7 @@
 //!
 //! Both conversions take time in the square of the length, so both refuse what is longer than the limits.
 
-use crate::codec::number::write_unsigned;
+use crate::codec::natural::Natural;
 use crate::limits::{INTEGER_BYTES_MAX, INTEGER_DIGITS_MAX};
 
 /// The msgpack extension type of an integer beyond 64 bits; its payload is what [`from_decimal`] gives.
@@ -11,10 +11,6 @@ pub const EXT_TYPE: i8 = 11;
 /// The integer is longer than [`INTEGER_DIGITS_MAX`] or [`INTEGER_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
-
-/// The largest power of ten in a limb, and its exponent.
-const CHUNK: u64 = 10_000_000_000_000_000_000;
-const CHUNK_DIGITS: usize = 19;
 
 /// The shortest big-endian two's complement form of a decimal: an optional minus and digits. Zero is one zero byte.
 ///
@@ -26,22 +22,7 @@ pub fn from_decimal(text: &[u8]) -> Result<Vec<u8>, TooLong> {
     if digits.len() > INTEGER_DIGITS_MAX {
         return Err(TooLong);
     }
-    let mut limbs: Vec<u64> = Vec::with_capacity(digits.len() / CHUNK_DIGITS + 2);
-    // The first chunk takes the odd digits, so that all others are whole.
-    let (first, rest) = digits.split_at(digits.len() % CHUNK_DIGITS);
-    for chunk in std::iter::once(first).chain(rest.chunks(CHUNK_DIGITS)) {
-        let mut carry = chunk.iter().fold(0, |value: u64, digit| {
-            value.wrapping_mul(10).wrapping_add(u64::from(digit & 15))
-        });
-        for limb in &mut limbs {
-            let wide = u128::from(*limb) * u128::from(CHUNK) + u128::from(carry);
-            *limb = wide as u64;
-            carry = (wide >> 64) as u64;
-        }
-        if carry > 0 {
-            limbs.push(carry);
-        }
-    }
+    let mut limbs = Natural::from_digits(digits).into_limbs();
     if negative {
         negate(&mut limbs);
     }
@@ -71,22 +52,7 @@ pub fn write_decimal(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), TooLong> {
         negate(&mut limbs);
         out.push(b'-');
     }
-    let mut chunks = Vec::with_capacity(limbs.len() + limbs.len() / 32 + 1);
-    while let Some(top) = limbs.iter().rposition(|limb| *limb > 0) {
-        limbs.truncate(top + 1);
-        let mut remainder = 0;
-        for limb in limbs.iter_mut().rev() {
-            let wide = u128::from(remainder) << 64 | u128::from(*limb);
-            *limb = (wide / u128::from(CHUNK)) as u64;
-            remainder = (wide % u128::from(CHUNK)) as u64;
-        }
-        chunks.push(remainder);
-    }
-    let first = chunks.pop().unwrap_or(0);
-    write_unsigned(first, out);
-    for chunk in chunks.iter().rev() {
-        out.extend_from_slice(format!("{chunk:0width$}", width = CHUNK_DIGITS).as_bytes());
-    }
+    Natural::from_limbs(limbs).write(out);
     Ok(())
 }
 

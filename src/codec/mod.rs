@@ -9,6 +9,7 @@ pub mod json;
 pub mod lz;
 pub mod message;
 pub mod msgpack;
+mod natural;
 pub mod nearest;
 pub mod number;
 pub mod schema;

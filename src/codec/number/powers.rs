@@ -1,8 +1,8 @@
 //! The powers of ten that reading and writing floats multiply by, computed by the compiler. Does no rounding of floats.
 
-/// Exponent of the first power: that by which the largest float is written.
-pub(super) const FIRST: i32 = -292;
-/// Exponent of the last power: that by which the smallest float is written.
+/// Exponent of the first power: with any below, 64 bits give less than half of the smallest float.
+pub(super) const FIRST: i32 = -342;
+/// Exponent of the last power: the smallest float is written by it.
 pub(super) const LAST: i32 = 324;
 
 /// Exponents whose powers 128 bits hold exactly.
@@ -40,7 +40,7 @@ static CEILINGS: [u128; COUNT] = {
     ceilings
 };
 
-/// 1024 bits: 5^324 has 753, and after 292 divisions 345 of a 1 with 1023 zeros are left.
+/// 1024 bits: 5^324 has 753, and after 342 divisions 229 of a 1 with 1023 zeros are left.
 const LIMBS: usize = 16;
 
 const fn times_five(limbs: &mut [u64; LIMBS]) {
@@ -92,7 +92,8 @@ mod tests {
         check(27, Some(10u128.pow(27) << 38));
         check(-1, Some(0xCCCC_CCCC_CCCC_CCCC_CCCC_CCCC_CCCC_CCCD));
         check(-292, Some(0xFF77_B1FC_BEBC_DC4F_25E8_E89C_13BB_0F7B));
-        check(-293, None);
+        check(-342, Some(0xEEF4_53D6_923B_D65A_113F_AA29_06A1_3B40));
+        check(-343, None);
         check(325, None);
     }
 }

@@ -1,9 +1,11 @@
 //! Reading numbers. Floats by the algorithm of Daniel Lemire, "Number parsing at a gigabyte per second" (2021), without a
-//! way out for hard cases, as Noble Mushtak and he showed (2023) that there are none; what it does not cover (subnormal
-//! floats, more than 19 digits) goes to the standard library.
+//! way out for hard cases, as Noble Mushtak and he showed (2023) that there are none. More digits than 64 bits hold are
+//! compared exactly where their first ones don't decide.
 
 use super::powers;
+use crate::codec::natural::Natural;
 use crate::codec::schema::Number;
+use std::cmp::Ordering;
 
 /// A number of JSON's grammar, taken apart: `mantissa * 10^exponent`.
 #[derive(Clone, Copy, Debug)]
@@ -86,27 +88,21 @@ impl<'a> Decimal<'a> {
     /// The nearest `f8`; infinite when the number is beyond all of them.
     #[inline]
     pub fn f8(self) -> f64 {
-        match self.float_bits(&F8) {
-            Some(bits) => f64::from_bits(bits | u64::from(self.negative) << 63),
-            None => parse(self.text).unwrap_or(f64::NAN),
-        }
+        f64::from_bits(self.float_bits(&F8) | u64::from(self.negative) << 63)
     }
 
     /// The nearest `f4`; infinite when the number is beyond all of them.
     #[inline]
     pub fn f4(self) -> f32 {
-        match self.float_bits(&F4) {
-            Some(bits) => f32::from_bits(bits as u32 | u32::from(self.negative) << 31),
-            None => parse(self.text).unwrap_or(f32::NAN),
-        }
+        f32::from_bits(self.float_bits(&F4) as u32 | u32::from(self.negative) << 31)
     }
 
+    /// The bits of the nearest float of a format, without its sign.
     #[inline(always)]
-    fn float_bits(self, format: &Format) -> Option<u64> {
-        match (self.mantissa, self.is_exact) {
-            (0, true) => Some(0),
-            (mantissa, true) => nearest(mantissa, self.exponent, format),
-            _ => None,
+    fn float_bits(self, format: &Format) -> u64 {
+        match self.is_exact {
+            true => nearest(self.mantissa, self.exponent, format),
+            false => nearest_of_many(self.text, self.exponent, format),
         }
     }
 }
@@ -139,15 +135,13 @@ fn fits(text: &[u8]) -> bool {
     value.is_some()
 }
 
-#[cold]
-fn parse<F: std::str::FromStr>(text: &[u8]) -> Option<F> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// The bits of the float of a format that is nearest to `mantissa * 10^exponent`; none where the fast algorithm does not
-/// cover it. The mantissa is not zero.
-fn nearest(mantissa: u64, exponent: i32, format: &Format) -> Option<u64> {
-    let ceiling = powers::ceiling(exponent)?;
+/// The bits of the float of a format that is nearest to `mantissa * 10^exponent`.
+fn nearest(mantissa: u64, exponent: i32, format: &Format) -> u64 {
+    let ceiling = match powers::ceiling(exponent) {
+        Some(ceiling) if mantissa > 0 => ceiling,
+        _ if mantissa == 0 || exponent < 0 => return 0,
+        _ => return format.infinity(),
+    };
     // The proof wants powers cut off, but for those of which a quotient may be a tie rounded up.
     let power = match TIES.contains(&exponent) {
         true => ceiling,
@@ -172,7 +166,9 @@ fn nearest(mantissa: u64, exponent: i32, format: &Format) -> Option<u64> {
     let log2 = (exponent * 217_706) >> 16;
     let mut binary = log2 + 63 + upper as i32 - zeros as i32 + format.bias;
     if binary <= 0 {
-        return None;
+        // Subnormal: fewer bits are left, down to none. It can't be a tie, which takes a small power of ten.
+        let bits = bits.checked_shr((1 - binary) as u32).unwrap_or(0);
+        return (bits + (bits & 1)) >> 1;
     }
     if low <= 1 && format.ties.contains(&exponent) && bits & 3 == 1 && bits << shift == high {
         // Exactly between two floats: to the even one.
@@ -184,10 +180,61 @@ fn nearest(mantissa: u64, exponent: i32, format: &Format) -> Option<u64> {
         binary += 1;
     }
     if binary >= format.exponent_end {
-        return None;
+        return format.infinity();
     }
     let fraction = bits & !(1 << format.fraction_bits);
-    Some(fraction | (binary as u64) << format.fraction_bits)
+    fraction | (binary as u64) << format.fraction_bits
+}
+
+/// The same for a number with more digits than 64 bits hold, which is its text without the point times `10^exponent`.
+#[cold]
+fn nearest_of_many(text: &[u8], exponent: i32, format: &Format) -> u64 {
+    /// No float lies, and no two floats meet, at a number with more digits.
+    const DIGITS_KEPT: usize = 800;
+    let mantissa = text.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    let mut digits = mantissa
+        .copied()
+        .filter(u8::is_ascii_digit)
+        .skip_while(|digit| *digit == b'0');
+    let mut kept: Vec<u8> = digits.by_ref().take(DIGITS_KEPT).collect();
+    let (mut dropped, mut is_more) = (0i32, false);
+    for digit in digits {
+        dropped = dropped.saturating_add(1);
+        is_more |= digit != b'0';
+    }
+    let first = kept.iter().take(DIGITS_MAX);
+    let first = first.fold(0, |value: u64, digit| value * 10 + u64::from(digit & 15));
+    let exponent = exponent.saturating_add(dropped);
+    let power = exponent.saturating_add(kept.len().saturating_sub(DIGITS_MAX) as i32);
+    let (below, above) = (nearest(first, power, format), nearest(first + 1, power, format));
+    if below == above {
+        return below;
+    }
+    // What was dropped only matters against a number that ends where it begins.
+    kept.push(if is_more { b'1' } else { b'0' });
+    match compare(
+        &kept,
+        exponent - 1,
+        2 * format.mantissa(below) + 1,
+        format.power(below) - 1,
+    ) {
+        Ordering::Less => below,
+        Ordering::Greater => above,
+        Ordering::Equal => below + (below & 1),
+    }
+}
+
+/// Compares `digits * 10^exponent` with `mantissa * 2^power`.
+fn compare(digits: &[u8], exponent: i32, mantissa: u64, power: i32) -> Ordering {
+    let mut left = Natural::from_digits(digits);
+    let mut right = Natural::from_limbs(vec![mantissa]);
+    // Both sides are multiplied until no exponent is negative.
+    let size = |exponent: i32| exponent.max(0) as usize;
+    left.multiply_by_ten(size(exponent));
+    right.multiply_by_ten(size(-exponent));
+    right.shift_left(size(power));
+    left.shift_left(size(-power));
+    left.cmp(&right)
 }
 
 /// Decimal digits that 64 bits always hold.
@@ -203,6 +250,26 @@ struct Format {
     exponent_end: i32,
     /// Decimal exponents at which a number of 64 bits can lie exactly between two floats.
     ties: std::ops::RangeInclusive<i32>,
+}
+
+impl Format {
+    fn infinity(&self) -> u64 {
+        (self.exponent_end as u64) << self.fraction_bits
+    }
+
+    /// A finite float is its mantissa times two to its power.
+    fn mantissa(&self, bits: u64) -> u64 {
+        let fraction = bits & ((1 << self.fraction_bits) - 1);
+        match bits >> self.fraction_bits {
+            0 => fraction,
+            _ => fraction | 1 << self.fraction_bits,
+        }
+    }
+
+    fn power(&self, bits: u64) -> i32 {
+        let exponent = (bits >> self.fraction_bits).max(1) as i32;
+        exponent - self.bias - self.fraction_bits as i32
+    }
 }
 
 const F8: Format = Format {
@@ -342,10 +409,57 @@ mod tests {
             "18446744073709551616e0",
         ];
         for text in texts {
-            let number = Decimal::scan(text.as_bytes()).unwrap();
-            assert_eq!(Some(number.f8()), text.parse().ok(), "{text}");
-            assert_eq!(Some(number.f4()), text.parse().ok(), "{text}");
+            agree(&text);
         }
+    }
+
+    #[test]
+    fn many_digits_are_compared_exactly() {
+        // Exactly between two floats, and a little beside it, far behind the point.
+        let between = [
+            "9007199254740993",
+            "16777217",
+            "4503599627370497.5",
+            "2.4703282292062327208299493560063549e-324",
+            "1.797693134862315807937e308",
+            "179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880",
+            "7.006492321624085354618e-46",
+            "340282356779733661637539395458142568448",
+        ];
+        for text in between {
+            let point = if text.contains('.') { "" } else { "." };
+            let (digits, exponent) = text
+                .split_once('e')
+                .map_or((text, String::new()), |(digits, exponent)| {
+                    (digits, format!("e{exponent}"))
+                });
+            for tail in [
+                "",
+                "0",
+                "1",
+                &"0".repeat(30),
+                &format!("{}1", "0".repeat(30)),
+                &format!("{}1", "0".repeat(2000)),
+            ] {
+                let point = if tail.is_empty() { "" } else { point };
+                let text = format!("{digits}{point}{tail}{exponent}");
+                agree(&text);
+                agree(&text.replacen("3e", "2999999999999999999999e", 1));
+            }
+        }
+        agree(&format!("{}.{}", "9".repeat(300), "9".repeat(900)));
+        agree(&format!(
+            "0.{}{}",
+            "0".repeat(323),
+            "2470328229206232720882843964341106861825299013071623822127928412503377536".repeat(12)
+        ));
+        agree(&format!("{}e-{}", "1".repeat(5000), 5000));
+    }
+
+    fn agree(text: &str) {
+        let number = Decimal::scan(text.as_bytes()).unwrap();
+        assert_eq!(Some(number.f8()), text.parse().ok(), "{text}");
+        assert_eq!(Some(number.f4()), text.parse().ok(), "{text}");
     }
 
     #[test]
@@ -363,10 +477,16 @@ mod tests {
             } else {
                 exponent
             };
-            let text = format!("{mantissa}e{exponent}");
-            let number = Decimal::scan(text.as_bytes()).unwrap();
-            assert_eq!(Some(number.f8()), text.parse().ok(), "{text}");
-            assert_eq!(Some(number.f4()), text.parse().ok(), "{text}");
+            let text = match round % 3 {
+                0 => format!("{mantissa}e{exponent}"),
+                // The digits of a float, and more.
+                1 => format!("{:.30e}", f64::from_bits(bits >> 1)),
+                _ => format!("7{mantissa}{bits}{bits}e{exponent}"),
+            };
+            if text.contains("inf") || text.contains("NaN") {
+                continue;
+            }
+            agree(&text);
         }
     }
 

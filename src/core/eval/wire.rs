@@ -2,7 +2,9 @@
 //!
 //! Both walks recurse at most [`DEPTH_MAX`] levels, as deep as a value on the wire may nest.
 
+use crate::codec::integer::EXT_TYPE;
 use crate::codec::msgpack::{Reader, Token, write};
+use crate::codec::number::float_text;
 use crate::codec::schema::{Number, Type, Types};
 use crate::core::eval::heap::{Heap, Value};
 use crate::core::eval::select;
@@ -10,9 +12,6 @@ use crate::core::eval::stop::{Eval, Stop};
 use crate::expr::arena::Exprs;
 use crate::ids::TypeId;
 use crate::limits::DEPTH_MAX;
-
-/// The extension type of integers beyond 64 bits.
-const BIG_EXT: i8 = 11;
 
 /// A number from its packed form, which has the number's width.
 pub fn number(number: Number, bytes: &[u8]) -> Value {
@@ -66,7 +65,7 @@ pub fn decode(
         (Type::Number(_) | Type::Integer, Token::Unsigned(value)) => Value::Unsigned(value),
         (Type::Number(kind), Token::F4(value)) if kind.is_float() => Value::Float(value.into()),
         (Type::Number(kind), Token::F8(value)) if kind.is_float() => Value::Float(value),
-        (Type::Integer, Token::Ext(BIG_EXT, digits)) => Value::Big(heap.add_bytes(digits)?),
+        (Type::Integer, Token::Ext(EXT_TYPE, digits)) => Value::Big(heap.add_bytes(digits)?),
         (Type::Str, Token::Str(text)) => Value::Str(heap.add_text(text)?),
         (Type::Bytes, Token::Bin(bytes)) => Value::Bytes(heap.add_bytes(bytes)?),
         (Type::List { element, .. }, Token::Array(len)) => {
@@ -182,7 +181,7 @@ impl Encoder<'_> {
             (Type::Integer, Value::Unsigned(value)) => write::unsigned(self.out, value),
             (Type::Integer, Value::Big(digits)) => {
                 let digits = self.heap.bytes(digits);
-                write::ext(self.out, BIG_EXT, digits.len() as u32);
+                write::ext(self.out, EXT_TYPE, digits.len() as u32);
                 self.out.extend_from_slice(digits);
             }
             (Type::Str, Value::Str(text)) => write::string(self.out, self.heap.text(text)),
@@ -289,7 +288,7 @@ impl Encoder<'_> {
         let found = match value {
             Value::Int(value) => value.to_string(),
             Value::Unsigned(value) => value.to_string(),
-            Value::Float(value) => value.to_string(),
+            Value::Float(value) => float_text(value),
             _ => value.name().to_string(),
         };
         misfit(format!("is {found}, expected {expected}"))
