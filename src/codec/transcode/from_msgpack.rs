@@ -50,8 +50,7 @@ pub(super) fn walk(types: &Types, ty: TypeId, bytes: &[u8], emit: &mut impl Emit
         true => Ok(()),
         false => {
             let offset = walker.reader.offset();
-            let message = format!("{} bytes follow the value", bytes.len() - offset);
-            Err(*ValueError::new(offset, message))
+            Err(*ValueError::new(offset, "found bytes after the end of the value"))
         }
     }
 }
