@@ -2,6 +2,8 @@
 #![allow(unsafe_code)]
 
 pub mod clock;
+#[cfg(all(target_arch = "x86_64", any(test, target_env = "musl")))]
+mod copy;
 pub mod descriptor;
 mod errno;
 mod memory;

@@ -409,7 +409,7 @@ mod tests {
             "18446744073709551616e0",
         ];
         for text in texts {
-            agree(&text);
+            agree(text);
         }
     }
 
