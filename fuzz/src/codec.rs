@@ -2,7 +2,7 @@
 
 use nexus::codec::document::Document;
 use nexus::codec::msgpack::Reader;
-use nexus::codec::schema::Types;
+use nexus::codec::schema::{Number, Type, Types};
 use nexus::codec::transcode::{Style, check_msgpack, json_to_msgpack, msgpack_to_json, msgpack_to_msgpack};
 use nexus::ids::TypeId;
 
@@ -94,6 +94,8 @@ pub fn msgpack(input: &[u8]) {
     assert_eq!(told.is_ok(), told_again.is_ok());
     if told.is_ok() {
         assert_eq!(show(&text), show(&of_canonical));
+        check_float(&types, ty, show(&text), canonical);
+        assert!(is_shortest(&types, ty, show(&text)), "{}", show(&text));
         let back = read(&types, ty, &text);
         // A NaN has many forms in msgpack, and one in JSON.
         assert!(
@@ -117,6 +119,7 @@ pub fn transcode(input: &[u8]) {
     }
     let bytes = &bytes[6..];
     Document::parse(text).expect("what a type reads is JSON");
+    check_float(&types, ty, show(text), bytes);
     let mut canonical = Vec::new();
     msgpack_to_msgpack(&types, ty, bytes, &mut canonical).expect("it is of its type");
     assert_eq!(canonical, bytes);
@@ -125,6 +128,37 @@ pub fn transcode(input: &[u8]) {
         msgpack_to_json(&types, ty, bytes, style, &mut text).expect("what came from JSON has a text");
         assert_eq!(read(&types, ty, &text), bytes, "{}", show(&text));
     }
+}
+
+/// The standard library reads the same float from a number's text.
+fn check_float(types: &Types, ty: TypeId, text: &str, msgpack: &[u8]) {
+    let text = text.trim();
+    let expected = match types.node(ty) {
+        Type::Number(Number::F8) => text
+            .parse()
+            .map(|value: f64| [&[0xcb][..], &value.to_be_bytes()].concat()),
+        Type::Number(Number::F4) => text
+            .parse()
+            .map(|value: f32| [&[0xca][..], &value.to_be_bytes()].concat()),
+        _ => return,
+    };
+    if let Ok(expected) = expected {
+        assert_eq!(msgpack, expected, "{text}");
+    }
+}
+
+/// Whether the text of a float has no more digits than the standard library needs.
+fn is_shortest(types: &Types, ty: TypeId, text: &str) -> bool {
+    let shortest = match types.node(ty) {
+        Type::Number(Number::F8) => text.parse().map(|value: f64| format!("{value:e}")),
+        Type::Number(Number::F4) => text.parse().map(|value: f32| format!("{value:e}")),
+        _ => return true,
+    };
+    let digits = |text: &str| {
+        let mantissa = text.split('e').next().unwrap_or_default().replace(['-', '.'], "");
+        mantissa.trim_matches('0').len()
+    };
+    shortest.is_ok_and(|shortest| digits(&shortest) == digits(text)) || text.starts_with('"')
 }
 
 fn read(types: &Types, ty: TypeId, text: &[u8]) -> Vec<u8> {
