@@ -1,9 +1,9 @@
-//! Text made smaller, for the files that the binary carries: a byte-aligned LZ77. The build packs, the binary unpacks. Not
-//! for data from a peer: the packer is slow, and there is no checksum.
+//! Text made smaller, for the files that the binary carries: a byte-aligned LZ77. The build packs, the binary unpacks.
+//! Not for data from a peer: the packer is slow, and there is no checksum.
 //!
-//! A packed text is a run of steps. A step is one byte that holds two counts, `literals << 4 | match`, where 15 means that
-//! further bytes are added, up to one below 255; the literals; and, unless the text ends there, a distance of two bytes,
-//! little-endian. The match copies its count and [`MATCH_MIN`] bytes from that far back.
+//! A packed text is a run of steps. A step is one byte that holds two counts, `literals << 4 | match`, where 15 means
+//! that further bytes are added, up to one below 255; the literals; and, unless the text ends there, a distance of two
+//! bytes, little-endian. The match copies its count and [`MATCH_MIN`] bytes from that far back.
 
 /// A shorter match would cost as much as its bytes.
 const MATCH_MIN: usize = 4;
