@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::TypeId;
 use crate::limits::INPUT_BYTES_MAX;
 use crate::manifest::model::{Arg, Command, RecordArg};
+use crate::sys::memory::expect_filling;
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -217,7 +218,12 @@ pub fn read(
     let content = Content::of(path, &bytes);
     let result = match content {
         Content::Msgpack => msgpack_to_msgpack(types, ty, &bytes, out),
-        Content::Json => json_to_msgpack(types, ty, &bytes, out),
+        Content::Json => {
+            // Numbers take about half of their text.
+            out.reserve(bytes.len() / 2);
+            expect_filling(out);
+            json_to_msgpack(types, ty, &bytes, out)
+        }
     };
     match result {
         Ok(()) => Ok(content),

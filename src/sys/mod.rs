@@ -9,7 +9,7 @@ pub mod clock;
 mod copy;
 pub mod descriptor;
 mod errno;
-mod memory;
+pub mod memory;
 pub mod process;
 pub mod signal;
 pub mod spawn;
