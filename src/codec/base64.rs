@@ -18,18 +18,19 @@ const VALUES: [u8; 256] = {
 /// Appends the text of `bytes`.
 pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     let letter = |group: u32, shift: u32| ALPHABET[(group >> shift & 63) as usize];
-    out.reserve(bytes.len().div_ceil(3) * 4);
-    let mut groups = bytes.chunks_exact(3);
-    for chunk in &mut groups {
+    let (groups, rest) = bytes.as_chunks::<3>();
+    let end = out.len();
+    out.resize(end + groups.len() * 4, 0);
+    for (chunk, letters) in groups.iter().zip(out[end..].as_chunks_mut::<4>().0) {
         let group = u32::from(chunk[0]) << 16 | u32::from(chunk[1]) << 8 | u32::from(chunk[2]);
-        out.extend_from_slice(&[
+        *letters = [
             letter(group, 18),
             letter(group, 12),
             letter(group, 6),
             letter(group, 0),
-        ]);
+        ];
     }
-    match *groups.remainder() {
+    match *rest {
         [a] => {
             let group = u32::from(a) << 16;
             out.extend_from_slice(&[letter(group, 18), letter(group, 12), b'=', b'=']);
@@ -55,39 +56,41 @@ pub fn decode(text: &[u8], out: &mut Vec<u8>) -> Result<(), usize> {
         .take_while(|byte| **byte == b'=')
         .count();
     let letters = &text[..text.len() - padding];
+    let is_wrong = |letter: &u8| value(*letter) == NONE;
     if !text.len().is_multiple_of(4) {
-        let wrong = letters.iter().position(|byte| VALUES[usize::from(*byte)] == NONE);
-        return Err(wrong.unwrap_or(text.len()));
+        return Err(letters.iter().position(is_wrong).unwrap_or(text.len()));
     }
     let (groups, rest) = letters.as_chunks::<4>();
     let end = out.len();
     out.resize(end + groups.len() * 3, 0);
     let decoded = out[end..].as_chunks_mut::<3>().0;
     for (position, (letters, bytes)) in groups.iter().zip(decoded).enumerate() {
-        let [a, b, c, d] = letters.map(|letter| VALUES[usize::from(letter)]);
+        let [a, b, c, d] = *letters;
+        let (a, b, c, d) = (value(a), value(b), value(c), value(d));
         if a | b | c | d == NONE {
-            let wrong = letters
-                .iter()
-                .position(|letter| VALUES[usize::from(*letter)] == NONE);
-            return Err(position * 4 + wrong.unwrap_or(0));
+            return Err(position * 4 + letters.iter().position(is_wrong).unwrap_or(0));
         }
         *bytes = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
     }
-    let start = letters.len() - rest.len();
-    if let Some(wrong) = rest.iter().position(|byte| VALUES[usize::from(*byte)] == NONE) {
-        return Err(start + wrong);
+    if let Some(wrong) = rest.iter().position(is_wrong) {
+        return Err(groups.len() * 4 + wrong);
     }
-    let value = |byte: u8| u32::from(VALUES[usize::from(byte)]);
     match *rest {
-        [a, b] if value(b) & 15 == 0 => out.push((value(a) << 2 | value(b) >> 4) as u8),
+        [a, b] if value(b) & 15 == 0 => out.push(value(a) << 2 | value(b) >> 4),
         [a, b, c] if value(c) & 3 == 0 => {
-            let group = value(a) << 10 | value(b) << 4 | value(c) >> 2;
-            out.extend_from_slice(&(group as u16).to_be_bytes());
+            let (a, b, c) = (value(a), value(b), value(c));
+            out.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2]);
         }
         [] => {}
         _ => return Err(letters.len() - 1),
     }
     Ok(())
+}
+
+/// What a letter stands for, or [`NONE`].
+#[inline]
+fn value(letter: u8) -> u8 {
+    VALUES[usize::from(letter)]
 }
 
 #[cfg(test)]
