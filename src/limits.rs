@@ -81,6 +81,7 @@ pub const TAIL_LINE_BYTES_MAX: usize = 500;
 
 /// Reads from one connection before the others have their turn.
 pub const READS_PER_TURN_MAX: usize = 8;
+
 /// Size of all expressions of a manifest, in table entries and bytes of text: twice what the largest manifest can spell
 /// out; only lambdas nested to capture the same variables over and over take more.
 pub const EXPRS_SIZE_MAX: usize = 2 * MANIFEST_BYTES_MAX;
