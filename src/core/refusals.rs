@@ -1,6 +1,6 @@
 //! Tests of what the hub does about a peer that breaks a rule, asks too much or goes away, one event at a time.
 
-use super::hub::{Effect, PeerId, Signal};
+use super::hub::{Effect, Ended, PeerId, Signal};
 use super::script::Stage;
 use super::simulation::plan::Question;
 use super::simulation::wire;
@@ -82,14 +82,77 @@ fn a_pool_that_can_not_grow_is_asked_once() {
 
 #[test]
 fn an_answer_that_was_not_asked_for_ends_a_pool() {
-    let mut stage = stage("A1", "A");
+    // The pool has grown and said so: it can't say it twice.
+    let mut stage = stage("A2", "A A");
     let control = stage.hub.pools[0].control.unwrap();
     let mut bytes = Vec::new();
     wire::grown(&mut bytes, 0, Some(1));
     stage.hub.handle_input(control, &bytes, 0);
     stage.settle();
-    assert_eq!(kinds(&stage), [Kind::Protocol]);
-    assert_eq!(stage.signals, [Signal::Term]);
+    assert_eq!(kinds(&stage), [Kind::Protocol; 2]);
+    assert_eq!((stage.grows, stage.signals), (1, vec![Signal::Term]));
+}
+
+#[test]
+fn a_death_that_nobody_reports_is_made_up_for() {
+    let mut stage = stage("A1", "A");
+    stage.hub.handle_closed(stage.worker("A1"), 0);
+    stage.hub.handle_timeout(DEATH_REPORT_MS);
+    stage.play("A");
+    assert_eq!((stage.grows, kinds(&stage)), (1, vec![Kind::Terminated]));
+    assert_eq!(stage.places.join(" "), "A1 A2");
+}
+
+#[test]
+fn a_death_before_hello_is_told_with_its_report() {
+    for is_reported_first in [false, true] {
+        let mut stage = Stage::new("A1");
+        stage.is_silent = true;
+        stage.play("A");
+        let (control, worker) = (stage.hub.pools[0].control.unwrap(), stage.hub.pools[0].workers[0]);
+        let (mut hello, mut report) = (Vec::new(), Vec::new());
+        wire::hello(&mut hello, 1, 1, 1, false);
+        wire::worker_exit(&mut report, 77, Ended::Code(9));
+        stage.hub.handle_input(control, &hello, 0);
+        if is_reported_first {
+            stage.hub.handle_input(control, &report, 0);
+            stage.hub.handle_closed(worker, 0);
+        } else {
+            stage.hub.handle_closed(worker, 0);
+            stage.hub.handle_input(control, &report, 0);
+        }
+        stage.settle();
+        let error = stage.answers[0].as_ref().unwrap_err();
+        assert_eq!((error.kind, error.exit_code), (Kind::HelloFailed, Some(9)));
+    }
+}
+
+#[test]
+fn a_pool_that_starts_may_still_save_what_waits() {
+    let mut stage = stage("a1 b1 c1", "A C C1>A");
+    stage.hub.pools[1].spec.hello_ms = 2 * DEATH_REPORT_MS;
+    stage.is_silent = true;
+    stage.play("A1>B");
+    stage.hub.handle_closed(stage.hub.pools[1].workers[0], 0);
+    stage.hub.handle_timeout(DEATH_REPORT_MS);
+    stage.settle();
+    stage.play("A1>B");
+    assert_eq!(stage.places.join(" "), "A1 C1 - !hello_failed -");
+}
+
+#[test]
+fn the_sender_of_a_large_call_is_paused_until_that_has_a_worker() {
+    let mut stage = stage("A1 B1", "A B");
+    stage.hub.spool_bytes_max = WHOLE_BYTES_MAX;
+    let caller = stage.worker("A1");
+    let mut bytes = Vec::new();
+    wire::call(&mut bytes, 1, Some("B"), 9, &[7; 3 * WHOLE_BYTES_MAX]);
+    bytes.truncate(2 * WHOLE_BYTES_MAX);
+    stage.hub.handle_input(caller, &bytes, 0);
+    assert!(!stage.hub.wants_input(caller));
+    stage.play("B1.");
+    assert!(stage.hub.wants_input(caller));
+    assert_eq!(stage.hub.queued_bytes, 0);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Stage {
     /// How often pools were asked for one more worker.
     pub grows: u32,
     pub refuses_to_grow: bool,
+    /// New pools and workers say no hello.
+    pub is_silent: bool,
 }
 
 impl Stage {
@@ -55,6 +57,7 @@ impl Stage {
             signals: Vec::new(),
             grows: 0,
             refuses_to_grow: false,
+            is_silent: false,
         }
     }
 
@@ -117,6 +120,7 @@ impl Stage {
     fn carry_out(&mut self, effect: Effect) {
         let mut hello = Vec::new();
         match effect {
+            Effect::Spawn { .. } | Effect::Connect { .. } if self.is_silent => {}
             Effect::Spawn {
                 pool,
                 control,

@@ -8,8 +8,9 @@ impl World {
     /// After every event.
     pub fn check(&self) {
         self.hub.assert_invariants();
-        // What waited for a worker is given to it at once; of what is passed on, each source adds a read at most.
-        let bytes_max = OUTBOX_BYTES_HIGH + self.argument_bytes_max + (self.links.len() + 1) * READ_BYTES;
+        // What waited for a worker is given to it at once. The source in front is measured by what it sent itself, the others
+        // by all that waits; each adds a read at most beyond that.
+        let bytes_max = 2 * OUTBOX_BYTES_HIGH + self.argument_bytes_max + (self.links.len() + 1) * READ_BYTES;
         for (id, peer) in self.hub.peers.iter() {
             let link = self.links.get(&id);
             let Some(link) = link.filter(|link| link.is_hub_open) else {
