@@ -3,6 +3,7 @@
 
 use crate::cli::{program, report, tool};
 use crate::error::{Error, Kind};
+use crate::sys::memory;
 use crate::sys::process::exec_path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ const TOOL: &str = "nexus";
 
 /// Runs the process and returns its exit code.
 pub fn main() -> ExitCode {
+    memory::prepare();
     let mut words = std::env::args_os();
     let called = words.next().map(PathBuf::from);
     let path = exec_path().or(called).unwrap_or_default();
