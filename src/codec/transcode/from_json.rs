@@ -293,7 +293,7 @@ impl<'a, 't> Walker<'a, 't> {
             count += 1;
         }
         self.out.extend_from_slice(&block[..used]);
-        check_len(offset, len, count)?;
+        ValueError::check_len(offset, len, count)?;
         head.end_bytes(self.out, offset, |out, len| {
             write::ext(out, number.ext_type(), len)
         })
@@ -309,7 +309,7 @@ impl<'a, 't> Walker<'a, 't> {
                 .map_err(|error| error.in_element(count))?;
             count += 1;
         }
-        check_len(offset, len, count)?;
+        ValueError::check_len(offset, len, count)?;
         head.end(self.out, count, offset, write::array)
     }
 
@@ -431,15 +431,6 @@ impl<'a, 't> Walker<'a, 't> {
         write::string(self.out, &field.key);
         write::nil(self.out);
         Ok(())
-    }
-}
-
-fn check_len(offset: usize, expected: Option<u32>, found: usize) -> Walk {
-    match expected {
-        Some(len) if len as usize != found => {
-            Err(ValueError::wrong_length(offset, len as usize, &found.to_string()))
-        }
-        _ => Ok(()),
     }
 }
 

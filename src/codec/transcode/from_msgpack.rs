@@ -100,7 +100,7 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
             (Type::Str, Token::Str(text)) => self.emit.string(text),
             (Type::Bytes, Token::Bin(bytes)) => self.emit.bytes(bytes),
             (Type::List { element, len }, Token::Array(found)) => {
-                check_len(offset, len, *found as usize)?;
+                ValueError::check_len(offset, len, *found as usize)?;
                 match self.types.node(element) {
                     Type::Number(number) => self.plain_numbers(number, *found, offset)?,
                     _ => self.list(element, *found, depth)?,
@@ -112,7 +112,7 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
             },
             (Type::Tuple(span), Token::Array(found)) => {
                 let members = self.types.members(span);
-                check_len(offset, Some(members.len() as u32), *found as usize)?;
+                ValueError::check_len(offset, Some(members.len() as u32), *found as usize)?;
                 self.tuple(members, depth)?;
             }
             (Type::Record(span), Token::Map(found)) => {
@@ -120,7 +120,7 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
             }
             (Type::Record(span), Token::Array(found)) => {
                 let fields = self.types.fields(span);
-                check_len(offset, Some(fields.len() as u32), *found as usize)?;
+                ValueError::check_len(offset, Some(fields.len() as u32), *found as usize)?;
                 self.record_in_order(fields, depth)?;
             }
             (Type::Function { .. } | Type::Opaque(_), _) => {
@@ -224,7 +224,7 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
                 ValueError::new(offset, message).hint("the length is a multiple of the element's width")
             );
         }
-        check_len(offset, len, count)?;
+        ValueError::check_len(offset, len, count)?;
         self.emit.begin_numbers(number, count as u32, offset)?;
         self.emit.numbers(number, payload, 0)?;
         self.emit.end_numbers(count as u32);
@@ -372,15 +372,6 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
         self.emit.key(position, field)?;
         self.emit.nil();
         Ok(())
-    }
-}
-
-fn check_len(offset: usize, expected: Option<u32>, found: usize) -> Walk {
-    match expected {
-        Some(len) if len as usize != found => {
-            Err(ValueError::wrong_length(offset, len as usize, &found.to_string()))
-        }
-        _ => Ok(()),
     }
 }
 

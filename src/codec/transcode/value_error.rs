@@ -92,6 +92,16 @@ impl ValueError {
         ValueError::new(offset, format!("key {} stands twice in one record", quoted(key)))
     }
 
+    /// Whether there are as many as there have to be, if that is fixed.
+    pub(super) fn check_len(offset: usize, expected: Option<u32>, found: usize) -> Walk {
+        match expected {
+            Some(len) if len as usize != found => {
+                Err(ValueError::wrong_length(offset, len as usize, &found.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn wrong_length(offset: usize, expected: usize, found: &str) -> Box<ValueError> {
         let values = if expected == 1 { "value" } else { "values" };
         ValueError::new(offset, format!("expected {expected} {values}, found {found}"))
