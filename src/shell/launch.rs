@@ -69,7 +69,7 @@ pub fn launch(pool: &Pool, place: &Place<'_>) -> Result<Launched> {
     let listener = UnixListener::bind(&socket).map_err(refused("a socket"))?;
     let (own_control, control) = descriptor::socket_pair().map_err(refused("a control channel"))?;
     let (life_reader, life) = descriptor::pipe().map_err(refused("a pipe"))?;
-    let null = descriptor::null().map_err(refused("a null device"))?;
+    let input = descriptor::no_input().map_err(refused("an input"))?;
     let mut printed = Vec::new();
     let (stdout, stderr) = open_outputs(pool, &mut printed).map_err(refused("a pipe"))?;
 
@@ -81,7 +81,7 @@ pub fn launch(pool: &Pool, place: &Place<'_>) -> Result<Launched> {
         env: &env,
         cwd: cwd.as_deref(),
         descriptors: &[
-            null.as_fd(),
+            input.as_fd(),
             stdout.as_fd(),
             stderr.as_ref().unwrap_or(&stdout).as_fd(),
             listener.as_fd(),

@@ -24,7 +24,7 @@ impl Printed {
     pub fn open(mode: Output, pool: &str, own: BorrowedFd<'_>) -> io::Result<(Option<Printed>, OwnedFd)> {
         let tag = match mode {
             Output::Inherit => return Ok((None, own.try_clone_to_owned()?)),
-            Output::Null => return Ok((None, descriptor::null()?.into())),
+            Output::Null => return Ok((None, descriptor::no_output()?)),
             Output::Stderr => None,
             Output::Log => Some(format!("[{pool}] ")),
         };

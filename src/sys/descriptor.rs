@@ -78,7 +78,12 @@ pub fn make_temp_dir(parent: &std::path::Path, prefix: &str) -> io::Result<PathB
     Ok(PathBuf::from(std::ffi::OsString::from_vec(template)))
 }
 
-/// `/dev/null`, open for both directions.
-pub fn null() -> io::Result<File> {
-    File::options().read(true).write(true).open("/dev/null")
+/// An input that has ended: `/dev/null`, or where there is none, as in an empty root, a pipe without a writer.
+pub fn no_input() -> io::Result<OwnedFd> {
+    File::open("/dev/null").map_or_else(|_| pipe().map(|(reader, _)| reader), |null| Ok(null.into()))
+}
+
+/// An output that goes nowhere.
+pub fn no_output() -> io::Result<OwnedFd> {
+    File::options().write(true).open("/dev/null").map(OwnedFd::from)
 }
