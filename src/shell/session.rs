@@ -26,6 +26,8 @@ use std::time::Duration;
 const SIGNALS: Token = Token(usize::MAX - 1);
 /// Tokens of a pool's own sources have this bit; a peer's token is its key, which never has.
 const POOL_BIT: usize = 1 << 63;
+/// Events taken from the poll at once; the others come with the next turn.
+const EVENTS_PER_TURN: usize = 64;
 /// A pool has its process and at most two pipes.
 const SOURCES_PER_POOL: usize = 3;
 
@@ -43,6 +45,7 @@ pub struct Session<'m> {
     base: &'m Path,
     hub: Hub,
     poll: Poll,
+    events: Events,
     signals: Signals,
     dir: PathBuf,
     running: Vec<Option<Running>>,
@@ -99,6 +102,7 @@ impl<'m> Session<'m> {
             base,
             hub: Hub::new(specs(manifest), functions(manifest)),
             poll,
+            events: Events::with_capacity(EVENTS_PER_TURN),
             signals,
             dir,
             running: manifest.pools.iter().map(|_| None).collect(),
@@ -186,17 +190,18 @@ impl<'m> Session<'m> {
             Some(due) => Some(Duration::from_millis(due.saturating_sub(now_ms()))),
             None => None,
         };
-        let mut events = Events::with_capacity(64);
-        match self.poll.poll(&mut events, wait) {
+        match self.poll.poll(&mut self.events, wait) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 return Err(Error::new(Kind::Io, format!("can't poll: {error}")));
             }
             _ => {}
         }
         let now = now_ms();
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             self.note_event(event);
         }
+        self.events = events;
         for peer in std::mem::take(&mut self.full) {
             self.write(peer);
         }
@@ -321,15 +326,6 @@ impl<'m> Session<'m> {
             } else {
                 break;
             }
-        }
-        // Sockets that were full and have room again are not listed, so they are tried each turn.
-        let waiting = self
-            .connections
-            .keys()
-            .copied()
-            .filter(|peer| !self.hub.output(*peer).is_empty());
-        for peer in waiting.collect::<Vec<_>>() {
-            self.write(peer);
         }
     }
 
