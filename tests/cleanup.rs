@@ -91,22 +91,26 @@ fn a_second_interrupt_does_not_wait() {
     program.assert_nothing_left();
 }
 
-/// The end of a pipe that all processes of a run hold open tells when the last of them is gone.
+/// Starts a command, ends it by that signal once its function runs, and waits until the last process of the run is gone: all
+/// hold a pipe open, whose end tells.
+fn check_all_end(program: &Program, command: &str, name: &str) {
+    let fifo = program.dir.join("alive");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let line = format!("exec {} {command} 9>{}", program.path().display(), fifo.display());
+    let shell = program.command_of("sh".as_ref(), &["-c", &line]);
+    let opened = std::thread::spawn(move || File::open(fifo).unwrap());
+    let mut child = start(shell);
+    let mut alive = opened.join().unwrap();
+    signal(&child, name);
+    child.wait().unwrap();
+    assert_eq!(alive.read_to_end(&mut Vec::new()).unwrap(), 0);
+    program.assert_nothing_left();
+}
+
 #[test]
 fn after_the_end_of_nexus_itself() {
     for command in ["hang", "resist"] {
-        let program = program();
-        let fifo = program.dir.join("alive");
-        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        let line = format!("exec {} {command} 9>{}", program.path().display(), fifo.display());
-        let shell = program.command_of("sh".as_ref(), &["-c", &line]);
-        let opened = std::thread::spawn(move || File::open(fifo).unwrap());
-        let mut child = start(shell);
-        let mut alive = opened.join().unwrap();
-        signal(&child, "-KILL");
-        child.wait().unwrap();
-        assert_eq!(alive.read_to_end(&mut Vec::new()).unwrap(), 0);
-        program.assert_nothing_left();
+        check_all_end(&program(), command, "-KILL");
     }
 }
 
@@ -118,17 +122,7 @@ fn while_the_pool_still_loads() {
             "user.py",
             "import sys, time\nprint('running', file=sys.stderr, flush=True)\ntime.sleep(1000)\n",
         );
-        let fifo = program.dir.join("alive");
-        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        let line = format!("exec {} hang 9>{}", program.path().display(), fifo.display());
-        let shell = program.command_of("sh".as_ref(), &["-c", &line]);
-        let opened = std::thread::spawn(move || File::open(fifo).unwrap());
-        let mut child = start(shell);
-        let mut alive = opened.join().unwrap();
-        signal(&child, name);
-        child.wait().unwrap();
-        assert_eq!(alive.read_to_end(&mut Vec::new()).unwrap(), 0);
-        program.assert_nothing_left();
+        check_all_end(&program, "hang", name);
     }
 }
 

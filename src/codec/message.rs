@@ -202,11 +202,7 @@ pub fn write_request(
     payload_bytes: u64,
 ) -> Result<(), Malformed> {
     write_frame(out, payload_bytes, |out| {
-        write::array(out, 4);
-        write::unsigned(out, 0);
-        write::unsigned(out, id);
-        write::string(out, method);
-        write::array(out, values);
+        write_request_envelope(out, id, method, values);
     })
 }
 
@@ -222,13 +218,17 @@ pub fn write_call(
     payload_bytes: u64,
 ) -> Result<(), Malformed> {
     write_frame(out, payload_bytes, |out| {
-        write::array(out, 4);
-        write::unsigned(out, 0);
-        write::unsigned(out, id);
-        write::string(out, "call");
-        write::array(out, args + 1);
+        write_request_envelope(out, id, "call", args + 1);
         write::int(out, mid);
     })
+}
+
+fn write_request_envelope(out: &mut Vec<u8>, id: u64, method: &str, values: u32) {
+    write::array(out, 4);
+    write::unsigned(out, 0);
+    write::unsigned(out, id);
+    write::string(out, method);
+    write::array(out, values);
 }
 
 /// Writes a response up to its payload: the error and the result, `payload_bytes` long together.

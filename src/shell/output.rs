@@ -29,7 +29,7 @@ impl Printed {
             Output::Log => Some(format!("[{pool}] ")),
         };
         let (reader, writer) = descriptor::pipe()?;
-        descriptor::set_nonblocking(&reader, true)?;
+        descriptor::set_nonblocking(&reader)?;
         let pipe = File::from(reader);
         Ok((
             Some(Printed {

@@ -28,18 +28,13 @@ fn own(fds: [libc::c_int; 2]) -> (OwnedFd, OwnedFd) {
     unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) }
 }
 
-/// Sets whether reads and writes that would wait fail with `WouldBlock` instead.
-pub fn set_nonblocking(fd: impl AsFd, nonblocking: bool) -> io::Result<()> {
+/// Makes reads and writes that would wait fail with `WouldBlock` instead.
+pub fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: F_GETFL and F_SETFL take and return plain integers.
     let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
-    let flags = if nonblocking {
-        flags | libc::O_NONBLOCK
-    } else {
-        flags & !libc::O_NONBLOCK
-    };
     // SAFETY: as above.
-    check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) })?;
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::core::eval::heap::{Range, Value};
 use crate::core::eval::machine::{Frame, Machine, Next, Program};
 use crate::core::eval::select;
 use crate::core::eval::stop::{Eval, Stop};
-use crate::core::eval::wire::{Encoder, decode};
+use crate::core::eval::wire::Encoder;
 use crate::expr::arena::{Expr, Exprs};
 use crate::ids::{ExprId, Span, TypeId};
 
@@ -186,15 +186,7 @@ impl Machine {
             let spelled = program.types.spell(ty);
             return Err(Stop::raised(format!("text can't be read as {spelled}: {error}")));
         }
-        let mut reader = Reader::new(&msgpack);
-        decode(
-            &mut self.heap,
-            program.types,
-            ty,
-            &mut reader,
-            &mut self.operands,
-            0,
-        )
+        self.decode(program.types, ty, &mut Reader::new(&msgpack))
     }
 
     /// The text of a string value; `what` names it if it is another.

@@ -184,14 +184,18 @@ impl Machine {
         }
     }
 
+    /// Takes a canonical value of that type from its msgpack.
+    pub(super) fn decode(&mut self, types: &Types, ty: TypeId, reader: &mut Reader<'_>) -> Eval<Value> {
+        decode(&mut self.heap, types, ty, reader, &mut self.operands, 0)
+    }
+
     /// Adds an argument, to which the expression's value is applied.
     ///
     /// # Errors
     /// Bytes that are not one canonical value of the type; a value beyond the budget.
     pub fn push_arg(&mut self, types: &Types, msgpack: &[u8], ty: TypeId) -> Result<()> {
         let mut reader = Reader::new(msgpack);
-        let decoded = decode(&mut self.heap, types, ty, &mut reader, &mut self.operands, 0);
-        match decoded {
+        match self.decode(types, ty, &mut reader) {
             Ok(value) if reader.is_done() => {
                 self.operands.push(value);
                 Ok(())
@@ -303,15 +307,7 @@ impl Machine {
             Expr::Float(value) => Value::Float(value),
             Expr::Str(text) => Value::Literal(text),
             Expr::Encoded { ty, msgpack } => {
-                let mut reader = Reader::new(exprs.bytes(msgpack));
-                decode(
-                    &mut self.heap,
-                    program.types,
-                    ty,
-                    &mut reader,
-                    &mut self.operands,
-                    0,
-                )?
+                self.decode(program.types, ty, &mut Reader::new(exprs.bytes(msgpack)))?
             }
             Expr::Variable(variable) => self.variable(variable),
             Expr::Lambda { captures, .. } => {
