@@ -94,3 +94,6 @@ pub const EVAL_STEPS_MAX: u64 = 200_000_000;
 
 /// Memory of one evaluation, in bytes, and size of what it gives: a mapped list of ten million numbers several times.
 pub const EVAL_BYTES_MAX: usize = 1 << 30;
+
+/// A limit of a pool, in its unit: the highest number that every reader of JSON reads exactly.
+pub const LIMIT_MAX: u64 = 1 << 53;

@@ -3,7 +3,10 @@
 use nexus::error::Error;
 use nexus::ids::PoolId;
 use nexus::limits::{MANIFEST_BYTES_MAX, MANIFEST_ERRORS_MAX, POOLS_MAX};
-use nexus::manifest::model::{Arg, Body, Command, Input, Manifest, Output};
+use nexus::manifest::model::{
+    Arg, Body, CallTargets, Command, Host, Identity, Input, Lifetime, Limits, Manifest, Output, Recycle,
+    Transport,
+};
 use nexus::manifest::parse::parse;
 use std::path::PathBuf;
 
@@ -196,6 +199,64 @@ fn the_policy_of_a_pool_is_read() {
     let mean = &manifest.commands[0];
     assert_eq!((mean.timeout_ms, mean.examples.len()), (Some(5000), 1));
     assert_eq!(manifest.groups[0].desc, ["What one list is like."]);
+}
+
+#[test]
+fn what_a_pool_may_use_and_do_is_read() {
+    let plain = &parse(STATS.as_bytes(), "m").unwrap().pools[1];
+    assert_eq!(
+        (plain.transport, plain.lifetime),
+        (Transport::Unix, Lifetime::Shared)
+    );
+    assert_eq!(
+        (plain.recycle, plain.limits),
+        (Recycle::default(), Limits::default())
+    );
+    assert!(!plain.recycle.is_any());
+    assert_eq!((&plain.user, &plain.group, &plain.host), (&None, &None, &None));
+
+    let from = r#""transport": "unix", "lifetime": "shared""#;
+    let to = r#""transport": "direct", "lifetime": "oneshot", "user": "nobody", "group": 7,
+        "recycle": {"max_calls": 1, "max_age_ms": 2, "max_rss_bytes": 3, "idle_exit_ms": 4},
+        "limits": {"memory_bytes": 5, "cpu_s": 6, "open_files": 7, "processes": 8},
+        "host": ["log", "call:cpp", "call:py", "call:cpp"]"#;
+    let pool = &parse(STATS.replace(from, to).as_bytes(), "m").unwrap().pools[1];
+    assert_eq!(
+        (pool.transport, pool.lifetime, pool.socket.as_str()),
+        (Transport::Direct, Lifetime::Oneshot, "")
+    );
+    assert_eq!(pool.user, Some(Identity::Name("nobody".into())));
+    assert_eq!(pool.group, Some(Identity::Id(7)));
+    let recycle = Recycle {
+        max_calls: Some(1),
+        max_age_ms: Some(2),
+        max_rss_bytes: Some(3),
+        idle_exit_ms: Some(4),
+    };
+    assert_eq!(pool.recycle, recycle);
+    assert!(pool.recycle.is_any());
+    let limits = Limits {
+        memory_bytes: Some(5),
+        cpu_s: Some(6),
+        open_files: Some(7),
+        processes: Some(8),
+    };
+    assert_eq!(pool.limits, limits);
+    let host = Host {
+        calls: CallTargets::Only(vec![PoolId(1), PoolId(0)]),
+        command: false,
+        log: true,
+        progress: false,
+    };
+    assert_eq!(pool.host, Some(host));
+
+    let to = r#""host": ["call:py", "call", "call:cpp", "progress", "command"]"#;
+    let host = parse(STATS.replace(from, to).as_bytes(), "m").unwrap().pools[1]
+        .host
+        .clone();
+    let host = host.unwrap();
+    assert_eq!(host.calls, CallTargets::All);
+    assert_eq!((host.command, host.log, host.progress), (true, false, true));
 }
 
 #[test]

@@ -100,9 +100,14 @@ impl<'t> Checker<'t> {
 
     /// Notes that a value is not what it should be.
     pub fn wrong(&mut self, node: Node, expected: impl Display) {
+        self.wrong_with_hint(node, expected, None);
+    }
+
+    /// The same, with what to try.
+    pub fn wrong_with_hint(&mut self, node: Node, expected: impl Display, hint: Option<String>) {
         if !self.is_full() {
             let message = format!("{} is {}, expected {expected}", name(node), shown(node));
-            self.error(node, message);
+            self.note(node, node.offset(), message, hint);
         }
     }
 

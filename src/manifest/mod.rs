@@ -5,4 +5,5 @@ mod checker;
 mod command;
 pub mod model;
 pub mod parse;
+mod policy;
 mod pool;

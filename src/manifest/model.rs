@@ -43,7 +43,9 @@ pub struct Pool {
     pub lang: String,
     /// Program and arguments, never empty.
     pub exec: Vec<String>,
-    /// File name of its socket in the temp dir; unique, without a slash.
+    /// How nexus and its workers reach each other.
+    pub transport: Transport,
+    /// File name of its socket in the temp dir; unique, without a slash. Empty unless the transport is `unix`.
     pub socket: String,
     /// Most workers at once; none: cores - 1, at least 1.
     pub workers: Option<u32>,
@@ -59,6 +61,104 @@ pub struct Pool {
     pub stdout: Output,
     /// Where its standard error goes.
     pub stderr: Output,
+    /// How long its workers live.
+    pub lifetime: Lifetime,
+    /// When a worker is replaced by a new one.
+    pub recycle: Recycle,
+    /// What each of its processes may use.
+    pub limits: Limits,
+    /// Whom it runs as; none: as whom nexus does.
+    pub user: Option<Identity>,
+    /// Group that it runs in; none: the user's own, or that of nexus if there is no user either.
+    pub group: Option<Identity>,
+    /// What it may ask of nexus; none: everything.
+    pub host: Option<Host>,
+}
+
+/// How nexus and the workers of a pool reach each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// A parent process makes workers, which accept on a Unix socket (`unix`).
+    #[default]
+    Unix,
+    /// Nexus starts each worker itself and passes it a connected socket (`direct`).
+    Direct,
+    /// The same over standard input and output, for a pool behind another program (`stdio`).
+    Stdio,
+}
+
+/// How long the workers of a pool live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lifetime {
+    /// As long as the pool, call after call (`shared`).
+    #[default]
+    Shared,
+    /// For one call (`oneshot`).
+    Oneshot,
+}
+
+/// When a worker that has no call is replaced by a new one; what is none never is a reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recycle {
+    /// After so many calls.
+    pub max_calls: Option<u64>,
+    /// So long after its start.
+    pub max_age_ms: Option<u64>,
+    /// When its process holds so much memory.
+    pub max_rss_bytes: Option<u64>,
+    /// After so long without a call; it is not replaced before one comes.
+    pub idle_exit_ms: Option<u64>,
+}
+
+impl Recycle {
+    /// Whether there is any reason to replace a worker.
+    pub fn is_any(&self) -> bool {
+        *self != Recycle::default()
+    }
+}
+
+/// What each process of a pool may use; none: as much as nexus itself may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory of its own, in bytes: heap, stacks of threads, private maps.
+    pub memory_bytes: Option<u64>,
+    /// Time on a processor, in seconds.
+    pub cpu_s: Option<u64>,
+    /// One more than the highest number of a descriptor.
+    pub open_files: Option<u64>,
+    /// Processes and threads of its user, all programs together.
+    pub processes: Option<u64>,
+}
+
+/// A user or a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// By its name in the system's list.
+    Name(String),
+    /// By its number, which need not be in the list.
+    Id(u32),
+}
+
+/// What a pool may ask of nexus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Which pools it may call.
+    pub calls: CallTargets,
+    /// Whether it may run commands of the program.
+    pub command: bool,
+    /// Whether it may log.
+    pub log: bool,
+    /// Whether it may report progress.
+    pub progress: bool,
+}
+
+/// Pools that may be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallTargets {
+    /// Any.
+    All,
+    /// These only.
+    Only(Vec<PoolId>),
 }
 
 /// Waits of a pool, in milliseconds.

@@ -1,12 +1,9 @@
-//! Reads the pools of a manifest and the policy for them. Knows no command.
+//! Reads the pools of a manifest: what they are and how they are started. Knows no command.
 
 use crate::codec::document::Node;
 use crate::limits::{POOLS_MAX, SOCKET_NAME_BYTES_MAX, TIMEOUT_MS_MAX, WORKERS_MAX};
 use crate::manifest::checker::{Checker, optional, quoted};
-use crate::manifest::model::{Output, Pool, Timeouts};
-
-/// What a pool may declare and this version doesn't do: refused, for a limit that isn't kept is worse than none.
-const UNSUPPORTED: [&str; 3] = ["recycle", "limits", "host"];
+use crate::manifest::model::{Output, Pool, Timeouts, Transport};
 
 /// Variables that tell a pool how to reach nexus.
 const ENV_PREFIX: &str = "NEXUS_";
@@ -28,14 +25,18 @@ impl Checker<'_> {
             return Vec::new();
         }
         self.pool_count = Some(nodes.len());
+        let names: Vec<_> = list.elements().into_iter().flatten().map(pool_name).collect();
         let mut pools: Vec<Pool> = Vec::with_capacity(nodes.len());
         for node in nodes {
-            let Some(pool) = self.pool(node) else { continue };
+            let Some(pool) = self.pool(node, &names) else {
+                continue;
+            };
             if pools.iter().any(|other| other.name == pool.name) {
                 let message = format!("pool name {} stands twice", quoted(&pool.name));
                 self.error_with_hint(node, message, "give one of the two pools another \"name\"");
             }
-            if pools.iter().any(|other| other.socket == pool.socket) {
+            let has_socket = pool.transport == Transport::Unix;
+            if has_socket && pools.iter().any(|other| other.socket == pool.socket) {
                 let message = format!("socket {} stands twice", quoted(&pool.socket));
                 self.error(node.member("socket").unwrap_or(node), message);
             }
@@ -44,15 +45,18 @@ impl Checker<'_> {
         pools
     }
 
-    fn pool(&mut self, node: Node) -> Option<Pool> {
+    fn pool(&mut self, node: Node, names: &[Option<&str>]) -> Option<Pool> {
         if !self.is_object(node) {
             return None;
         }
         let lang = self.required(node, "lang").and_then(|lang| self.text(lang));
         let name = optional(node, "name").map_or(lang, |name| self.text(name));
         let exec = self.exec(node);
-        let socket = self.socket(node);
-        self.check_supported(node);
+        let transport = self.transport(node);
+        let socket = match transport {
+            Transport::Unix => self.socket(node),
+            Transport::Direct | Transport::Stdio => Some(""),
+        };
         let workers = self.optional_integer(node, "workers", 1..=WORKERS_MAX.into());
         let timeouts = self.timeouts(node);
         let env = self.env(node);
@@ -60,10 +64,17 @@ impl Checker<'_> {
         let cwd = optional(node, "cwd").and_then(|cwd| self.text(cwd));
         let stdout = self.output(node, "stdout");
         let stderr = self.output(node, "stderr");
+        let lifetime = self.lifetime(node);
+        let recycle = self.recycle(node);
+        let limits = self.limits(node);
+        let user = self.identity(node, "user");
+        let group = self.identity(node, "group");
+        let host = self.host(node, names);
         Some(Pool {
             name: name?.into(),
             lang: lang?.into(),
             exec: exec?,
+            transport,
             socket: socket?.into(),
             workers: workers.and_then(|workers| workers.try_into().ok()),
             timeouts,
@@ -72,32 +83,13 @@ impl Checker<'_> {
             cwd: cwd.map(String::from),
             stdout,
             stderr,
+            lifetime,
+            recycle,
+            limits,
+            user,
+            group,
+            host,
         })
-    }
-
-    fn check_supported(&mut self, node: Node) {
-        self.only(node, "transport", "unix", &["stdio"]);
-        self.only(node, "lifetime", "shared", &["oneshot"]);
-        for key in UNSUPPORTED {
-            if let Some(found) = optional(node, key) {
-                let message = format!("\"{key}\" of a pool is not supported by this version of nexus");
-                self.error(found, message);
-            }
-        }
-    }
-
-    /// Checks a word of which this version knows one value and will know others.
-    fn only(&mut self, node: Node, key: &str, known: &str, planned: &[&str]) {
-        let Some(found) = optional(node, key) else { return };
-        match self.string(found) {
-            None => {}
-            Some(word) if word == known => {}
-            Some(word) if planned.contains(&word) => {
-                let message = format!("{key} \"{word}\" is not supported by this version of nexus");
-                self.error(found, message);
-            }
-            Some(_) => self.wrong(found, format!("\"{known}\"")),
-        }
     }
 
     fn exec(&mut self, node: Node) -> Option<Vec<String>> {
@@ -178,24 +170,17 @@ impl Checker<'_> {
     }
 
     fn output(&mut self, node: Node, key: &str) -> Output {
-        let Some(found) = optional(node, key) else {
-            return Output::default();
-        };
-        match self.string(found) {
-            Some("stderr") => Output::Stderr,
-            Some("inherit") => Output::Inherit,
-            Some("null") => Output::Null,
-            Some("log") => Output::Log,
-            Some(_) => {
-                self.wrong(found, "\"stderr\", \"inherit\", \"null\" or \"log\"");
-                Output::default()
-            }
-            None => Output::default(),
-        }
+        let words = [
+            ("stderr", Output::Stderr),
+            ("inherit", Output::Inherit),
+            ("null", Output::Null),
+            ("log", Output::Log),
+        ];
+        self.choice(node, key, &words).unwrap_or_default()
     }
 
     /// A string that isn't empty and that the system can pass on.
-    fn text<'d>(&mut self, node: Node<'d, '_>) -> Option<&'d str> {
+    pub fn text<'d>(&mut self, node: Node<'d, '_>) -> Option<&'d str> {
         let text = self.argument(node)?;
         if text.is_empty() {
             self.wrong(node, "at least one character");
@@ -213,4 +198,9 @@ impl Checker<'_> {
         }
         Some(text)
     }
+}
+
+/// By which foreign calls name a pool, as far as that is known before it is checked.
+fn pool_name<'d>(node: Node<'d, '_>) -> Option<&'d str> {
+    optional(node, "name").or_else(|| node.member("lang"))?.as_str()
 }
