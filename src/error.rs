@@ -28,6 +28,8 @@ pub enum Kind {
     Io,
     /// Calls wait and nothing runs.
     Deadlock,
+    /// A worker asked for what its pool may not have.
+    Denied,
     /// A deadline passed.
     Timeout,
     /// The user or a caller gave up.
@@ -35,7 +37,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Kind, &'static str, u8); 12] = [
+    const ALL: [(Kind, &'static str, u8); 13] = [
         (Kind::Raised, "raised", 1),
         (Kind::Usage, "usage", 2),
         (Kind::BadArgument, "bad_argument", 2),
@@ -46,6 +48,7 @@ impl Kind {
         (Kind::Protocol, "protocol", 5),
         (Kind::Io, "io", 5),
         (Kind::Deadlock, "deadlock", 5),
+        (Kind::Denied, "denied", 126),
         (Kind::Timeout, "timeout", 124),
         (Kind::Cancelled, "cancelled", 130),
     ];

@@ -71,6 +71,30 @@ pub const DEATH_REPORT_MS: u64 = 200;
 /// Wait until SIGKILL is sent again to a pool that has not ended, in milliseconds: seldom enough to cost nothing.
 pub const KILL_AGAIN_MS: u64 = 1000;
 
+/// Wait from the cancellation of a call until its worker is ended by force, in milliseconds, if the pool does not ask for
+/// less: an obedient worker needs a few, and a person who has pressed Ctrl-C waits for it.
+pub const CANCEL_GRACE_MS: u64 = 500;
+
+/// Wait before a pool that has died by itself is started again, in milliseconds: the first, doubled with each death.
+pub const BACKOFF_MS_MIN: u64 = 100;
+/// See [`BACKOFF_MS_MIN`].
+pub const BACKOFF_MS_MAX: u64 = 30_000;
+
+/// Deaths of a pool within [`DEATHS_WINDOW_MS`] after which it is left alone for the rest of that time.
+pub const DEATHS_MAX: usize = 5;
+/// Time for which the death of a pool counts, in milliseconds.
+pub const DEATHS_WINDOW_MS: u64 = 60_000;
+
+/// A log line, in bytes: more is cut, and said to be.
+pub const NOTE_BYTES_MAX: usize = 1 << 20;
+
+/// Lines that tell where workers stood when a run is interrupted: what a screen holds.
+pub const STANDING_LINES_MAX: usize = 20;
+
+/// Silence after which it is looked whether workers wait for locks of their own, in milliseconds: long enough to cost
+/// nothing, short enough for somebody who waits.
+pub const LOCK_CHECK_MS: u64 = 1000;
+
 /// Calls of a chain that the error about a deadlock names: enough to see a cycle.
 pub const DEADLOCK_CALLS_SHOWN: usize = 8;
 

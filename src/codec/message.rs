@@ -16,23 +16,23 @@ pub const LENGTH_BYTES: usize = 4;
 /// The front of a message, as far as nexus reads it. What follows it in the frame is the message's payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Head<'a> {
-    /// A foreign call `[0, id, "call", [pool, mid, arg...]]`; the payload is the arguments.
+    /// A foreign call `[0, id, "call", [target, mid, arg...]]`; the payload is the arguments.
     ForeignCall {
         /// Chosen by the worker.
         id: u64,
-        /// Name of the pool that it wants.
-        pool: &'a str,
+        /// The pool that it wants.
+        target: Target<'a>,
         /// Under which that pool finds the function.
         mid: i64,
         /// Number of arguments.
         args: u32,
     },
-    /// A call of a command by name `[0, id, "command", [name, arg...]]`; the payload is the arguments.
+    /// A call of a command `[0, id, "command", [target, arg...]]`; the payload is the arguments.
     Command {
         /// Chosen by the worker.
         id: u64,
-        /// Name of the command.
-        name: &'a str,
+        /// The command that it wants.
+        target: Target<'a>,
         /// Number of arguments.
         args: u32,
     },
@@ -53,6 +53,29 @@ pub enum Head<'a> {
         /// The method.
         method: &'a str,
     },
+}
+
+/// Whom a worker's call is for, and on whose behalf: `name`, `[name, parent]` or `[name, parent, pid]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// Name of the pool or command.
+    pub name: &'a str,
+    /// Id of the call that makes it, on the same connection; none: the innermost that the worker runs, which waits for
+    /// the answer at once.
+    pub parent: Option<u64>,
+    /// Process id of the only worker that can run it, because a function value lives there.
+    pub pid: Option<u64>,
+}
+
+impl<'a> Target<'a> {
+    /// Whoever of that name, on behalf of the innermost call.
+    pub fn plain(name: &'a str) -> Target<'a> {
+        Target {
+            name,
+            parent: None,
+            pid: None,
+        }
+    }
 }
 
 /// Why the front of a frame is not one of a message.
@@ -105,20 +128,22 @@ fn try_head(bytes: &[u8]) -> Result<(Head<'_>, usize), Problem> {
                     let args = values
                         .checked_sub(2)
                         .ok_or_else(|| Problem::Shape("call names no function".into()))?;
-                    let pool = text(&mut reader, "the pool of a call")?;
+                    let target = target(&mut reader, "the pool of a call")?;
                     let mid = mid(&mut reader)?;
-                    Head::ForeignCall { id, pool, mid, args }
+                    Head::ForeignCall {
+                        id,
+                        target,
+                        mid,
+                        args,
+                    }
                 }
                 "command" => {
                     let values = array_len(&mut reader, "the params of 'command'")?;
                     let args = values
                         .checked_sub(1)
                         .ok_or_else(|| Problem::Shape("command has no name".into()))?;
-                    Head::Command {
-                        id,
-                        name: text(&mut reader, "the name of a command")?,
-                        args,
-                    }
+                    let target = target(&mut reader, "the name of a command")?;
+                    Head::Command { id, target, args }
                 }
                 method => Head::Request { id, method },
             }
@@ -171,6 +196,35 @@ fn mid(reader: &mut Reader<'_>) -> Result<i64, Problem> {
         }
         _ => Err(wrong("the function of a call", reader, "a manifold id")),
     }
+}
+
+fn target<'a>(reader: &mut Reader<'a>, what: &str) -> Result<Target<'a>, Problem> {
+    let len = match reader.peek()? {
+        Token::Array(len) => len,
+        _ => return Ok(Target::plain(text(reader, what)?)),
+    };
+    if !(1..=3).contains(&len) {
+        let message =
+            format!("{what} is an array of {len}, expected a name, [name, parent] or [name, parent, pid]");
+        return Err(Problem::Shape(message));
+    }
+    reader.next()?;
+    let mut target = Target::plain(text(reader, what)?);
+    if len > 1 {
+        target.parent = optional_id(reader)?;
+    }
+    if len > 2 {
+        target.pid = optional_id(reader)?;
+    }
+    Ok(target)
+}
+
+fn optional_id(reader: &mut Reader<'_>) -> Result<Option<u64>, Problem> {
+    if reader.peek()? == Token::Nil {
+        reader.next()?;
+        return Ok(None);
+    }
+    id(reader).map(Some)
 }
 
 fn text<'a>(reader: &mut Reader<'a>, what: &str) -> Result<&'a str, Problem> {
@@ -312,11 +366,35 @@ mod tests {
         write::nil(&mut call);
         let expected = Head::ForeignCall {
             id: 7,
-            pool: "cpp",
+            target: Target::plain("cpp"),
             mid: 5,
             args: 1,
         };
         check(&call[4..], Ok(Some((expected, call.len() - 5))));
+        let mut pinned = Vec::new();
+        write_request(&mut pinned, 7, "command", 1, 9).unwrap();
+        write::array(&mut pinned, 3);
+        write::string(&mut pinned, "mean");
+        write::nil(&mut pinned);
+        write::unsigned(&mut pinned, 300);
+        let target = Target {
+            pid: Some(300),
+            ..Target::plain("mean")
+        };
+        let expected = Head::Command {
+            id: 7,
+            target,
+            args: 0,
+        };
+        check(&pinned[4..], Ok(Some((expected, pinned.len() - 4))));
+        check(
+            &[
+                0x94, 0, 1, 0xa7, b'c', b'o', b'm', b'm', b'a', b'n', b'd', 0x91, 0x94,
+            ],
+            Err(
+                "the name of a command is an array of 4, expected a name, [name, parent] or [name, parent, pid]",
+            ),
+        );
         let mut ping = Vec::new();
         write_request(&mut ping, 300, "ping", 0, 0).unwrap();
         check(

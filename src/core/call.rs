@@ -19,8 +19,18 @@ pub struct Call {
     /// The call whose function made it.
     pub parent: Option<CallId>,
     pub stage: Stage,
+    /// It has to run on the worker with this process id: a function value lives there.
+    pub pin: Option<u32>,
+    /// Its maker goes on meanwhile, for all that nexus knows.
+    pub is_parallel: bool,
+    /// Its worker was asked to give it up.
+    pub is_cancelled: bool,
+    /// When a worker was given it.
+    pub began_ms: u64,
     /// Calls that its function has made and that are not answered.
     pub open_children: u32,
+    /// How many of them its function waits for at once.
+    pub awaited: u32,
     /// The last of them.
     pub last_child: Option<CallId>,
     pub due: Due,
@@ -37,8 +47,13 @@ impl Call {
             args,
             origin,
             parent,
+            pin: None,
+            is_parallel: false,
+            is_cancelled: false,
+            began_ms: 0,
             stage: Stage::Answering,
             open_children: 0,
+            awaited: 0,
             last_child: None,
             due: None,
             collected: Vec::new(),

@@ -1,7 +1,7 @@
-//! Deaths, deadlines and violations: which calls end, and with which words.
+//! Deaths and violations: which calls end, and with which words.
 
-use super::call::{Call, CallId, Origin, Stage};
-use super::hub::{Effect, Ended, Function, Hub, PeerId, Pool, Timer};
+use super::call::{CallId, Origin, Stage};
+use super::hub::{Effect, Ended, Function, Hub, PeerId, Timer, Wiring};
 use super::lifecycle::{Event, State};
 use super::outbox::Outbox;
 use super::peer::{Peer, Reading, Role, Sink, Worker, WorkerState};
@@ -9,7 +9,7 @@ use super::peer::{Peer, Reading, Role, Sink, Worker, WorkerState};
 use super::simulation::Bug;
 use crate::error::{Error, Kind, signal_name};
 use crate::ids::PoolId;
-use crate::limits::{DEADLOCK_CALLS_SHOWN, DEATH_REPORT_MS};
+use crate::limits::DEATH_REPORT_MS;
 
 impl Hub {
     /// A connection ended, or was reset.
@@ -21,7 +21,7 @@ impl Hub {
         match &mut peer.role {
             Role::Control => {
                 self.pools[pool.index()].control = None;
-                self.drop_peer(id);
+                self.drop_peer(id, now_ms);
                 self.expect_exit(pool, now_ms);
             }
             Role::Worker(worker) => {
@@ -30,7 +30,7 @@ impl Hub {
                 let bury_at = now_ms.saturating_add(DEATH_REPORT_MS);
                 self.deadlines
                     .set(Timer::Worker(id), &mut worker.due, Some(bury_at));
-                self.hang_up(id);
+                self.hang_up(id, now_ms);
                 if let Some(ended) = self.take_report(pool, pid) {
                     self.bury_worker(id, ended, now_ms);
                 }
@@ -84,7 +84,8 @@ impl Hub {
                     self.handle_pool_timeout(pool, now_ms);
                 }
                 Timer::Worker(id) => self.handle_worker_timeout(id, now_ms),
-                Timer::Call(id) => self.handle_call_timeout(id),
+                Timer::Process(id) => self.handle_process_timeout(id, now_ms),
+                Timer::Call(id) => self.handle_call_timeout(id, now_ms),
             }
         }
         self.break_deadlocks();
@@ -93,17 +94,21 @@ impl Hub {
     fn handle_pool_timeout(&mut self, pool: PoolId, now_ms: u64) {
         let entry = &self.pools[pool.index()];
         let name = &entry.spec.name;
+        let is_direct = entry.spec.wiring != Wiring::Parent;
         let message = match (entry.state, entry.control) {
-            (State::Starting, Some(_)) => {
+            (State::Starting, control) if control.is_some() || is_direct => {
                 format!(
                     "pool '{name}' did not say hello within {} ms",
                     entry.spec.hello_ms
                 )
             }
-            (State::Starting | State::Ready, None) => {
+            (State::Starting | State::Ready, None) if !is_direct => {
                 format!("pool '{name}' closed its control channel but goes on running")
             }
-            _ => return self.apply(pool, Event::GraceOver, now_ms),
+            _ => {
+                self.apply(pool, Event::GraceOver, now_ms);
+                return self.start_if_wanted(pool, now_ms);
+            }
         };
         let hint =
             "if it only loads slowly, raise \"timeouts\": {\"hello_ms\": ...} of the pool in the manifest";
@@ -125,59 +130,22 @@ impl Hub {
         match worker.state {
             WorkerState::Lost => {
                 let entry = &mut self.pools[pool.index()];
-                entry.forked = entry.forked.saturating_sub(1);
+                if entry.spec.wiring == Wiring::Parent {
+                    entry.forked = entry.forked.saturating_sub(1);
+                }
                 self.bury_worker(id, Ended::Unknown, now_ms);
             }
-            WorkerState::Ready => {}
+            WorkerState::Ready => self.handle_ready_worker_timeout(id, now_ms),
             WorkerState::Connecting => {
                 let entry = &self.pools[pool.index()];
                 let (name, hello_ms) = (entry.spec.name.clone(), entry.spec.hello_ms);
                 let message = format!("a worker of pool '{name}' did not say hello within {hello_ms} ms");
                 let mut error = Error::new(Kind::HelloFailed, message).pool(name);
                 error.stderr_tail = entry.tail.lines();
-                self.drop_peer(id);
+                self.drop_peer(id, now_ms);
                 self.fail_queue(pool, &error);
             }
         }
-    }
-
-    fn handle_call_timeout(&mut self, id: CallId) {
-        let Some(call) = self.calls.get_mut(id) else {
-            return;
-        };
-        call.due = None;
-        let (pool, mid) = (call.pool, call.mid);
-        let entry = &self.pools[pool.index()];
-        let what = self.function_name(pool, mid);
-        let mut message = format!("{what} of pool '{}' did not answer in time", entry.spec.name);
-        match self.calls.get(id).map(|call| &call.stage) {
-            Some(Stage::Queued(_)) => message.push_str(": it still waits for a worker"),
-            _ if self.innermost(id) != id => {
-                message.push_str(&format!(": it waits for {}", self.call_name(self.innermost(id))));
-            }
-            _ => {}
-        }
-        let error = Error::new(Kind::Timeout, message).pool(entry.spec.name.clone());
-        let error = self.describe(error, pool, mid);
-        self.send_cancel(id);
-        self.fail_call(id, error);
-    }
-
-    /// The call at the end of a chain.
-    fn innermost(&self, id: CallId) -> CallId {
-        let child = |id| self.calls.get(id).and_then(|call: &Call| call.last_child);
-        let mut at = id;
-        while let Some(child) = child(at).filter(|child| self.calls.get(*child).is_some()) {
-            at = child;
-        }
-        at
-    }
-
-    fn call_name(&self, id: CallId) -> String {
-        self.calls.get(id).map_or_else(String::new, |call| {
-            let pool = &self.pools[call.pool.index()].spec.name;
-            format!("{} of pool '{pool}'", self.function_name(call.pool, call.mid))
-        })
     }
 
     /// A peer sent what the protocol does not allow: it can't be trusted with another message.
@@ -223,7 +191,7 @@ impl Hub {
     }
 
     /// A worker is gone and it is known how.
-    fn bury_worker(&mut self, id: PeerId, ended: Ended, now_ms: u64) {
+    pub(super) fn bury_worker(&mut self, id: PeerId, ended: Ended, now_ms: u64) {
         let Some(peer) = self.peers.get(id) else { return };
         let pool = peer.pool;
         let Some(worker) = peer.worker() else { return };
@@ -239,6 +207,9 @@ impl Hub {
             message.push_str(&format!(" while it ran {}", self.function_name(pool, mid)));
         } else if was_new {
             message.push_str(" before it said hello");
+        }
+        if let Some(why) = &worker.why {
+            message.push_str(&format!(", as nexus ended it: {why}"));
         }
         let kind = if was_new {
             Kind::HelloFailed
@@ -282,9 +253,11 @@ impl Hub {
             for call in calls.into_iter().rev() {
                 self.fail_call(call, Box::new(error.clone()));
             }
-            self.drop_peer(id);
+            self.drop_peer(id, now_ms);
         }
         for pool in pools {
+            self.fail_pinned(pool);
+            self.settle_pool(pool, now_ms);
             #[cfg(test)]
             if self.planted == Some(Bug::ForgetQueue) {
                 self.pools[pool.index()].queue.clear();
@@ -293,10 +266,23 @@ impl Hub {
         }
     }
 
+    /// Fails the calls that wait for a worker that is gone, while others might serve them no better.
+    fn fail_pinned(&mut self, pool: PoolId) {
+        let is_lost = |id: &CallId| {
+            let call = self.calls.get(*id);
+            call.is_some_and(|call| call.pin.is_some() && !self.has_pinned(call))
+        };
+        let queue = self.pools[pool.index()].queue.iter();
+        let lost: Vec<CallId> = queue.copied().filter(is_lost).collect();
+        for id in lost {
+            self.fail_call(id, self.pin_error(pool));
+        }
+    }
+
     /// Forgets a connection and all that refers to it.
-    pub(super) fn drop_peer(&mut self, id: PeerId) {
+    pub(super) fn drop_peer(&mut self, id: PeerId, now_ms: u64) {
         if self.peers.get(id).is_some_and(|peer| !peer.is_closed()) {
-            self.hang_up(id);
+            self.hang_up(id, now_ms);
         }
         let Some(mut peer) = self.peers.remove(id) else {
             return;
@@ -309,38 +295,22 @@ impl Hub {
             .retain(|worker| *worker != id);
     }
 
-    /// Closes a connection: what was on its way through it ends, and the calls that it made go on for nobody.
-    fn hang_up(&mut self, id: PeerId) {
+    /// Closes a connection: what was on its way through it ends, and the calls that it made are given up.
+    fn hang_up(&mut self, id: PeerId, now_ms: u64) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
+        let pool = peer.pool;
         self.effects.push_back(Effect::Close(id));
         peer.outbox = Outbox::default();
         peer.held = Vec::new();
-        let made = |origin: Origin| matches!(origin, Origin::Worker { peer, .. } if peer == id);
-        let orphans: Vec<_> = self
-            .calls
-            .iter()
-            .filter(|(_, call)| made(call.origin))
-            .map(|(id, _)| id)
-            .collect();
-        for call in orphans {
-            match self
-                .calls
-                .get_mut(call)
-                .map(|call| (&call.stage, &mut call.origin))
-            {
-                Some((Stage::Queued(_), origin)) => {
-                    *origin = Origin::Nobody;
-                    self.forget_call(call);
-                }
-                Some((_, origin)) => {
-                    *origin = Origin::Nobody;
-                    self.send_cancel(call);
-                }
-                None => {}
-            }
+        peer.note = None;
+        // Whoever runs those calls must not be asked to stop over a connection that is closed.
+        if let Some(worker) = peer.worker_mut() {
+            worker.state = WorkerState::Lost;
         }
+        self.orphan_calls(id, now_ms);
+        self.expect_process_end(pool, id, now_ms);
     }
 
     /// Ends a call with an error for whoever waits for it. A worker that has it keeps it until it answers.
@@ -373,8 +343,8 @@ impl Hub {
             self.forget_call(id);
         } else if let Some(call) = self.calls.get_mut(id) {
             self.deadlines.set(Timer::Call(id), &mut call.due, None);
-            let parent = call.parent.take();
-            self.end_child(parent);
+            let (parent, is_parallel) = (call.parent.take(), call.is_parallel);
+            self.end_child(parent, is_parallel);
         }
     }
 
@@ -382,7 +352,7 @@ impl Hub {
         let Some(call) = self.remove_call(id) else {
             return;
         };
-        self.end_child(call.parent);
+        self.end_child(call.parent, call.is_parallel);
         if let Stage::Queued(payload) = call.stage {
             self.pools[call.pool.index()].queue.retain(|queued| *queued != id);
             self.queued_bytes -= payload.bytes.len();
@@ -392,80 +362,6 @@ impl Hub {
         }
     }
 
-    /// Gives up a client's request: it is answered with `error`, and its worker is asked to stop.
-    pub fn cancel(&mut self, token: u64, error: Box<Error>) {
-        let found = self
-            .calls
-            .iter()
-            .find(|(_, call)| call.origin == Origin::Client(token))
-            .map(|(id, _)| id);
-        if let Some(id) = found {
-            self.send_cancel(id);
-            self.fail_call(id, error);
-            self.break_deadlocks();
-        }
-    }
-
-    /// Ends every event: whatever it did, something goes on.
-    pub(super) fn break_deadlocks(&mut self) {
-        while self.break_deadlock() {}
-    }
-
-    /// If calls wait, nothing runs and nothing is about to, then nothing ever will: one of them fails, so that who made it
-    /// can go on. False if all is well.
-    fn break_deadlock(&mut self) -> bool {
-        let waits = |pool: &&Pool| !pool.queue.is_empty() && pool.state == State::Ready;
-        if !self.pools.iter().any(|pool| waits(&pool)) {
-            return false;
-        }
-        let can_go_on = |peer: &Peer| {
-            let top = peer.worker().and_then(|worker| worker.stack.last());
-            let top = top.and_then(|call| self.calls.get(*call));
-            let is_new_or_lost = peer.worker().is_some() && peer.ready_worker().is_none();
-            let is_sending = matches!(peer.reading, Reading::Body { .. });
-            is_new_or_lost
-                || !self.is_paused(peer) && (is_sending || top.is_some_and(|call| call.open_children == 0))
-        };
-        if self.peers.iter().any(|(_, peer)| can_go_on(peer))
-            || self.pools.iter().any(|pool| pool.state == State::Starting)
-        {
-            return false;
-        }
-        // A call from outside closes no cycle: it would be served once those that do have failed.
-        let queues = self.pools.iter().filter(waits).map(|pool| &pool.queue);
-        let is_foreign = |id: &CallId| {
-            let origin = self.calls.get(*id).map(|call| call.origin);
-            matches!(origin, Some(Origin::Worker { .. }))
-        };
-        let Some(id) = queues.flatten().copied().find(is_foreign) else {
-            return false;
-        };
-        let error = self.deadlock_error(id);
-        self.fail_call(id, error);
-        true
-    }
-
-    fn deadlock_error(&self, id: CallId) -> Box<Error> {
-        let mut chain = vec![self.call_name(id)];
-        let parent = |call: CallId| self.calls.get(call).and_then(|call| call.parent);
-        let mut above = parent(id);
-        while let Some(call) = above.filter(|_| chain.len() < DEADLOCK_CALLS_SHOWN) {
-            chain.push(self.call_name(call));
-            above = parent(call);
-        }
-        let pool = self
-            .calls
-            .get(id)
-            .map(|call| &self.pools[call.pool.index()].spec.name);
-        let name = pool.cloned().unwrap_or_default();
-        let message = format!(
-            "every worker of pool '{name}' waits for an answer itself and takes no other call: {}",
-            chain.join(" is wanted by ")
-        );
-        let hint = "let the pool have more \"workers\", or use a runtime whose workers are reentrant";
-        Error::new(Kind::Deadlock, message).hint(hint).pool(name)
-    }
-
     pub(super) fn pool_exit_error(&self, pool: PoolId, ended: Ended) -> Box<Error> {
         let entry = &self.pools[pool.index()];
         let name = &entry.spec.name;
@@ -473,7 +369,11 @@ impl Hub {
             State::Starting => (Kind::HelloFailed, " before it said hello"),
             _ => (Kind::Terminated, ""),
         };
-        let mut error = Error::new(kind, format!("pool '{name}' {}{when}", ended.verb())).pool(name.clone());
+        let mut message = format!("pool '{name}' {}{when}", ended.verb());
+        if let Some(why) = &entry.why {
+            message.push_str(&format!(", as nexus ended it: {why}"));
+        }
+        let mut error = Error::new(kind, message).pool(name.clone());
         error.pid = Some(entry.pid);
         ended.note(&mut error);
         error.stderr_tail = entry.tail.lines();

@@ -2,19 +2,21 @@
 //! `poll_*` gives effects out. Opens no socket, starts no process, reads no clock, and assumes nothing of who calls.
 //!
 //! What it does with them stands in its siblings: `receive` (messages in), `place` (calls to workers and answers back),
-//! `supervise` (pools from start to end), `fail` (deaths, deadlines and the errors for them).
+//! `supervise` (pools from start to end), `retire` (workers that are to go), `cancel` (calls that are given up), `fail`
+//! (deaths, deadlines and the errors for them), `standing` (who does what, for people).
 
-use super::call::{Call, CallId};
+use super::call::{Call, CallId, Stage};
 use super::deadlines::{Deadlines, Due};
 use super::lifecycle::State;
-use super::peer::{Peer, Reading, Role, Sink};
+use super::peer::{Peer, Pressure, Reading, Role, Sink};
 #[cfg(test)]
 use super::simulation::Bug;
 use super::slab::Slab;
 use super::tail::Tail;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
-use crate::limits::SPOOL_BYTES_MAX;
+use crate::limits::{OUTBOX_BYTES_HIGH, SPOOL_BYTES_MAX};
+use crate::manifest::model::{Host, Recycle};
 use std::collections::VecDeque;
 
 pub use super::peer::PeerId;
@@ -32,6 +34,25 @@ pub struct PoolSpec {
     pub call_ms: Option<u64>,
     /// From `shutdown` to SIGTERM, and from there to SIGKILL.
     pub shutdown_ms: u64,
+    /// Who starts its workers.
+    pub wiring: Wiring,
+    /// When a worker is replaced by a new one, as soon as no call runs in it. Calls that are nested in another don't count.
+    pub recycle: Recycle,
+    /// What its workers may ask for; none: everything.
+    pub host: Option<Host>,
+}
+
+/// Who starts the workers of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wiring {
+    /// Its own process, which is told so over a control channel.
+    #[default]
+    Parent,
+    /// Nexus: each worker is a process that has one connection, and no other channel.
+    Direct,
+    /// As `Direct`, but the environment doesn't reach the worker, so it is told what it has to know in a hello; and a signal
+    /// reaches only the command that it stands behind.
+    Remote,
 }
 
 /// A function that a command exports.
@@ -73,9 +94,11 @@ pub enum Ended {
     Unknown,
 }
 
-/// A signal for a pool's whole process group.
+/// A signal for processes of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
+    /// SIGINT: a call was cancelled.
+    Int,
     /// SIGTERM
     Term,
     /// SIGKILL
@@ -101,10 +124,22 @@ pub enum Effect {
         /// Peer of the worker.
         worker: PeerId,
     },
+    /// Spawn a process that is one worker of a pool without a parent.
+    SpawnWorker {
+        /// The pool.
+        pool: PoolId,
+        /// Peer of the worker.
+        worker: PeerId,
+    },
     /// Close a connection. Comes once for each, also for one that the hub was told is closed, and is the last of it.
     Close(PeerId),
-    /// Send a signal to a pool's group.
+    /// Send a signal to all process groups of a pool.
     Signal(PoolId, Signal),
+    /// Send a signal to the process of a worker that was spawned: SIGINT to it alone and after what is to be written to
+    /// it, any other to its group.
+    SignalWorker(PeerId, Signal),
+    /// Tell [`Hub::handle_weight`] the memory of the worker that has this process id.
+    Weigh(PeerId, u32),
     /// A request is answered: the result as msgpack.
     Answer {
         /// The token of the request.
@@ -146,10 +181,20 @@ pub enum Note {
 pub(super) enum Timer {
     /// Its hello, or the end of its grace.
     Pool(PoolId),
-    /// Its hello, or the report of its death.
+    /// Its hello, the report of its death, the end of a grace or of its idleness.
     Worker(PeerId),
+    /// The end of the process that was that worker.
+    Process(PeerId),
     /// The answer to it.
     Call(CallId),
+}
+
+/// The process of a worker without a parent, which may outlive its connection.
+pub(super) struct Process {
+    /// The worker; its key stays the process's name when the connection is gone.
+    pub worker: PeerId,
+    pub pressure: Pressure,
+    pub due: Due,
 }
 
 pub(super) struct Pool {
@@ -172,6 +217,16 @@ pub(super) struct Pool {
     pub tail: Tail,
     /// Why it takes no calls any more, for those that come late.
     pub fault: Option<Box<Error>>,
+    /// Why nexus is ending it, for those whose calls end with it.
+    pub why: Option<String>,
+    /// Processes of workers without a parent.
+    pub processes: Vec<Process>,
+    /// It can pass on signals to its workers.
+    pub can_signal: bool,
+    /// All of it is to be replaced, since its workers can't be one by one: it takes no new chains.
+    pub is_recycling: bool,
+    /// When it died by itself, within the last [`crate::limits::DEATHS_WINDOW_MS`].
+    pub deaths: VecDeque<u64>,
 }
 
 /// The state machine.
@@ -212,6 +267,11 @@ impl Hub {
             pid: 0,
             tail: Tail::default(),
             fault: None,
+            why: None,
+            processes: Vec::new(),
+            can_signal: false,
+            is_recycling: false,
+            deaths: VecDeque::new(),
         });
         Hub {
             pools: pools.collect(),
@@ -270,14 +330,28 @@ impl Hub {
 
     /// Whether a peer has to stop in the middle of a call until that has a worker.
     pub(super) fn is_paused(&self, peer: &Peer) -> bool {
-        let is_kept = matches!(
-            peer.reading,
-            Reading::Body {
-                sink: Sink::Argument(_),
-                ..
-            }
-        );
-        is_kept && self.queued_bytes >= self.spool_bytes_max
+        let Reading::Body {
+            sink: Sink::Argument(call),
+            ..
+        } = peer.reading
+        else {
+            return false;
+        };
+        self.queued_bytes >= self.spool_bytes_max || self.is_early(call)
+    }
+
+    /// Whether much has come of a call whose pool has no worker yet. One that is not there can't wait for the sender, so
+    /// the sender may.
+    fn is_early(&self, call: CallId) -> bool {
+        let Some(call) = self.calls.get(call) else {
+            return false;
+        };
+        let Stage::Queued(payload) = &call.stage else {
+            return false;
+        };
+        let is_ready = |id: &PeerId| self.peers.get(*id).and_then(Peer::ready_worker).is_some();
+        let workers = &self.pools[call.pool.index()].workers;
+        payload.bytes.len() >= OUTBOX_BYTES_HIGH && !workers.iter().any(is_ready)
     }
 
     /// When [`Hub::handle_timeout`] is due next, in milliseconds.
@@ -290,11 +364,16 @@ impl Hub {
         self.pools[pool.index()].tail.push(bytes);
     }
 
+    /// Whether a call is open.
+    pub fn has_calls(&self) -> bool {
+        self.calls.iter().next().is_some()
+    }
+
     /// Whether no pool runs any more.
     pub fn is_finished(&self) -> bool {
         self.pools
             .iter()
-            .all(|pool| matches!(pool.state, State::Idle | State::Failed))
+            .all(|pool| matches!(pool.state, State::Idle | State::Backoff | State::Failed))
     }
 
     pub(super) fn add_peer(&mut self, pool: PoolId, role: Role) -> PeerId {

@@ -1,6 +1,4 @@
 //! The life of a pool as one table: what state follows which event, and what has to be done for it. Does none of it.
-//!
-//! Restarting a pool that died by itself is for those who keep one for long; a command ends with its pool.
 
 /// Where a pool stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +15,9 @@ pub enum State {
     Terminating,
     /// Sent SIGKILL.
     Killed,
-    /// Died by itself or never started; takes no calls any more.
+    /// Died by itself; may be started again after a while.
+    Backoff,
+    /// Never started; takes no calls any more.
     Failed,
 }
 
@@ -34,7 +34,7 @@ pub enum Event {
     Drain,
     /// It is no longer needed, whatever runs in it.
     Terminate,
-    /// The time for the last request to end is over.
+    /// The time for the last request to end, or until the next start, is over.
     GraceOver,
     /// Its process ended, or could not be started.
     Exited,
@@ -67,13 +67,16 @@ pub fn next(state: State, event: Event) -> (State, Action) {
         (Ready, Fault | Terminate) => (Terminating, Action::Term),
         (Draining, Fault | Terminate | GraceOver) => (Terminating, Action::Term),
         (Terminating | Killed, GraceOver) => (Killed, Action::Kill),
-        (Starting | Ready, Exited) => (Failed, Action::None),
+        (Starting, Exited) => (Failed, Action::None),
+        (Ready, Exited) => (Backoff, Action::None),
         (Draining | Terminating | Killed, Exited) => (Idle, Action::None),
+        (Backoff, GraceOver | Drain | Terminate) => (Idle, Action::None),
         (Idle, Hello | Fault | Drain | Terminate | GraceOver | Exited)
         | (Starting, Start | GraceOver)
         | (Ready, Start | Hello | GraceOver)
         | (Draining, Start | Hello | Drain)
         | (Terminating | Killed, Start | Hello | Fault | Drain | Terminate)
+        | (Backoff, Start | Hello | Fault | Exited)
         | (Failed, Start | Hello | Fault | Drain | Terminate | GraceOver | Exited) => (state, Action::None),
     }
 }
@@ -106,6 +109,9 @@ mod tests {
             &[Starting, Ready, Draining, Terminating, Killed],
         );
         check(&[Start, Exited, Start], &[Starting, Failed, Failed]);
-        check(&[Start, Hello, Exited], &[Starting, Ready, Failed]);
+        check(
+            &[Start, Hello, Exited, Start, GraceOver],
+            &[Starting, Ready, Backoff, Backoff, Idle],
+        );
     }
 }

@@ -2,7 +2,9 @@
 //! Opens no socket, starts no process, reads no clock.
 
 mod call;
+mod cancel;
 mod deadlines;
+pub mod deadlock;
 pub mod eval;
 mod fail;
 pub mod hub;
@@ -17,10 +19,13 @@ mod placement;
 mod receive;
 #[cfg(test)]
 mod refusals;
+mod retire;
+mod said;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
 mod simulation;
 mod slab;
+mod standing;
 mod supervise;
 mod tail;

@@ -9,6 +9,12 @@ use crate::ids::PoolId;
 /// A connection of the hub.
 pub type PeerId = Key<Peer>;
 
+/// A log line that is too long to wait for, as far as it is kept.
+pub struct LongNote {
+    pub bytes: Vec<u8>,
+    pub len: u64,
+}
+
 /// A connection and what is under way on it.
 pub struct Peer {
     pub pool: PoolId,
@@ -17,6 +23,8 @@ pub struct Peer {
     pub held: Vec<u8>,
     pub reading: Reading,
     pub outbox: Outbox,
+    /// What has come of a long note: its params.
+    pub note: Option<LongNote>,
     /// Its last messages filled the outbox of this peer, so nothing is read until that has drained.
     pub stalled_by: Option<PeerId>,
     /// It stands in the list of those that have something to write.
@@ -49,6 +57,8 @@ pub enum Sink {
     Argument(CallId),
     /// To the answer of a call that a client made.
     Answer(CallId),
+    /// To a note, which is kept with its sender.
+    Note,
     /// Nowhere: nobody waits for it any more.
     Nobody,
 }
@@ -59,12 +69,43 @@ pub struct Worker {
     pub pid: u32,
     /// Whether it answers requests while it waits for an answer itself.
     pub is_reentrant: bool,
+    /// Whether its calls run side by side, not nested.
+    pub is_concurrent: bool,
+    /// Whether it ends when it is told so.
+    pub can_retire: bool,
+    /// When it said hello.
+    pub ready_ms: u64,
+    /// Calls that it has done, those nested in another not counted.
+    pub calls_done: u64,
+    /// It is given no more calls; once it has none it ends.
+    pub is_leaving: bool,
+    /// How far nexus has gone to end it.
+    pub pressure: Pressure,
+    /// When the next step is due.
+    pub press_at: Due,
+    /// When it has had no call for too long, or is too old.
+    pub leave_at: Due,
     /// Calls it has been given, in the order in which it nests them: the last is the one that runs.
     pub stack: Vec<CallId>,
     /// Calls that it made and that are not answered.
     pub open_requests: u32,
-    /// Its hello, or the report of its death, is due.
+    /// Why nexus is ending it.
+    pub why: Option<String>,
+    /// The first of what it is waited for: hello, the report of its death, `press_at`, `leave_at`.
     pub due: Due,
+}
+
+/// How far nexus has gone to end a worker that does not do what it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pressure {
+    /// Nothing is wanted of it.
+    None,
+    /// It was asked to give up a call, or to end.
+    Asked,
+    /// It was sent SIGTERM.
+    Term,
+    /// It was sent SIGKILL.
+    Kill,
 }
 
 /// Where a worker stands.
@@ -86,6 +127,7 @@ impl Peer {
             held: Vec::new(),
             reading: Reading::Head,
             outbox: Outbox::default(),
+            note: None,
             stalled_by: None,
             is_listed: false,
         }
@@ -123,6 +165,15 @@ impl Worker {
             state: WorkerState::Connecting,
             pid: 0,
             is_reentrant: false,
+            is_concurrent: false,
+            can_retire: false,
+            ready_ms: 0,
+            calls_done: 0,
+            is_leaving: false,
+            pressure: Pressure::None,
+            press_at: None,
+            leave_at: None,
+            why: None,
             stack: Vec::new(),
             open_requests: 0,
             due: None,

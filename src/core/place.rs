@@ -1,16 +1,17 @@
 //! Which worker gets which call: the five rules, and the bookkeeping when a call is placed and answered.
 //!
 //! A call goes to the first of: an idle worker; the deepest worker of its own chain that waits; a new worker; any worker
-//! that waits; the queue. A frame waits only for calls that it made and for frames nested above it, all of which began
+//! that waits; the queue. One whose maker may go on meanwhile prefers a new worker to one of its own chain. A frame waits only for calls that it made and for frames nested above it, all of which began
 //! later than it did, so the frame that began last can always go on, and no order of calls can deadlock.
 
 use super::call::{Call, CallId, Origin, Payload, Stage};
-use super::hub::{Effect, Hub, PeerId, Request, Timer};
+use super::hub::{Effect, Hub, PeerId, Request, Timer, Wiring};
 use super::lifecycle::State;
 use super::peer::{Peer, Reading, Role, Sink, Worker, WorkerState};
+use super::said::Hello;
 #[cfg(test)]
 use super::simulation::Bug;
-use crate::codec::message::{write_call, write_notification, write_request};
+use crate::codec::message::{write_call, write_request};
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::error::{Error, Kind};
 use crate::ids::PoolId;
@@ -19,7 +20,10 @@ use crate::limits::WHOLE_BYTES_MAX;
 enum Choice {
     Worker(PeerId),
     Grow,
+    /// For a worker that is none of its business: those behind it wait too.
     Wait,
+    /// For one certain worker: those behind it needn't wait.
+    WaitAside,
 }
 
 impl Hub {
@@ -59,21 +63,24 @@ impl Hub {
     }
 
     /// Gives calls that wait to workers that may have them, oldest first. If the oldest can't have one, none can: rules 1
-    /// and 4 do not look at the call.
+    /// and 4 do not look at the call. Only those for one certain worker are passed over.
     pub(super) fn serve_queue(&mut self, pool: PoolId, now_ms: u64) {
-        while let Some(id) = self.pools[pool.index()].queue.front().copied() {
-            match self.choose(id) {
+        let mut at = 0;
+        while let Some(id) = self.pools[pool.index()].queue.get(at).copied() {
+            match self.choose(id, at) {
                 Choice::Worker(worker) => {
-                    self.pools[pool.index()].queue.pop_front();
-                    self.place(id, worker);
+                    self.pools[pool.index()].queue.remove(at);
+                    self.place(id, worker, now_ms);
                 }
                 Choice::Grow => self.grow(pool, now_ms),
                 Choice::Wait => return,
+                Choice::WaitAside => at += 1,
             }
         }
     }
 
-    fn choose(&self, id: CallId) -> Choice {
+    /// Where a call goes that stands at that place in its queue.
+    fn choose(&self, id: CallId, place: usize) -> Choice {
         let Some(call) = self.calls.get(id) else {
             return Choice::Wait;
         };
@@ -81,50 +88,89 @@ impl Hub {
         if pool.state != State::Ready {
             return Choice::Wait;
         }
-        let depth = |peer: &PeerId| {
+        let taking = |peer: &PeerId| {
             let worker = self.peers.get(*peer).and_then(Peer::ready_worker);
-            worker.map_or(usize::MAX, |worker| worker.stack.len())
+            worker.filter(|worker| !worker.is_leaving)
         };
+        let is_idle = |peer: &PeerId| {
+            taking(peer).is_some_and(|worker| worker.stack.is_empty()) && !self.is_sending(*peer)
+        };
+        if let Some(pid) = call.pin {
+            let has_pid = |peer: &&PeerId| self.worker_pid(**peer) == Some(pid);
+            let pinned = || pool.workers.iter().filter(has_pid);
+            let free = pinned().find(|peer| is_idle(peer) || self.is_waiting(**peer));
+            return free.map_or(Choice::WaitAside, |peer| Choice::Worker(*peer));
+        }
+        let own = self.waiting_ancestor(call);
+        if pool.is_recycling {
+            // What runs has to end before the pool can; new chains wait until it is back.
+            return own.map_or(Choice::WaitAside, Choice::Worker);
+        }
         // The last idle one is the warmest.
-        let mut idle = pool.workers.iter().rev().filter(|peer| depth(peer) == 0);
-        if let Some(idle) = idle.find(|peer| !self.is_sending(**peer)) {
+        if let Some(idle) = pool.workers.iter().rev().find(|peer| is_idle(peer)) {
             return Choice::Worker(*idle);
         }
-        let mut ancestor = call.parent.and_then(|parent| self.calls.get(parent));
-        while let Some(above) = ancestor {
-            if let Stage::Placed(worker) = above.stage
-                && above.pool == call.pool
-                && self.is_waiting(worker)
-            {
-                return Choice::Worker(worker);
-            }
-            ancestor = above.parent.and_then(|parent| self.calls.get(parent));
-        }
         let connecting = pool.workers.iter().filter(|peer| self.is_connecting(**peer));
-        if connecting.count() >= pool.queue.len() {
-            return Choice::Wait;
-        }
-        if pool.workers.len() < pool.workers_max {
-            return Choice::Grow;
+        let is_coming = connecting.count() >= pool.queue.len() - place;
+        let may_grow = pool.workers.len() < pool.workers_max;
+        match own {
+            Some(worker) if !(call.is_parallel && (is_coming || may_grow)) => return Choice::Worker(worker),
+            _ if is_coming => return Choice::Wait,
+            _ if may_grow => return Choice::Grow,
+            _ => {}
         }
         #[cfg(test)]
         if self.planted == Some(Bug::SkipRuleFour) {
             return Choice::Wait;
         }
         let waiting = pool.workers.iter().filter(|peer| self.is_waiting(**peer));
-        match waiting.min_by_key(|peer| depth(peer)) {
+        let depth = |peer: &&PeerId| taking(peer).map_or(usize::MAX, |worker| worker.stack.len());
+        match waiting.min_by_key(depth) {
             Some(worker) => Choice::Worker(*worker),
             None => Choice::Wait,
         }
     }
 
-    /// Whether a worker waits for an answer and would take a call meanwhile.
+    /// The deepest worker of a call's own chain, in its pool, that waits.
+    fn waiting_ancestor(&self, call: &Call) -> Option<PeerId> {
+        let mut ancestor = call.parent.and_then(|parent| self.calls.get(parent));
+        while let Some(above) = ancestor {
+            if let Stage::Placed(worker) = above.stage
+                && above.pool == call.pool
+                && self.is_waiting(worker)
+            {
+                return Some(worker);
+            }
+            ancestor = above.parent.and_then(|parent| self.calls.get(parent));
+        }
+        None
+    }
+
+    /// Whether a worker waits for an answer and would take a call meanwhile. One that is about to leave takes what is
+    /// nested in what it has: it can't leave before that is done.
     fn is_waiting(&self, peer: PeerId) -> bool {
         let Some(worker) = self.peers.get(peer).and_then(Peer::ready_worker) else {
             return false;
         };
-        let top = worker.stack.last().and_then(|call| self.calls.get(*call));
-        worker.is_reentrant && top.is_some_and(|call| call.open_children > 0)
+        let waits = |call: &CallId| self.calls.get(*call).is_some_and(|call| call.open_children > 0);
+        let is_waiting = match worker.is_concurrent {
+            true => !worker.stack.is_empty() && worker.stack.iter().all(waits),
+            false => worker.stack.last().is_some_and(waits),
+        };
+        worker.is_reentrant && is_waiting
+    }
+
+    fn worker_pid(&self, peer: PeerId) -> Option<u32> {
+        self.peers
+            .get(peer)
+            .and_then(Peer::ready_worker)
+            .map(|worker| worker.pid)
+    }
+
+    /// Whether the worker is there on which a call has to run.
+    pub(super) fn has_pinned(&self, call: &Call) -> bool {
+        let workers = &self.pools[call.pool.index()].workers;
+        workers.iter().any(|peer| self.worker_pid(*peer) == call.pin)
     }
 
     /// Whether a worker is in the middle of a large message.
@@ -133,10 +179,11 @@ impl Hub {
         peer.is_some_and(|peer| matches!(peer.reading, Reading::Body { .. }))
     }
 
-    fn place(&mut self, id: CallId, to: PeerId) {
+    fn place(&mut self, id: CallId, to: PeerId, now_ms: u64) {
         let Some(call) = self.calls.get_mut(id) else {
             return;
         };
+        call.began_ms = now_ms;
         let Stage::Queued(payload) = std::mem::replace(&mut call.stage, Stage::Placed(to)) else {
             return;
         };
@@ -156,6 +203,7 @@ impl Hub {
             return self.fail_call(id, Error::new(Kind::BadArgument, malformed));
         }
         worker.stack.push(id);
+        worker.leave_at = None;
         let to_come = len - bytes.len() as u64;
         if bytes.len() <= WHOLE_BYTES_MAX {
             peer.outbox.append(|out| out.extend_from_slice(&bytes));
@@ -194,13 +242,18 @@ impl Hub {
         }
         let call = self.calls.get_mut(id)?;
         call.stage = Stage::Answering;
-        let origin = call.origin;
+        let (origin, has_children) = (call.origin, call.open_children > 0);
         if let Some(worker) = self.peers.get_mut(from).and_then(Peer::worker_mut) {
             match worker.stack.iter().rposition(|running| *running == id) {
                 Some(last) if last + 1 == worker.stack.len() => drop(worker.stack.pop()),
                 Some(position) => drop(worker.stack.remove(position)),
                 None => {}
             }
+            worker.calls_done += u64::from(worker.stack.is_empty());
+        }
+        if has_children {
+            let error = Error::new(Kind::Cancelled, "the call that made this one has ended");
+            self.give_up_below(id, &error, now_ms);
         }
         Some(origin)
     }
@@ -213,17 +266,22 @@ impl Hub {
     }
 
     /// A call that this one made is over.
-    pub(super) fn end_child(&mut self, parent: Option<CallId>) {
+    pub(super) fn end_child(&mut self, parent: Option<CallId>, is_parallel: bool) {
         if let Some(parent) = parent.and_then(|parent| self.calls.get_mut(parent)) {
             parent.open_children = parent.open_children.saturating_sub(1);
+            parent.awaited = parent.awaited.saturating_sub(u32::from(!is_parallel));
         }
     }
 
     /// Asks for one more worker and connects to it; the connection waits in the listen queue until the worker is there.
     fn grow(&mut self, pool: PoolId, now_ms: u64) {
         let worker = self.add_worker(pool, now_ms);
-        self.effects.push_back(Effect::Connect { pool, worker });
-        self.match_workers(pool);
+        if self.pools[pool.index()].spec.wiring == Wiring::Parent {
+            self.effects.push_back(Effect::Connect { pool, worker });
+            self.match_workers(pool);
+        } else {
+            self.start_worker(pool, worker);
+        }
     }
 
     /// Asks for workers until there is one for each connection.
@@ -257,17 +315,21 @@ impl Hub {
         id
     }
 
-    pub(super) fn handle_worker_ready(&mut self, id: PeerId, pid: u32, is_reentrant: bool, now_ms: u64) {
+    pub(super) fn handle_worker_ready(&mut self, id: PeerId, hello: &Hello, now_ms: u64) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
         let pool = peer.pool;
         if let Some(worker) = peer.worker_mut() {
             worker.state = WorkerState::Ready;
-            worker.pid = pid;
-            worker.is_reentrant = is_reentrant;
+            worker.pid = hello.pid;
+            worker.is_reentrant = hello.is_reentrant;
+            worker.is_concurrent = hello.is_concurrent;
+            worker.can_retire = hello.can_retire;
+            worker.ready_ms = now_ms;
             self.deadlines.set(Timer::Worker(id), &mut worker.due, None);
         }
+        self.settle_worker(id, now_ms);
         self.serve_queue(pool, now_ms);
     }
 
@@ -288,7 +350,7 @@ impl Hub {
         let surplus = connecting.len().saturating_sub(most);
         connecting.retain(|worker| self.is_connecting(*worker));
         for worker in connecting.into_iter().rev().take(surplus) {
-            self.drop_peer(worker);
+            self.drop_peer(worker, now_ms);
         }
         let entry = &mut self.pools[pool.index()];
         entry.workers_max = most.max(entry.workers.len());
@@ -298,26 +360,5 @@ impl Hub {
     fn is_connecting(&self, peer: PeerId) -> bool {
         let worker = self.peers.get(peer).and_then(Peer::worker);
         worker.is_some_and(|worker| worker.state == WorkerState::Connecting)
-    }
-
-    /// Asks a worker to give up a call that nobody waits for any more.
-    pub(super) fn send_cancel(&mut self, id: CallId) {
-        let Some(Stage::Placed(worker)) = self.calls.get(id).map(|call| &call.stage) else {
-            return;
-        };
-        let worker = *worker;
-        let is_closed = self.peers.get(worker).is_none_or(Peer::is_closed);
-        #[cfg(test)]
-        let is_closed = is_closed && self.planted != Some(Bug::SendToDead);
-        if !is_closed && let Some(peer) = self.peers.get_mut(worker) {
-            let mut payload = Vec::new();
-            write::unsigned(&mut payload, id.raw());
-            peer.outbox.append(|out| {
-                // A few bytes of payload.
-                let _ = write_notification(out, "cancel", 1, payload.len() as u64);
-                out.extend_from_slice(&payload);
-            });
-            self.list(worker);
-        }
     }
 }

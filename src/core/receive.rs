@@ -1,26 +1,20 @@
 //! Bytes in: the hub's side of the pool protocol. Payloads are passed on or kept as bytes, never read.
 
 use super::call::{Call, CallId, Origin, Payload, Stage};
-use super::hub::{Effect, Ended, Hub, Note, PeerId};
-use super::peer::{Peer, Reading, Sink, WorkerState};
+use super::hub::{Effect, Hub, Note, PeerId, Wiring};
+use super::lifecycle::Event;
+use super::peer::{LongNote, Peer, Reading, Sink, WorkerState};
+use super::said::{Hello, read_exit, read_hello, read_long_note, read_note};
 #[cfg(test)]
 use super::simulation::Bug;
 use crate::codec::error_map::{read_error, write_error};
 use crate::codec::frame::{Scan, scan};
-use crate::codec::message::{Head, PROTOCOL, write_response};
-use crate::codec::msgpack::{Reader, Token, write};
-use crate::error::{Error, Kind};
+use crate::codec::message::{Head, PROTOCOL, Target, write_response};
+use crate::codec::msgpack::{Reader, write};
+use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
-use crate::limits::{OPEN_REQUESTS_MAX, QUEUE_BYTES_MAX};
-
-/// What a pool or worker says of itself first.
-#[derive(Default)]
-struct Hello {
-    protocol: Option<u64>,
-    pid: u32,
-    workers: u32,
-    is_reentrant: bool,
-}
+use crate::limits::{NOTE_BYTES_MAX, OPEN_REQUESTS_MAX, QUEUE_BYTES_MAX};
+use crate::manifest::model::Host;
 
 impl Hub {
     /// Takes in what was read from a peer, however it was cut.
@@ -71,6 +65,7 @@ impl Hub {
                     self.pass_on(id, sink, piece, to_come == 0);
                     if to_come == 0 {
                         // If it was an answer, its worker is idle now.
+                        self.settle_worker(id, now_ms);
                         self.serve_queue(pool, now_ms);
                     }
                 }
@@ -127,6 +122,19 @@ impl Hub {
                     }
                 }
             }
+            Sink::Note => {
+                let Some(peer) = self.peers.get_mut(from) else {
+                    return;
+                };
+                if let Some(note) = &mut peer.note {
+                    let room = NOTE_BYTES_MAX - note.bytes.len();
+                    note.bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+                }
+                if is_last && let Some(note) = peer.note.take() {
+                    let pool = peer.pool;
+                    self.take_note(pool, read_long_note(&note));
+                }
+            }
         }
     }
 
@@ -175,10 +183,22 @@ impl Hub {
                 self.stall_if_full(id, id);
             }
             Head::Notification { method } => {
-                if let Some(note) = read_note(method, payload) {
-                    self.effects.push_back(Effect::Note { pool, note });
-                }
+                let note = read_note(method, payload);
+                self.take_note(pool, note);
             }
+        }
+    }
+
+    /// Passes on what a function says, if its pool may say it.
+    fn take_note(&mut self, pool: PoolId, note: Option<Note>) {
+        let Some(note) = note else { return };
+        let host = self.pools[pool.index()].spec.host.as_ref();
+        let may_say = host.is_none_or(|host| match note {
+            Note::Log { .. } => host.log,
+            Note::Progress { .. } => host.progress,
+        });
+        if may_say {
+            self.effects.push_back(Effect::Note { pool, note });
         }
     }
 
@@ -221,6 +241,15 @@ impl Hub {
                     None => Sink::Nobody,
                 }
             }
+            Head::Notification { method: "log" } if is_ready => {
+                if let Some(peer) = self.peers.get_mut(id) {
+                    peer.note = Some(LongNote {
+                        bytes: Vec::new(),
+                        len: payload_bytes,
+                    });
+                }
+                Sink::Note
+            }
             Head::Notification { .. } => Sink::Nobody,
             _ => {
                 let message =
@@ -245,46 +274,108 @@ impl Hub {
 
     /// Makes the call that a worker asks for, or answers why it can't be made.
     fn open_call(&mut self, from: PeerId, head: &Head<'_>) -> Option<CallId> {
-        let (request, target, args) = match *head {
-            Head::ForeignCall { id, pool, mid, args } => {
-                (id, self.find_pool(pool).map(|pool| (pool, mid)), args)
-            }
-            Head::Command { id, name, args } => (id, self.find_function(name), args),
+        let (request, target, mid, args) = match *head {
+            Head::ForeignCall {
+                id,
+                target,
+                mid,
+                args,
+            } => (id, target, Some(mid), args),
+            Head::Command { id, target, args } => (id, target, None, args),
             _ => return None,
         };
-        let (pool, mid) = match target {
-            Ok(target) => target,
+        let admitted = self.admit(from, &target, mid);
+        let admitted = admitted.and_then(|(pool, mid, parent)| {
+            let origin = Origin::Worker {
+                peer: from,
+                id: request,
+            };
+            let mut call = Call::new(pool, mid, args, origin, parent);
+            call.is_parallel = target.parent.is_some();
+            call.pin = target.pid.map(|pid| u32::try_from(pid).unwrap_or(0));
+            if call.pin.is_some() && !self.has_pinned(&call) {
+                return Err(self.pin_error(pool));
+            }
+            Ok(call)
+        });
+        let call = match admitted {
+            Ok(call) => call,
             Err(error) => {
                 self.respond(from, request, Some(&error));
                 return None;
             }
         };
         let worker = self.peers.get_mut(from)?.worker_mut()?;
-        if worker.open_requests >= OPEN_REQUESTS_MAX || self.queued_bytes > QUEUE_BYTES_MAX {
-            let message = match worker.open_requests >= OPEN_REQUESTS_MAX {
-                true => format!("worker has {OPEN_REQUESTS_MAX} calls open, which is the most it may have"),
-                false => format!(
-                    "calls that wait hold more than {QUEUE_BYTES_MAX} bytes, which is the most they may"
-                ),
-            };
-            self.respond(from, request, Some(&Error::new(Kind::Protocol, message)));
-            return None;
-        }
         worker.open_requests += 1;
-        let parent = worker.stack.last().copied();
-        let origin = Origin::Worker {
-            peer: from,
-            id: request,
-        };
-        let call = self.calls.insert(Call::new(pool, mid, args, origin, parent));
+        let (parent, is_awaited) = (call.parent, !call.is_parallel);
+        let call = self.calls.insert(call);
         if let Some(parent) = parent.and_then(|parent| self.calls.get_mut(parent)) {
             parent.open_children += 1;
+            parent.awaited += u32::from(is_awaited);
             parent.last_child = Some(call);
         }
         Some(call)
     }
 
-    fn find_pool(&self, name: &str) -> Result<PoolId, Box<Error>> {
+    /// Whether a worker may make a call now; if so its pool, its function and the call that makes it.
+    fn admit(
+        &self,
+        from: PeerId,
+        target: &Target<'_>,
+        mid: Option<i64>,
+    ) -> Result<(PoolId, i64, Option<CallId>)> {
+        let refused = |kind, message: String| Err(Error::new(kind, message));
+        let Some((asking, worker)) = self
+            .peers
+            .get(from)
+            .and_then(|peer| Some((peer.pool, peer.worker()?)))
+        else {
+            return refused(Kind::Protocol, "only a worker makes calls".into());
+        };
+        let asker = &self.pools[asking.index()].spec;
+        let (pool, mid, is_allowed) = match mid {
+            Some(mid) => {
+                let pool = self.find_pool(target.name)?;
+                let may_call = |host: &Host| host.may_call(pool);
+                (pool, mid, asker.host.as_ref().is_none_or(may_call))
+            }
+            None => {
+                let (pool, mid) = self.find_function(target.name)?;
+                (pool, mid, asker.host.as_ref().is_none_or(|host| host.command))
+            }
+        };
+        if !is_allowed {
+            let message = format!(
+                "pool '{}' may not call '{}': \"host\" in its manifest does not allow it",
+                asker.name, target.name
+            );
+            return refused(Kind::Denied, message);
+        }
+        if worker.open_requests >= OPEN_REQUESTS_MAX {
+            let message = format!("worker has {OPEN_REQUESTS_MAX} calls open, which is the most it may have");
+            return refused(Kind::Protocol, message);
+        }
+        if self.queued_bytes > QUEUE_BYTES_MAX {
+            let message =
+                format!("calls that wait hold more than {QUEUE_BYTES_MAX} bytes, which is the most they may");
+            return refused(Kind::Protocol, message);
+        }
+        let parent = match target.parent.map(CallId::from_raw) {
+            Some(parent) if worker.stack.iter().rev().any(|running| *running == parent) => Some(parent),
+            Some(_) => return refused(Kind::Cancelled, "the call that makes this one has ended".into()),
+            None => worker.stack.last().copied(),
+        };
+        let is_cancelled = |call: CallId| self.calls.get(call).is_some_and(|call| call.is_cancelled);
+        if parent.is_some_and(is_cancelled) {
+            return refused(
+                Kind::Cancelled,
+                "the call that makes this one was given up".into(),
+            );
+        }
+        Ok((pool, mid, parent))
+    }
+
+    fn find_pool(&self, name: &str) -> Result<PoolId> {
         match self.pools.iter().position(|pool| pool.spec.name == name) {
             Some(position) => Ok(PoolId(position as u32)),
             None => {
@@ -295,7 +386,7 @@ impl Hub {
         }
     }
 
-    fn find_function(&self, name: &str) -> Result<(PoolId, i64), Box<Error>> {
+    fn find_function(&self, name: &str) -> Result<(PoolId, i64)> {
         match self.functions.iter().find(|function| function.name == name) {
             Some(function) => Ok((function.pool, function.mid)),
             None => {
@@ -338,6 +429,7 @@ impl Hub {
                 if let Some(error) = self.version_error(pool, &hello, "pool") {
                     return self.fail_pool(pool, error, now_ms);
                 }
+                self.pools[pool.index()].can_signal = hello.can_signal;
                 self.handle_pool_hello(pool, hello.workers, now_ms);
             }
             Head::Notification {
@@ -373,7 +465,10 @@ impl Hub {
         if let Some(error) = self.version_error(pool, &hello, "worker of pool") {
             return self.fail_pool(pool, error, now_ms);
         }
-        self.handle_worker_ready(id, hello.pid, hello.is_reentrant, now_ms);
+        if self.pools[pool.index()].spec.wiring != Wiring::Parent {
+            self.apply(pool, Event::Hello, now_ms);
+        }
+        self.handle_worker_ready(id, &hello, now_ms);
     }
 
     fn version_error(&self, pool: PoolId, hello: &Hello, what: &str) -> Option<Box<Error>> {
@@ -423,7 +518,9 @@ impl Hub {
             Origin::Nobody => self.forget_call(call),
         }
         if let Some(peer) = self.peers.get(from) {
-            self.serve_queue(peer.pool, now_ms);
+            let pool = peer.pool;
+            self.settle_worker(from, now_ms);
+            self.serve_queue(pool, now_ms);
         }
     }
 
@@ -454,82 +551,5 @@ impl Hub {
             self.effects.push_back(Effect::Answer { token, result });
         }
         self.effects.push_back(Effect::Answer { token, result });
-    }
-}
-
-fn read_hello(payload: &[u8]) -> Hello {
-    let mut hello = Hello {
-        workers: 1,
-        ..Hello::default()
-    };
-    // What can't be read stays absent, and an absent version is refused.
-    let _ = each_member(payload, |key, value| match (key, value) {
-        ("protocol", Token::Int(version)) => hello.protocol = u64::try_from(version).ok(),
-        ("pid", Token::Int(pid)) => hello.pid = u32::try_from(pid).unwrap_or(0),
-        ("workers", Token::Int(workers)) => hello.workers = u32::try_from(workers).unwrap_or(1),
-        ("reentrant", Token::Bool(reentrant)) => hello.is_reentrant = reentrant,
-        _ => {}
-    });
-    hello
-}
-
-fn read_exit(payload: &[u8]) -> Option<(u32, Ended)> {
-    let (mut found, mut ended) = (None, Ended::Unknown);
-    each_member(payload, |key, value| match (key, value) {
-        ("pid", Token::Int(pid)) => found = u32::try_from(pid).ok(),
-        ("exit_code", Token::Int(code)) => ended = Ended::Code(code as i32),
-        ("signal", Token::Int(signal)) => ended = Ended::Signal(signal as i32),
-        _ => {}
-    })?;
-    found.map(|pid| (pid, ended))
-}
-
-/// Walks the map that is the only param of a notification.
-fn each_member<'a>(payload: &'a [u8], mut each: impl FnMut(&'a str, Token<'a>)) -> Option<()> {
-    let mut reader = Reader::new(payload);
-    let (Token::Array(1), Token::Map(len)) = (reader.next().ok()?, reader.next().ok()?) else {
-        return None;
-    };
-    for _ in 0..len {
-        let Token::Str(key) = reader.next().ok()? else {
-            return None;
-        };
-        each(key, Reader::new(reader.skip().ok()?).next().ok()?);
-    }
-    Some(())
-}
-
-fn read_note(method: &str, payload: &[u8]) -> Option<Note> {
-    let mut reader = Reader::new(payload);
-    let mut next = || reader.next().ok();
-    match (method, next()?) {
-        ("log", Token::Array(2)) => match (next()?, next()?) {
-            (Token::Str(level), Token::Str(text)) => Some(Note::Log {
-                level: level.into(),
-                text: text.into(),
-            }),
-            _ => None,
-        },
-        ("progress", Token::Array(3)) => {
-            let (done, total) = (number(next()?)?, number(next()?)?);
-            let Token::Str(label) = next()? else { return None };
-            Some(Note::Progress {
-                done,
-                total,
-                label: label.into(),
-            })
-        }
-        _ => None,
-    }
-}
-
-fn number(token: Token<'_>) -> Option<f64> {
-    match token {
-        Token::Int(value) => Some(value as f64),
-        Token::Unsigned(value) => Some(value as f64),
-        Token::F4(value) => Some(value.into()),
-        Token::F8(value) => Some(value),
-        Token::Nil => Some(0.0),
-        _ => None,
     }
 }

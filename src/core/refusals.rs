@@ -224,8 +224,8 @@ fn after_the_end_nothing_is_started() {
     stage.play("A");
     stage.hub.drain(0);
     stage.play("A1>B");
-    assert_eq!(stage.places.join(" "), "A1 !terminated");
+    assert_eq!(stage.places.join(" "), "A1 !cancelled");
     stage.play("B");
-    assert_eq!(kinds(&stage), [Kind::Terminated]);
+    assert_eq!(kinds(&stage), [Kind::Cancelled, Kind::Terminated]);
     assert!(!matches!(stage.hub.poll_effect(), Some(Effect::Spawn { .. })));
 }

@@ -1,10 +1,11 @@
 //! A hub whose client, pools and workers do as a script says, for tests of single events. Cuts no bytes and adds no faults
 //! of its own; those are the simulation's.
 
-use super::hub::{Effect, Hub, PeerId, PoolSpec, Request, Signal};
+use super::hub::{Effect, Hub, PeerId, PoolSpec, Request, Signal, Wiring};
 use super::simulation::wire::{self, Message};
 use crate::error::Result;
 use crate::ids::PoolId;
+use crate::manifest::model::Recycle;
 use std::collections::BTreeMap;
 
 /// The hub and what the scripted side knows.
@@ -39,6 +40,9 @@ impl Stage {
             hello_ms: 100,
             call_ms: None,
             shutdown_ms: 100,
+            wiring: Wiring::Parent,
+            recycle: Recycle::default(),
+            host: None,
         });
         let specs: Vec<PoolSpec> = specs.collect();
         Stage {
@@ -136,6 +140,9 @@ impl Stage {
             Effect::Answer { result, .. } => self.answers.push(result),
             Effect::Signal(_, signal) => self.signals.push(signal),
             Effect::Close(_) | Effect::Note { .. } => {}
+            Effect::SpawnWorker { .. } | Effect::SignalWorker(..) | Effect::Weigh(..) => {
+                unreachable!("its pools have parents")
+            }
         }
     }
 

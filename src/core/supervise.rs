@@ -1,13 +1,16 @@
 //! Pools from start to end: what the table in `lifecycle` decides is carried out here, as effects and messages.
 
-use super::hub::{Effect, Ended, Hub, Signal, Timer};
+use super::call::CallId;
+use super::hub::{Effect, Ended, Hub, Signal, Timer, Wiring};
 use super::lifecycle::{Action, Event, State, next};
 use super::peer::Role;
 use super::tail::Tail;
 use crate::codec::message::write_notification;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::ids::PoolId;
-use crate::limits::{DEATH_REPORT_MS, KILL_AGAIN_MS};
+use crate::limits::{
+    BACKOFF_MS_MAX, BACKOFF_MS_MIN, DEATH_REPORT_MS, DEATHS_MAX, DEATHS_WINDOW_MS, KILL_AGAIN_MS,
+};
 
 impl Hub {
     /// Starts a pool that is not running; a call starts its pool by itself.
@@ -15,11 +18,40 @@ impl Hub {
         if !self.is_ending {
             self.apply(pool, Event::Start, now_ms);
         }
-        let entry = &self.pools[pool.index()];
-        let is_going_on = matches!(entry.state, State::Starting | State::Ready | State::Draining);
+        let entry = &mut self.pools[pool.index()];
+        while entry
+            .deaths
+            .front()
+            .is_some_and(|at| at + DEATHS_WINDOW_MS <= now_ms)
+        {
+            entry.deaths.pop_front();
+        }
+        let is_going_on = match entry.state {
+            State::Starting | State::Ready => true,
+            // It is started again once it is gone.
+            State::Draining | State::Terminating | State::Killed => !self.is_ending && entry.fault.is_none(),
+            State::Backoff => entry.deaths.len() < DEATHS_MAX,
+            State::Idle | State::Failed => false,
+        };
         if !is_going_on {
-            let error = entry.fault.clone().unwrap_or_else(|| self.gone_error(pool));
+            let entry = &self.pools[pool.index()];
+            let mut error = entry.fault.clone().unwrap_or_else(|| self.gone_error(pool));
+            if entry.state == State::Backoff {
+                let (deaths, seconds) = (entry.deaths.len(), DEATHS_WINDOW_MS / 1000);
+                error.message = format!(
+                    "pool '{}' has died {deaths} times within {seconds} s and is left alone for that long; the last time: {}",
+                    entry.spec.name, error.message
+                );
+            }
             self.fail_queue(pool, &error);
+        }
+    }
+
+    /// Starts a pool that has ended if calls wait for it.
+    pub(super) fn start_if_wanted(&mut self, pool: PoolId, now_ms: u64) {
+        let entry = &self.pools[pool.index()];
+        if entry.state == State::Idle && !entry.queue.is_empty() {
+            self.start(pool, now_ms);
         }
     }
 
@@ -41,14 +73,22 @@ impl Hub {
         self.break_deadlocks();
     }
 
-    /// Lets every pool finish: those in which nothing runs are asked to, the others are ended. From now on no pool is
-    /// started, and calls to those that have ended fail.
+    /// Lets every pool finish: all calls are given up, and a pool in which nothing runs any more is asked to end. One that
+    /// goes on with what was cancelled is ended. From now on no pool is started, and calls fail.
     pub fn drain(&mut self, now_ms: u64) {
-        self.is_ending = true;
+        if !self.is_ending {
+            self.is_ending = true;
+            let error = Error::new(Kind::Cancelled, "the program ends");
+            let roots = self.calls.iter().filter(|(_, call)| call.parent.is_none());
+            let roots: Vec<CallId> = roots.map(|(id, _)| id).collect();
+            for id in roots {
+                self.give_up(id, &error, now_ms);
+            }
+        }
         for pool in self.pool_ids() {
-            let is_busy = self.calls.iter().any(|(_, call)| call.pool == pool);
-            let event = if is_busy { Event::Terminate } else { Event::Drain };
-            self.apply(pool, event, now_ms);
+            if !self.is_running(pool) {
+                self.apply(pool, Event::Drain, now_ms);
+            }
         }
         self.break_deadlocks();
     }
@@ -81,26 +121,46 @@ impl Hub {
         let before = entry.state;
         let (state, action) = next(before, event);
         entry.state = state;
+        let is_direct = entry.spec.wiring != Wiring::Parent;
         let grace_ms = now_ms.saturating_add(entry.spec.shutdown_ms);
         let due = match action {
             Action::None if state == before => return,
+            Action::None if state == State::Backoff => {
+                entry.deaths.push_back(now_ms);
+                let doublings = entry.deaths.len().min(16) as u32 - 1;
+                let wait_ms = (BACKOFF_MS_MIN << doublings).min(BACKOFF_MS_MAX);
+                let is_left_alone = entry.deaths.len() >= DEATHS_MAX;
+                let first = entry.deaths.front().copied().unwrap_or(now_ms);
+                Some(match is_left_alone {
+                    true => first.saturating_add(DEATHS_WINDOW_MS),
+                    false => now_ms.saturating_add(wait_ms),
+                })
+            }
             Action::None => None,
             Action::Spawn => {
                 let hello_ms = now_ms.saturating_add(entry.spec.hello_ms);
                 entry.exits.clear();
                 entry.tail = Tail::default();
                 entry.fault = None;
+                entry.why = None;
+                entry.can_signal = false;
+                entry.is_recycling = false;
                 entry.forked = 1;
                 entry.open_grows = 0;
                 entry.workers_max = entry.spec.workers_max as usize;
-                let control = self.add_peer(pool, Role::Control);
-                self.pools[pool.index()].control = Some(control);
-                let worker = self.add_worker(pool, now_ms);
-                self.effects.push_back(Effect::Spawn {
-                    pool,
-                    control,
-                    worker,
-                });
+                if is_direct {
+                    let worker = self.add_worker(pool, now_ms);
+                    self.start_worker(pool, worker);
+                } else {
+                    let control = self.add_peer(pool, Role::Control);
+                    self.pools[pool.index()].control = Some(control);
+                    let worker = self.add_worker(pool, now_ms);
+                    self.effects.push_back(Effect::Spawn {
+                        pool,
+                        control,
+                        worker,
+                    });
+                }
                 Some(hello_ms)
             }
             Action::SayShutdown => {
@@ -108,7 +168,7 @@ impl Hub {
                 Some(grace_ms)
             }
             Action::Term => {
-                self.cancel_all(pool);
+                self.cancel_all(pool, now_ms);
                 self.effects.push_back(Effect::Signal(pool, Signal::Term));
                 Some(grace_ms)
             }
@@ -119,6 +179,12 @@ impl Hub {
             }
         };
         self.set_pool_deadline(pool, due);
+        let entry = &self.pools[pool.index()];
+        let ends = matches!(entry.state, State::Draining | State::Terminating | State::Killed);
+        if is_direct && ends && entry.processes.is_empty() {
+            let error = self.gone_error(pool);
+            self.end_pool(pool, &error, now_ms);
+        }
     }
 
     pub(super) fn set_pool_deadline(&mut self, pool: PoolId, at_ms: Option<u64>) {
@@ -160,7 +226,7 @@ impl Hub {
         }
     }
 
-    fn cancel_all(&mut self, pool: PoolId) {
+    fn cancel_all(&mut self, pool: PoolId, now_ms: u64) {
         let running: Vec<_> = self
             .calls
             .iter()
@@ -168,24 +234,35 @@ impl Hub {
             .map(|(id, _)| id)
             .collect();
         for call in running {
-            self.send_cancel(call);
+            self.send_cancel(call, now_ms);
         }
     }
 
     /// A pool is gone: so are its connections, and every call that it had or was to have.
-    fn end_pool(&mut self, pool: PoolId, error: &Error, now_ms: u64) {
+    pub(super) fn end_pool(&mut self, pool: PoolId, error: &Error, now_ms: u64) {
         // First, so that nothing more is given to it.
+        let before = self.pools[pool.index()].state;
         self.apply(pool, Event::Exited, now_ms);
-        self.set_pool_deadline(pool, None);
+        if self.pools[pool.index()].state != State::Backoff {
+            self.set_pool_deadline(pool, None);
+        }
         for worker in self.pools[pool.index()].workers.clone() {
             self.lose_worker(worker, error, now_ms);
         }
         if let Some(control) = self.pools[pool.index()].control.take() {
-            self.drop_peer(control);
+            self.drop_peer(control, now_ms);
         }
-        self.pools[pool.index()]
-            .fault
-            .get_or_insert_with(|| Box::new(error.clone()));
-        self.fail_queue(pool, error);
+        let entry = &mut self.pools[pool.index()];
+        entry.is_recycling = false;
+        // What waits for a pool that did its share, or that nexus itself ended for one call, is none of that call's business.
+        let is_replaced = !self.is_ending && entry.fault.is_none() && before != State::Starting;
+        match entry.state {
+            State::Idle if is_replaced => self.start_if_wanted(pool, now_ms),
+            State::Idle if entry.fault.is_none() => self.fail_queue(pool, error),
+            _ => {
+                entry.fault.get_or_insert_with(|| Box::new(error.clone()));
+                self.fail_queue(pool, error);
+            }
+        }
     }
 }

@@ -152,6 +152,16 @@ pub struct Host {
     pub progress: bool,
 }
 
+impl Host {
+    /// Whether it may call that pool.
+    pub fn may_call(&self, pool: PoolId) -> bool {
+        match &self.calls {
+            CallTargets::All => true,
+            CallTargets::Only(pools) => pools.contains(&pool),
+        }
+    }
+}
+
 /// Pools that may be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallTargets {

@@ -4,5 +4,6 @@ mod connection;
 mod launch;
 mod notes;
 mod output;
+mod processes;
 pub mod session;
 mod strays;

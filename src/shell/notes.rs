@@ -32,6 +32,19 @@ impl Notes {
         }
     }
 
+    /// Tells that a run was stopped, and where its workers stood.
+    pub fn show_stop(&mut self, program: &str, signal: &str, standing: &[String]) {
+        let mut stderr = io::stderr().lock();
+        self.clear_bar(&mut stderr);
+        let _ = writeln!(
+            stderr,
+            "{program}: stopping after {signal}; another one ends everything at once"
+        );
+        for line in standing {
+            let _ = writeln!(stderr, "  {line}");
+        }
+    }
+
     /// Takes the bar away, before anything else is written.
     pub fn finish(&mut self) {
         self.clear_bar(&mut io::stderr().lock());

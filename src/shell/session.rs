@@ -4,41 +4,30 @@
 use super::connection::{Connection, Received};
 use super::launch::{Launched, Place, launch, socket_path};
 use super::notes::Notes;
-use super::output::Printed;
+use super::processes::{Owner, Processes};
 use super::strays::end_strays;
-use crate::core::hub::{Effect, Ended, Function, Hub, PeerId, PoolSpec, Request, Signal};
+use crate::core::deadlock::Suspect;
+use crate::core::hub::{Effect, Function, Hub, PeerId, PoolSpec, Request, Wiring};
 use crate::error::{Error, Kind, Result, signal_name};
 use crate::ids::PoolId;
-use crate::limits::{READ_BYTES, READS_PER_TURN_MAX, WORKERS_MAX};
-use crate::manifest::model::{Body, Manifest};
+use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX, WORKERS_MAX};
+use crate::manifest::model::{Body, Lifetime, Manifest, Recycle, Transport};
 use crate::sys::clock::now_ms;
 use crate::sys::descriptor::make_temp_dir;
-use crate::sys::process::{Child, Ending, Exit, adopt_orphans, cores};
+use crate::sys::process::{adopt_orphans, cores};
 use crate::sys::signal::Signals;
+use crate::sys::usage;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
-/// Tokens of a pool's own sources have this bit; a peer's token is its key, which never has.
-const POOL_BIT: usize = 1 << 63;
 /// Events taken from the poll at once; the others come with the next turn.
 const EVENTS_PER_TURN: usize = 64;
-/// A pool has its process and at most two pipes.
-const SOURCES_PER_POOL: usize = 3;
-
-/// A running pool as the system sees it.
-struct Running {
-    child: Child,
-    printed: Vec<Printed>,
-    has_ended: bool,
-    _life: OwnedFd,
-}
-
 /// The pools of one program, from the first that is started until none is left.
 pub struct Session<'m> {
     manifest: &'m Manifest,
@@ -47,8 +36,11 @@ pub struct Session<'m> {
     poll: Poll,
     events: Events,
     signals: Signals,
-    dir: PathBuf,
-    running: Vec<Option<Running>>,
+    /// Names the run in the environment of all that it starts.
+    mark: String,
+    /// The temp dir, if a pool needs one.
+    dir: Option<PathBuf>,
+    processes: Processes,
     connections: BTreeMap<PeerId, Connection>,
     /// Peers that have more to be written to them than their sockets took.
     full: Vec<PeerId>,
@@ -60,6 +52,10 @@ pub struct Session<'m> {
     /// How many did.
     interrupts: u32,
     next_token: u64,
+    /// Processes that the system had ended for want of memory when the first pools were started.
+    memory_kills: Option<u64>,
+    /// Workers that were found waiting for locks of their own when all was silent.
+    suspects: Vec<Suspect>,
 }
 
 /// A call of a function in a pool.
@@ -76,7 +72,7 @@ pub struct Call {
 }
 
 impl<'m> Session<'m> {
-    /// Makes the temp dir and starts these pools, all at once, without waiting for any. `base` is the manifest's directory.
+    /// Starts these pools, all at once, without waiting for any. `base` is the manifest's directory.
     ///
     /// # Errors
     /// `io` when the system refuses the temp dir or the poll. A pool that can't be started is the error of the first call
@@ -92,11 +88,6 @@ impl<'m> Session<'m> {
             .register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)
             .map_err(refused("poll signals"))?;
         adopt_orphans().map_err(refused("adopt orphans"))?;
-        let parent = std::env::temp_dir();
-        let dir = make_temp_dir(&parent, "nexus.").map_err(|error| {
-            let message = format!("can't make a directory in {}: {error}", parent.display());
-            Error::new(Kind::Io, message).hint("set TMPDIR to a directory that can be written")
-        })?;
         let mut session = Session {
             manifest,
             base,
@@ -104,8 +95,9 @@ impl<'m> Session<'m> {
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
             signals,
-            dir,
-            running: manifest.pools.iter().map(|_| None).collect(),
+            mark: format!("{}-{}", std::process::id(), now_ms()),
+            dir: None,
+            processes: Processes::default(),
             connections: BTreeMap::new(),
             full: Vec::new(),
             answers: Vec::new(),
@@ -114,11 +106,21 @@ impl<'m> Session<'m> {
             interrupted: None,
             interrupts: 0,
             next_token: 0,
+            memory_kills: None,
+            suspects: Vec::new(),
         };
+        if pools
+            .iter()
+            .any(|pool| manifest.pools[pool.index()].transport == Transport::Unix)
+        {
+            session.make_dir()?;
+        }
         for pool in pools {
             session.hub.start(*pool, now_ms());
         }
         session.carry_out(now_ms());
+        // While the pools load: it delays nobody.
+        session.memory_kills = usage::out_of_memory_kills();
         Ok(session)
     }
 
@@ -143,13 +145,17 @@ impl<'m> Session<'m> {
         loop {
             if let Some(position) = self.answers.iter().position(|(answered, _)| *answered == token) {
                 self.notes.finish();
-                return self.answers.swap_remove(position).1;
+                let answer = self.answers.swap_remove(position).1;
+                return answer.map_err(|error| self.explain(error));
             }
             if let Some(number) = self.interrupted {
+                let standing = self.hub.standing(now_ms());
+                self.notes
+                    .show_stop(&self.manifest.name, &signal_name(number), &standing);
                 let message = format!("stopped by {}", signal_name(number));
                 let mut error = Error::new(Kind::Cancelled, message);
                 error.signal = Some(number);
-                self.hub.cancel(token, error);
+                self.hub.cancel(token, &error, now_ms());
                 self.carry_out(now_ms());
                 continue;
             }
@@ -157,15 +163,28 @@ impl<'m> Session<'m> {
         }
     }
 
-    /// Ends all pools and removes the temp dir: gently where nothing runs, and by signals where something does.
+    /// Adds to an error what the system tells about it.
+    fn explain(&self, mut error: Box<Error>) -> Box<Error> {
+        const SIGKILL: i32 = 9;
+        if error.kind == Kind::Terminated
+            && error.signal == Some(SIGKILL)
+            && usage::out_of_memory_kills() > self.memory_kills
+        {
+            error.message.push_str(", for the system was out of memory");
+        }
+        error
+    }
+
+    /// Ends all pools and removes the temp dir: gently what does as it is told, and by signals what does not.
     pub fn finish(mut self) {
+        let interrupts = self.interrupts;
         self.hub.drain(now_ms());
         self.carry_out(now_ms());
         while !self.hub.is_finished() {
-            // The first signal ends the wait for what would end by itself; whoever sends another does not want to wait.
-            match self.interrupts {
-                0 => {}
-                1 => self.hub.terminate(now_ms()),
+            // Whoever sends one more signal does not want to wait: first for what would end by itself, then for anything.
+            match (self.interrupts, self.interrupts - interrupts) {
+                (_, 0) => {}
+                (1, _) => self.hub.terminate(now_ms()),
                 _ => self.hub.kill(now_ms()),
             }
             self.carry_out(now_ms());
@@ -174,9 +193,11 @@ impl<'m> Session<'m> {
             }
         }
         self.notes.finish();
-        end_strays(&format!("NEXUS_DIR={}", self.dir.display()));
-        // If it can't be removed, the user sees that it stands in their temp dir.
-        let _ = std::fs::remove_dir_all(&self.dir);
+        end_strays(&format!("NEXUS_RUN={}", self.mark));
+        if let Some(dir) = &self.dir {
+            // If it can't be removed, the user sees that it stands in their temp dir.
+            let _ = std::fs::remove_dir_all(dir);
+        }
         if self.interrupted.is_some() {
             // The process ends with the code of the first signal, whatever comes now.
             std::mem::forget(self.signals);
@@ -185,11 +206,13 @@ impl<'m> Session<'m> {
 
     /// One turn: waits until something happens or is due, then handles all of it.
     fn turn(&mut self) -> Result<()> {
-        let wait = match self.hub.next_deadline() {
-            _ if self.has_unread() => Some(Duration::ZERO),
-            Some(due) => Some(Duration::from_millis(due.saturating_sub(now_ms()))),
-            None => None,
+        let due_ms = self.hub.next_deadline().map(|due| due.saturating_sub(now_ms()));
+        let wait_ms = match self.has_unread() {
+            true => Some(0),
+            false if self.hub.has_calls() => Some(due_ms.unwrap_or(u64::MAX).min(LOCK_CHECK_MS)),
+            false => due_ms,
         };
+        let wait = wait_ms.map(Duration::from_millis);
         match self.poll.poll(&mut self.events, wait) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 return Err(Error::new(Kind::Io, format!("can't poll: {error}")));
@@ -210,8 +233,29 @@ impl<'m> Session<'m> {
         self.read_connections(now);
         self.bury_children(now);
         self.hub.handle_timeout(now);
+        if wait_ms == Some(LOCK_CHECK_MS) && self.events.is_empty() {
+            self.look_for_locks(now);
+        }
         self.carry_out(now);
         Ok(())
+    }
+
+    /// If all that runs waits for locks of its own, and did so a while ago, it will for ever.
+    fn look_for_locks(&mut self, now: u64) {
+        let before = std::mem::take(&mut self.suspects);
+        let suspects = self.hub.suspects();
+        let is_locked = |suspect: &Suspect| {
+            let running = suspects.iter().filter(|other| other.pid == suspect.pid).count();
+            let waits = usage::lock_waits(suspect.pid);
+            waits.is_some_and(|(waiting, others)| waiting >= running && others <= suspect.quiet_threads)
+        };
+        if !suspects.iter().all(is_locked) {
+            return;
+        }
+        match before == suspects {
+            true => self.hub.handle_locked(&suspects, now),
+            false => self.suspects = suspects,
+        }
     }
 
     fn note_event(&mut self, event: &mio::event::Event) {
@@ -221,43 +265,26 @@ impl<'m> Session<'m> {
                 self.interrupted.get_or_insert(number);
                 self.interrupts += 1;
             }
-        } else if token & POOL_BIT == 0 {
-            if let Some(connection) = self.connections.get_mut(&PeerId::from_raw(token as u64)) {
-                connection.note_event(event);
-            }
-        } else {
-            let (pool, source) = (
-                (token & !POOL_BIT) / SOURCES_PER_POOL,
-                (token & !POOL_BIT) % SOURCES_PER_POOL,
-            );
-            let Some(Some(running)) = self.running.get_mut(pool) else {
-                return;
-            };
-            match source.checked_sub(1) {
-                None => running.has_ended = true,
-                Some(pipe) => running.printed[pipe].note_readable(),
-            }
+        } else if Processes::is_own(event.token()) {
+            self.processes.note_event(event.token());
+        } else if let Some(connection) = self.connections.get_mut(&PeerId::from_raw(token as u64)) {
+            connection.note_event(event);
         }
     }
 
     /// Whether something can be read at once that the last turn left.
     fn has_unread(&self) -> bool {
-        let printed = self.running.iter().flatten().flat_map(|running| &running.printed);
         let mut connections = self.connections.iter();
         connections.any(|(peer, connection)| connection.is_readable() && self.hub.wants_input(*peer))
-            || printed.into_iter().any(Printed::is_readable)
+            || self.processes.has_unread()
     }
 
     fn read_printed(&mut self) {
-        for (pool, running) in self.running.iter_mut().enumerate() {
-            for printed in running.iter_mut().flat_map(|running| &mut running.printed) {
-                if printed.is_readable() {
-                    self.notes.finish();
-                    printed.drain(&mut self.buffer, |bytes| {
-                        self.hub.handle_stderr(PoolId(pool as u32), bytes)
-                    });
-                }
-            }
+        if self.processes.has_unread() {
+            self.notes.finish();
+            let hub = &mut self.hub;
+            self.processes
+                .read_printed(&mut self.buffer, |pool, bytes| hub.handle_stderr(pool, bytes));
         }
     }
 
@@ -269,50 +296,51 @@ impl<'m> Session<'m> {
         let peers: Vec<PeerId> = readable.map(|(peer, _)| *peer).collect();
         for peer in peers {
             for _ in 0..READS_PER_TURN_MAX {
-                let Some(connection) = self.connections.get_mut(&peer) else {
-                    break;
-                };
-                if !connection.is_readable() || !self.hub.wants_input(peer) {
+                if !self.read_connection(peer, now) {
                     break;
                 }
-                match connection.receive(&mut self.buffer) {
-                    Received::Bytes(read) => self.hub.handle_input(peer, &self.buffer[..read], now),
-                    Received::Nothing => break,
-                    Received::Closed => {
-                        self.connections.remove(&peer);
-                        self.hub.handle_closed(peer, now);
-                    }
-                }
-                self.carry_out(now);
             }
         }
     }
 
-    /// Takes the exit of pools that ended, and ends what is left of their groups: the leader's id stays taken until it is
-    /// reaped, so the signal can't reach another's group.
-    fn bury_children(&mut self, now: u64) {
-        for position in 0..self.running.len() {
-            let pool = PoolId(position as u32);
-            let Some(running) = self.running[position]
-                .as_mut()
-                .filter(|running| running.has_ended)
-            else {
-                continue;
-            };
-            running.child.signal_group(Ending::Kill);
-            for printed in &mut running.printed {
-                printed.drain(&mut self.buffer, |bytes| self.hub.handle_stderr(pool, bytes));
+    /// Reads once from a connection. False if there is nothing more to read for now.
+    fn read_connection(&mut self, peer: PeerId, now: u64) -> bool {
+        let Some(connection) = self.connections.get_mut(&peer) else {
+            return false;
+        };
+        if !connection.is_readable() || !self.hub.wants_input(peer) {
+            return false;
+        }
+        match connection.receive(&mut self.buffer) {
+            Received::Bytes(read) => self.hub.handle_input(peer, &self.buffer[..read], now),
+            Received::Nothing => return false,
+            Received::Closed => {
+                self.connections.remove(&peer);
+                self.hub.handle_closed(peer, now);
             }
-            let Some(exit) = running.child.reap() else {
-                running.has_ended = false;
-                continue;
-            };
-            self.running[position] = None;
-            let ended = match exit {
-                Exit::Code(code) => Ended::Code(code),
-                Exit::Signal(number) => Ended::Signal(number),
-            };
-            self.hub.handle_exited(pool, ended, now);
+        }
+        self.carry_out(now);
+        true
+    }
+
+    /// Takes the exit of processes that ended.
+    fn bury_children(&mut self, now: u64) {
+        for slot in self.processes.ended() {
+            // What a worker sent before it ended still counts.
+            while let Some(Owner::Worker(_, peer)) = self.processes.owner(slot)
+                && self.read_connection(peer, now)
+            {}
+            let hub = &mut self.hub;
+            let buried = self.processes.bury(slot, &mut self.buffer, |pool, bytes| {
+                hub.handle_stderr(pool, bytes);
+            });
+            match buried {
+                Some((Owner::Pool(pool), ended)) => self.hub.handle_exited(pool, ended, now),
+                Some((Owner::Worker(pool, peer), ended)) => {
+                    self.hub.handle_worker_ended(pool, peer, ended, now);
+                }
+                None => {}
+            }
         }
     }
 
@@ -362,8 +390,14 @@ impl<'m> Session<'m> {
                     self.hub.handle_spawn_failed(pool, error, now);
                 }
             }
+            Effect::SpawnWorker { pool, worker } => {
+                if let Err(error) = self.spawn_worker(pool, worker) {
+                    self.hub.handle_worker_spawn_failed(pool, worker, error, now);
+                }
+            }
             Effect::Connect { pool, worker } => {
-                let path = socket_path(&self.manifest.pools[pool.index()], &self.dir);
+                let dir = self.dir.as_deref().unwrap_or(Path::new(""));
+                let path = socket_path(&self.manifest.pools[pool.index()], dir);
                 let connected = mio::net::UnixStream::connect(path);
                 if connected
                     .and_then(|socket| self.add_connection(worker, socket))
@@ -375,12 +409,15 @@ impl<'m> Session<'m> {
             Effect::Close(peer) => {
                 self.connections.remove(&peer);
             }
-            Effect::Signal(pool, signal) => {
-                if let Some(running) = &self.running[pool.index()] {
-                    running.child.signal_group(match signal {
-                        Signal::Term => Ending::Term,
-                        Signal::Kill => Ending::Kill,
-                    });
+            Effect::Signal(pool, signal) => self.processes.signal_pool(pool, signal),
+            Effect::SignalWorker(worker, signal) => {
+                // It looks for the reason on its connection.
+                self.write(worker);
+                self.processes.signal_worker(worker, signal);
+            }
+            Effect::Weigh(worker, pid) => {
+                if let Some(rss_bytes) = usage::resident_bytes(pid) {
+                    self.hub.handle_weight(worker, rss_bytes, now);
                 }
             }
             Effect::Answer { token, result } => self.answers.push((token, result)),
@@ -388,12 +425,23 @@ impl<'m> Session<'m> {
         }
     }
 
+    /// Makes the temp dir, if there is none yet.
+    fn make_dir(&mut self) -> Result<()> {
+        if self.dir.is_some() {
+            return Ok(());
+        }
+        let parent = std::env::temp_dir();
+        let dir = make_temp_dir(&parent, "nexus.").map_err(|error| {
+            let message = format!("can't make a directory in {}: {error}", parent.display());
+            Error::new(Kind::Io, message).hint("set TMPDIR to a directory that can be written")
+        })?;
+        self.dir = Some(dir);
+        Ok(())
+    }
+
     fn spawn(&mut self, pool: PoolId, control: PeerId, worker: PeerId) -> Result<()> {
-        let place = Place {
-            base: self.base,
-            dir: &self.dir,
-        };
-        let launched = launch(&self.manifest.pools[pool.index()], &place)?;
+        self.make_dir()?;
+        let launched = launch(&self.manifest.pools[pool.index()], &self.place())?;
         let pid = launched.child.pid();
         let Launched {
             child,
@@ -402,35 +450,26 @@ impl<'m> Session<'m> {
             printed,
             life,
         } = launched;
-        let polled = self
-            .poll_child(pool, &child, &printed)
+        let registry = self.poll.registry();
+        self.processes
+            .add(Owner::Pool(pool), child, printed, life, registry)
             .and_then(|()| self.add_connection(control, mio::net::UnixStream::from_std(control_socket)))
-            .and_then(|()| self.add_connection(worker, mio::net::UnixStream::from_std(worker_socket)));
-        if let Err(error) = polled {
-            child.end();
-            return Err(Error::new(Kind::Io, format!("can't poll a pool: {error}")));
-        }
-        self.running[pool.index()] = Some(Running {
-            child,
-            printed,
-            has_ended: false,
-            _life: life,
-        });
+            .and_then(|()| self.add_connection(worker, mio::net::UnixStream::from_std(worker_socket)))
+            .map_err(poll_error)?;
         self.hub.handle_spawned(pool, pid);
         Ok(())
     }
 
-    fn poll_child(&self, pool: PoolId, child: &Child, printed: &[Printed]) -> io::Result<()> {
-        let first = POOL_BIT | (pool.index() * SOURCES_PER_POOL);
-        let fds = std::iter::once(child.as_fd()).chain(printed.iter().map(Printed::as_fd));
-        for (position, fd) in fds.enumerate() {
-            self.poll.registry().register(
-                &mut SourceFd(&fd.as_raw_fd()),
-                Token(first + position),
-                Interest::READABLE,
-            )?;
+    fn spawn_worker(&mut self, pool: PoolId, worker: PeerId) -> Result<()> {
+        let _ = (pool, worker);
+        unreachable!()
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place {
+            base: self.base,
+            dir: self.dir.as_deref().unwrap(),
         }
-        Ok(())
     }
 
     fn add_connection(&mut self, peer: PeerId, socket: mio::net::UnixStream) -> io::Result<()> {
@@ -438,6 +477,10 @@ impl<'m> Session<'m> {
         self.connections.insert(peer, connection);
         Ok(())
     }
+}
+
+fn poll_error(error: io::Error) -> Box<Error> {
+    Error::new(Kind::Io, format!("can't poll a pool: {error}"))
 }
 
 fn token(peer: PeerId) -> Token {
@@ -452,6 +495,19 @@ fn specs(manifest: &Manifest) -> Vec<PoolSpec> {
         hello_ms: pool.timeouts.hello_ms,
         call_ms: pool.timeouts.call_ms,
         shutdown_ms: pool.timeouts.shutdown_ms,
+        wiring: match pool.transport {
+            Transport::Unix => Wiring::Parent,
+            Transport::Direct => Wiring::Direct,
+            Transport::Stdio => Wiring::Remote,
+        },
+        recycle: match pool.lifetime {
+            Lifetime::Shared => pool.recycle,
+            Lifetime::Oneshot => Recycle {
+                max_calls: Some(1),
+                ..pool.recycle
+            },
+        },
+        host: pool.host.clone(),
     };
     manifest.pools.iter().map(spec).collect()
 }

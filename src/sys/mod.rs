@@ -14,3 +14,4 @@ pub mod process;
 pub mod signal;
 pub mod spawn;
 pub mod terminal;
+pub mod usage;

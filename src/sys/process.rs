@@ -57,6 +57,12 @@ impl Child {
         unsafe { libc::kill(-(self.pid as libc::pid_t), signal) };
     }
 
+    /// Sends SIGINT to the child alone.
+    pub fn interrupt(&self) {
+        // SAFETY: kill takes plain integers; the child is not reaped, so the id can't be another's.
+        unsafe { libc::kill(self.pid as libc::pid_t, libc::SIGINT) };
+    }
+
     /// Ends the whole group at once, and waits until the child is gone.
     pub fn end(self) {
         self.signal_group(Ending::Kill);

@@ -49,7 +49,7 @@ impl World {
             let grace_ms = self
                 .pools
                 .iter()
-                .map(|pool| 2 * pool.shutdown_ms)
+                .map(|pool| 3 * pool.shutdown_ms)
                 .max()
                 .unwrap_or(0);
             // Processes take a moment to die, and to do what they were about to when time passed.

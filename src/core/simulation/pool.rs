@@ -202,6 +202,7 @@ impl World {
         let process = self.pools[number].process.as_ref();
         let pid = process.expect("only a pool that runs is sent a signal").pid;
         let (name, delay, is_ignored) = match signal {
+            Signal::Int => unreachable!("only workers are interrupted"),
             Signal::Term => (
                 15,
                 self.random.below(30),

@@ -8,10 +8,11 @@ use super::pool::Pool;
 use super::random::Random;
 use super::wire::{self, Answer};
 use super::worker::Worker;
-use crate::core::hub::{Effect, Ended, Function, Hub, PeerId, PoolSpec, Request};
+use crate::core::hub::{Effect, Ended, Function, Hub, PeerId, PoolSpec, Request, Wiring};
 use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
 use crate::limits::READ_BYTES;
+use crate::manifest::model::Recycle;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a socket holds in each direction.
@@ -174,6 +175,9 @@ impl World {
                 },
                 call_ms: random.chance(faults.pool_timeout).then(|| random.between(1, 300)),
                 shutdown_ms: if has_faults { random.between(0, 300) } else { 100 },
+                wiring: Wiring::Parent,
+                recycle: Recycle::default(),
+                host: None,
             };
             fakes.push(Pool {
                 is_reentrant: !random.chance(faults.not_reentrant),
@@ -440,7 +444,7 @@ impl World {
             Event::Ask(client) => self.ask(client),
             Event::Cancel(client) => {
                 let error = Error::new(Kind::Cancelled, "the client gave up");
-                self.hub.cancel(client as u64, error);
+                self.hub.cancel(client as u64, &error, self.now_ms);
                 self.settle();
                 let client = &self.clients[client];
                 assert!(
@@ -577,6 +581,9 @@ impl World {
             Effect::Signal(pool, signal) => {
                 trace!(self, "{signal:?} to {pool:?}");
                 self.signal(pool.index(), signal);
+            }
+            Effect::SpawnWorker { .. } | Effect::SignalWorker(..) | Effect::Weigh(..) => {
+                unreachable!("its pools have parents")
             }
             Effect::Answer { token, result } => self.answer(token as usize, result),
             Effect::Note { pool, .. } => {

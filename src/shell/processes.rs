@@ -1,0 +1,186 @@
+//! The processes that nexus has spawned: pools' parents, and workers without one. Knows what the poll said of each; decides
+//! nothing.
+
+use super::output::Printed;
+use crate::core::hub::{Ended, PeerId, Signal};
+use crate::ids::PoolId;
+use crate::sys::process::{Child, Ending, Exit};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// Tokens of a process's own sources have this bit; a peer's token is its key, which never has.
+const PROCESS_BIT: usize = 1 << 63;
+/// A process has its end and at most two pipes.
+const SOURCES_PER_PROCESS: usize = 3;
+
+/// Whose process it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The parent of that pool's workers.
+    Pool(PoolId),
+    /// That worker of that pool.
+    Worker(PoolId, PeerId),
+}
+
+impl Owner {
+    /// The pool that it belongs to.
+    pub fn pool(self) -> PoolId {
+        match self {
+            Owner::Pool(pool) | Owner::Worker(pool, _) => pool,
+        }
+    }
+}
+
+/// One process.
+pub struct Process {
+    pub owner: Owner,
+    child: Child,
+    printed: Vec<Printed>,
+    has_ended: bool,
+    _life: OwnedFd,
+}
+
+/// All of them. The place of one is free again once it has been reaped.
+#[derive(Default)]
+pub struct Processes {
+    slots: Vec<Option<Process>>,
+}
+
+impl Processes {
+    /// Whether a token is of a process.
+    pub fn is_own(Token(token): Token) -> bool {
+        token & PROCESS_BIT != 0
+    }
+
+    /// Takes a process that was just spawned. `life` ends it when this process ends, however that happens.
+    ///
+    /// # Errors
+    /// The poll refuses it; then it is ended.
+    pub fn add(
+        &mut self,
+        owner: Owner,
+        child: Child,
+        printed: Vec<Printed>,
+        life: OwnedFd,
+        registry: &Registry,
+    ) -> io::Result<()> {
+        let free = self.slots.iter().position(Option::is_none);
+        let slot = free.unwrap_or(self.slots.len());
+        let first = PROCESS_BIT | (slot * SOURCES_PER_PROCESS);
+        let fds = std::iter::once(child.as_fd()).chain(printed.iter().map(Printed::as_fd));
+        for (position, fd) in fds.enumerate() {
+            let token = Token(first + position);
+            let registered = registry.register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE);
+            if let Err(error) = registered {
+                child.end();
+                return Err(error);
+            }
+        }
+        if free.is_none() {
+            self.slots.push(None);
+        }
+        self.slots[slot] = Some(Process {
+            owner,
+            child,
+            printed,
+            has_ended: false,
+            _life: life,
+        });
+        Ok(())
+    }
+
+    /// Notes what the poll said.
+    pub fn note_event(&mut self, Token(token): Token) {
+        let token = token & !PROCESS_BIT;
+        let (slot, source) = (token / SOURCES_PER_PROCESS, token % SOURCES_PER_PROCESS);
+        let Some(Some(process)) = self.slots.get_mut(slot) else {
+            return;
+        };
+        match source.checked_sub(1) {
+            None => process.has_ended = true,
+            Some(pipe) => process.printed[pipe].note_readable(),
+        }
+    }
+
+    /// Whether something that was printed can be read at once.
+    pub fn has_unread(&self) -> bool {
+        let printed = self.slots.iter().flatten().flat_map(|process| &process.printed);
+        printed.into_iter().any(Printed::is_readable)
+    }
+
+    /// Passes on what was printed and can be read, and shows it to `each`.
+    pub fn read_printed(&mut self, buffer: &mut [u8], mut each: impl FnMut(PoolId, &[u8])) {
+        for process in self.slots.iter_mut().flatten() {
+            let pool = process.owner.pool();
+            let readable = process.printed.iter_mut().filter(|printed| printed.is_readable());
+            for printed in readable {
+                printed.drain(buffer, |bytes| each(pool, bytes));
+            }
+        }
+    }
+
+    /// Places of processes that the poll said have ended.
+    pub fn ended(&self) -> Vec<usize> {
+        let has_ended = |slot: &usize| matches!(&self.slots[*slot], Some(process) if process.has_ended);
+        (0..self.slots.len()).filter(has_ended).collect()
+    }
+
+    /// The owner of the process in that place.
+    pub fn owner(&self, slot: usize) -> Option<Owner> {
+        let process = self.slots.get(slot)?.as_ref();
+        process.map(|process| process.owner)
+    }
+
+    /// Takes the exit of a process that has ended, and ends what is left of its group: the leader's id stays taken until it
+    /// is reaped, so the signal can't reach another's group. None if it has not ended after all.
+    pub fn bury(
+        &mut self,
+        slot: usize,
+        buffer: &mut [u8],
+        mut each: impl FnMut(PoolId, &[u8]),
+    ) -> Option<(Owner, Ended)> {
+        let process = self.slots[slot].as_mut()?;
+        let owner = process.owner;
+        process.child.signal_group(Ending::Kill);
+        for printed in &mut process.printed {
+            printed.drain(buffer, |bytes| each(owner.pool(), bytes));
+        }
+        let Some(exit) = process.child.reap() else {
+            process.has_ended = false;
+            return None;
+        };
+        self.slots[slot] = None;
+        let ended = match exit {
+            Exit::Code(code) => Ended::Code(code),
+            Exit::Signal(number) => Ended::Signal(number),
+        };
+        Some((owner, ended))
+    }
+
+    /// Sends a signal to all process groups of a pool.
+    pub fn signal_pool(&self, pool: PoolId, signal: Signal) {
+        let processes = self.slots.iter().flatten();
+        for process in processes.filter(|process| process.owner.pool() == pool) {
+            send(&process.child, signal);
+        }
+    }
+
+    /// Sends a signal to a worker.
+    pub fn signal_worker(&self, worker: PeerId, signal: Signal) {
+        let is_it = |owner: Owner| matches!(owner, Owner::Worker(_, peer) if peer == worker);
+        let mut processes = self.slots.iter().flatten();
+        if let Some(process) = processes.find(|process| is_it(process.owner)) {
+            send(&process.child, signal);
+        }
+    }
+}
+
+fn send(child: &Child, signal: Signal) {
+    match signal {
+        Signal::Int => child.interrupt(),
+        Signal::Term => child.signal_group(Ending::Term),
+        Signal::Kill => child.signal_group(Ending::Kill),
+    }
+}
