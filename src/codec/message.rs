@@ -387,14 +387,11 @@ mod tests {
             args: 0,
         };
         check(&pinned[4..], Ok(Some((expected, pinned.len() - 4))));
-        check(
-            &[
-                0x94, 0, 1, 0xa7, b'c', b'o', b'm', b'm', b'a', b'n', b'd', 0x91, 0x94,
-            ],
-            Err(
-                "the name of a command is an array of 4, expected a name, [name, parent] or [name, parent, pid]",
-            ),
-        );
+        let mut crowded = vec![0x94, 0, 1, 0xa7];
+        crowded.extend(b"command\x91\x94\x01\x02\x03\x04");
+        let message =
+            "the name of a command is an array of 4, expected a name, [name, parent] or [name, parent, pid]";
+        check(&crowded, Err(message));
         let mut ping = Vec::new();
         write_request(&mut ping, 300, "ping", 0, 0).unwrap();
         check(
