@@ -121,3 +121,6 @@ pub const EVAL_BYTES_MAX: usize = 1 << 30;
 
 /// A limit of a pool, in its unit: the highest number that every reader of JSON reads exactly.
 pub const LIMIT_MAX: u64 = 1 << 53;
+
+/// A list of the system's users or groups, in bytes: a hundred thousand of them.
+pub const ACCOUNTS_BYTES_MAX: u64 = 16 << 20;

@@ -1,12 +1,13 @@
 //! Starting a pool: its sockets and pipes, its environment, its process. Follows DESIGN: the socket listens before the pool
 //! runs, so connecting needs no waiting and no retry.
 
+use super::confine;
 use super::output::Printed;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::model::Pool;
 use crate::sys::descriptor;
 use crate::sys::process::Child;
-use crate::sys::spawn::{Program, c_string, spawn};
+use crate::sys::spawn::{Program, SpawnError, Step, c_string, spawn};
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -73,8 +74,8 @@ pub fn launch(pool: &Pool, place: &Place<'_>) -> Result<Launched> {
     let mut printed = Vec::new();
     let (stdout, stderr) = open_outputs(pool, &mut printed).map_err(refused("a pipe"))?;
 
-    let argv = words(&pool.exec, place.base).map_err(|error| start_error(pool, place, &error))?;
-    let env = environment(pool, place.dir).map_err(|error| start_error(pool, place, &error))?;
+    let argv = words(&pool.exec, place.base).map_err(|error| program_error(pool, place, &error))?;
+    let env = environment(pool, place.dir).map_err(|error| program_error(pool, place, &error))?;
     let cwd = pool.cwd.as_ref().map(|cwd| place.base.join(cwd));
     let program = Program {
         argv: &argv,
@@ -88,6 +89,8 @@ pub fn launch(pool: &Pool, place: &Place<'_>) -> Result<Launched> {
             control.as_fd(),
             life_reader.as_fd(),
         ],
+        limits: &confine::limits(pool),
+        credentials: confine::credentials(pool)?,
     };
     // All that may be refused comes before the spawn: nothing has to be undone then.
     let worker = UnixStream::connect(&socket).map_err(refused("a connection"))?;
@@ -96,7 +99,7 @@ pub fn launch(pool: &Pool, place: &Place<'_>) -> Result<Launched> {
     own_control
         .set_nonblocking(true)
         .map_err(refused("a control channel"))?;
-    let child = spawn(&program).map_err(|error| start_error(pool, place, &error))?;
+    let child = spawn(&program).map_err(|failed| spawn_error(pool, place, &failed))?;
     if let Err(error) = descriptor::signal_group_at_hangup(&life_reader, child.pid()) {
         child.end();
         return Err(refused("a lifeline")(error));
@@ -155,28 +158,51 @@ fn environment(pool: &Pool, dir: &Path) -> io::Result<Vec<CString>> {
     Ok(entries)
 }
 
-fn start_error(pool: &Pool, place: &Place<'_>, error: &io::Error) -> Box<Error> {
+fn spawn_error(pool: &Pool, place: &Place<'_>, failed: &SpawnError) -> Box<Error> {
+    if let Some(error) = confine::spawn_error(pool, failed) {
+        return error;
+    }
+    match failed.step {
+        Step::Process | Step::Descriptors => {
+            let message = format!(
+                "pool '{}' can't be started: no process for it: {}",
+                pool.name, failed.error
+            );
+            Error::new(Kind::SpawnFailed, message).pool(&pool.name)
+        }
+        Step::Directory => {
+            let cwd = place.base.join(pool.cwd.as_deref().unwrap_or_default());
+            let why = match failed.error.kind() {
+                io::ErrorKind::NotFound => format!("its directory '{}' does not exist", cwd.display()),
+                _ => format!("can't enter its directory '{}': {}", cwd.display(), failed.error),
+            };
+            start_error(pool, &why, "correct \"cwd\"")
+        }
+        _ => program_error(pool, place, &failed.error),
+    }
+}
+
+fn program_error(pool: &Pool, place: &Place<'_>, error: &io::Error) -> Box<Error> {
     let program = &pool.exec[0];
-    let cwd = pool
-        .cwd
-        .as_ref()
-        .map(|cwd| place.base.join(cwd))
-        .filter(|cwd| !cwd.is_dir());
-    let (why, hint) = match (error.kind(), cwd) {
-        (_, Some(cwd)) => (
-            format!("its directory '{}' does not exist", cwd.display()),
-            "correct \"cwd\"",
+    let (why, hint) = match error.kind() {
+        io::ErrorKind::NotFound if program.contains('/') && place.base.join(program).exists() => (
+            format!("the interpreter that '{program}' names in its first line does not exist"),
+            "install it, or correct that line or \"exec\"",
         ),
-        (io::ErrorKind::NotFound, None) => (
+        io::ErrorKind::NotFound => (
             format!("there is no program '{program}'"),
             "install it, or correct \"exec\"",
         ),
-        (io::ErrorKind::PermissionDenied, None) => (
+        io::ErrorKind::PermissionDenied => (
             format!("'{program}' is not executable"),
             "make it so by chmod +x, or correct \"exec\"",
         ),
         _ => (format!("'{program}': {error}"), "correct \"exec\""),
     };
+    start_error(pool, &why, hint)
+}
+
+fn start_error(pool: &Pool, why: &str, hint: &str) -> Box<Error> {
     let message = format!("pool '{}' can't be started: {why}", pool.name);
     Error::new(Kind::SpawnFailed, message)
         .hint(format!("{hint} of the pool in the manifest"))

@@ -1,5 +1,7 @@
 //! The thin shell around the core: the poll loop, sockets, pipes and child processes. Decides nothing that the core could.
 
+mod accounts;
+mod confine;
 mod connection;
 mod launch;
 mod notes;

@@ -1,6 +1,7 @@
 //! The poll loop: one thread, one epoll instance, one hub. Carries bytes, effects and events between the hub and the
 //! system, and leaves nothing behind. Decides nothing: that is the hub's.
 
+use super::confine::give_directory;
 use super::connection::{Connection, Received};
 use super::launch::{Launched, Place, launch, socket_path};
 use super::notes::Notes;
@@ -435,6 +436,7 @@ impl<'m> Session<'m> {
             let message = format!("can't make a directory in {}: {error}", parent.display());
             Error::new(Kind::Io, message).hint("set TMPDIR to a directory that can be written")
         })?;
+        give_directory(&self.manifest.pools, &dir);
         self.dir = Some(dir);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::errno::check;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 /// How a process ended.
@@ -32,14 +32,8 @@ pub struct Child {
 }
 
 impl Child {
-    pub(super) fn open(pid: libc::pid_t) -> io::Result<Child> {
-        // SAFETY: pidfd_open takes two plain integers and returns a new descriptor.
-        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as libc::c_int)?;
-        // SAFETY: the kernel just made it for us.
-        Ok(Child {
-            pid: pid as u32,
-            fd: unsafe { OwnedFd::from_raw_fd(fd) },
-        })
+    pub(super) fn new(pid: libc::pid_t, fd: OwnedFd) -> Child {
+        Child { pid: pid as u32, fd }
     }
 
     /// Its process id, which is its group's too.
@@ -127,6 +121,18 @@ pub fn cores() -> u32 {
         libc::CPU_COUNT(&set.assume_init())
     };
     count.max(1) as u32
+}
+
+/// The user whom this process counts as.
+pub fn user() -> u32 {
+    // SAFETY: geteuid takes nothing and can't fail.
+    unsafe { libc::geteuid() }
+}
+
+/// The group that this process counts as.
+pub fn group() -> u32 {
+    // SAFETY: getegid takes nothing and can't fail.
+    unsafe { libc::getegid() }
 }
 
 /// Makes orphans below this process its children, so that they can be found.
