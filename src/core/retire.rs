@@ -4,7 +4,7 @@
 use super::hub::{Effect, Ended, Hub, PeerId, Process, Signal, Timer, Wiring};
 use super::lifecycle::{Event, State};
 use super::peer::{Peer, Pressure, WorkerState};
-use crate::codec::message::write_notification;
+use crate::codec::message::{PROTOCOL, write_notification};
 use crate::codec::msgpack::write;
 use crate::error::{Error, Kind};
 use crate::ids::PoolId;
@@ -246,6 +246,23 @@ impl Hub {
             due: None,
         });
         self.effects.push_back(Effect::SpawnWorker { pool, worker });
+        let spec = &self.pools[pool.index()].spec;
+        if spec.wiring == Wiring::Remote
+            && let Some(peer) = self.peers.get_mut(worker)
+        {
+            let mut payload = Vec::new();
+            write::map(&mut payload, 2);
+            write::string(&mut payload, "protocol");
+            write::unsigned(&mut payload, PROTOCOL);
+            write::string(&mut payload, "pool");
+            write::string(&mut payload, &spec.name);
+            peer.outbox.append(|out| {
+                // A few bytes of payload.
+                let _ = write_notification(out, "hello", 1, payload.len() as u64);
+                out.extend_from_slice(&payload);
+            });
+            self.list(worker);
+        }
     }
 
     /// The process of a worker runs.
