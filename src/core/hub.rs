@@ -243,6 +243,8 @@ pub struct Hub {
     pub(super) queued_bytes: usize,
     /// See [`SPOOL_BYTES_MAX`].
     pub(super) spool_bytes_max: usize,
+    /// The last open call has ended since workers that hold function values were last looked at.
+    pub(super) all_over: bool,
     /// All pools were told to end: none is started any more.
     pub(super) is_ending: bool,
     /// Plants a bug for the simulation to find.
@@ -283,6 +285,7 @@ impl Hub {
             listed: VecDeque::new(),
             queued_bytes: 0,
             spool_bytes_max: SPOOL_BYTES_MAX,
+            all_over: false,
             is_ending: false,
             #[cfg(test)]
             planted: None,
@@ -366,7 +369,7 @@ impl Hub {
 
     /// Whether a call is open.
     pub fn has_calls(&self) -> bool {
-        self.calls.iter().next().is_some()
+        !self.calls.is_empty()
     }
 
     /// Whether no pool runs any more.

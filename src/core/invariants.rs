@@ -145,8 +145,12 @@ impl Hub {
                     "a pool knows connections that exist"
                 );
             }
+            let stays = |id: &&PeerId| {
+                let worker = self.peers.get(**id).and_then(Peer::worker);
+                worker.is_some_and(|worker| !worker.is_leaving)
+            };
             assert!(
-                pool.workers.len() <= pool.workers_max,
+                pool.workers.iter().filter(|worker| stays(worker)).count() <= pool.workers_max,
                 "workers stay below their limit"
             );
             assert!(

@@ -77,8 +77,10 @@ pub struct Worker {
     pub ready_ms: u64,
     /// Calls that it has done, those nested in another not counted.
     pub calls_done: u64,
-    /// It is given no more calls; once it has none it ends.
+    /// It is given no more chains; once it has none, and nobody can need what it holds, it ends.
     pub is_leaving: bool,
+    /// Function values that it has given away live in it.
+    pub holds_functions: bool,
     /// How far nexus has gone to end it.
     pub pressure: Pressure,
     /// When the next step is due.
@@ -160,6 +162,11 @@ impl Peer {
 }
 
 impl Worker {
+    /// Whether it was asked to end.
+    pub fn is_told_to_leave(&self) -> bool {
+        self.is_leaving && self.pressure != Pressure::None
+    }
+
     pub fn new() -> Worker {
         Worker {
             state: WorkerState::Connecting,
@@ -170,6 +177,7 @@ impl Worker {
             ready_ms: 0,
             calls_done: 0,
             is_leaving: false,
+            holds_functions: false,
             pressure: Pressure::None,
             press_at: None,
             leave_at: None,

@@ -98,7 +98,8 @@ impl Hub {
         if let Some(pid) = call.pin {
             let has_pid = |peer: &&PeerId| self.worker_pid(**peer) == Some(pid);
             let pinned = || pool.workers.iter().filter(has_pid);
-            let free = pinned().find(|peer| is_idle(peer) || self.is_waiting(**peer));
+            let is_free = |peer: &&PeerId| self.is_idle_for_its_own(**peer) || self.is_waiting(**peer);
+            let free = pinned().find(is_free);
             return free.map_or(Choice::WaitAside, |peer| Choice::Worker(*peer));
         }
         let own = self.waiting_ancestor(call);
@@ -112,7 +113,7 @@ impl Hub {
         }
         let connecting = pool.workers.iter().filter(|peer| self.is_connecting(**peer));
         let is_coming = connecting.count() >= pool.queue.len() - place;
-        let may_grow = pool.workers.len() < pool.workers_max;
+        let may_grow = self.staying_workers(call.pool) < pool.workers_max;
         match own {
             Some(worker) if !(call.is_parallel && (is_coming || may_grow)) => return Choice::Worker(worker),
             _ if is_coming => return Choice::Wait,
@@ -158,6 +159,23 @@ impl Hub {
             false => worker.stack.last().is_some_and(waits),
         };
         worker.is_reentrant && is_waiting
+    }
+
+    /// Whether a worker has no call and would take one for a function value that lives in it.
+    fn is_idle_for_its_own(&self, peer: PeerId) -> bool {
+        let worker = self.peers.get(peer).and_then(Peer::ready_worker);
+        let is_there = worker.is_some_and(|worker| worker.stack.is_empty() && !worker.is_told_to_leave());
+        is_there && !self.is_sending(peer)
+    }
+
+    /// Workers of a pool but those that are about to leave.
+    fn staying_workers(&self, pool: PoolId) -> usize {
+        let workers = self.pools[pool.index()].workers.iter();
+        let stays = |id: &&PeerId| {
+            let worker = self.peers.get(**id).and_then(Peer::worker);
+            worker.is_some_and(|worker| !worker.is_leaving)
+        };
+        workers.filter(stays).count()
     }
 
     fn worker_pid(&self, peer: PeerId) -> Option<u32> {
@@ -262,6 +280,9 @@ impl Hub {
     pub(super) fn remove_call(&mut self, id: CallId) -> Option<Call> {
         let mut call = self.calls.remove(id)?;
         self.deadlines.set(Timer::Call(id), &mut call.due, None);
+        if self.calls.is_empty() {
+            self.all_over = true;
+        }
         Some(call)
     }
 

@@ -37,6 +37,7 @@ impl Hub {
                 peer.held = held;
             }
         }
+        self.dismiss_holders(now_ms);
         self.break_deadlocks();
     }
 
@@ -181,6 +182,11 @@ impl Hub {
                 }
                 // Who asks on and on without reading the answers is not heard meanwhile.
                 self.stall_if_full(id, id);
+            }
+            Head::Notification { method: "holds" } => {
+                if let Some(worker) = self.peers.get_mut(id).and_then(Peer::worker_mut) {
+                    worker.holds_functions = true;
+                }
             }
             Head::Notification { method } => {
                 let note = read_note(method, payload);

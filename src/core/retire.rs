@@ -92,6 +92,12 @@ impl Hub {
         let pool = peer.pool;
         let entry = &mut self.pools[pool.index()];
         let Some(worker) = peer.worker_mut() else { return };
+        if worker.holds_functions && !self.calls.is_empty() {
+            // They stay valid as long as anything runs that may have got one.
+            worker.is_leaving = true;
+            worker.leave_at = None;
+            return;
+        }
         if entry.spec.wiring != Wiring::Parent {
             // Its process ends with its connection.
             return self.drop_peer(id, now_ms);
@@ -101,9 +107,10 @@ impl Hub {
             entry.is_recycling = true;
             return;
         }
-        if std::mem::replace(&mut worker.is_leaving, true) && worker.pressure != Pressure::None {
+        if worker.is_told_to_leave() {
             return;
         }
+        worker.is_leaving = true;
         worker.leave_at = None;
         worker.pressure = Pressure::Asked;
         worker.press_at = Some(now_ms.saturating_add(entry.spec.shutdown_ms));
@@ -113,6 +120,26 @@ impl Hub {
         });
         self.list(id);
         self.time_worker(id);
+    }
+
+    /// Nothing runs any more: nobody has a function value that lives in a worker that is to leave.
+    pub(super) fn dismiss_holders(&mut self, now_ms: u64) {
+        if !std::mem::take(&mut self.all_over) || !self.calls.is_empty() {
+            return;
+        }
+        let is_kept = |peer: &Peer| {
+            let worker = peer.ready_worker();
+            worker.is_some_and(|worker| worker.is_leaving && !worker.is_told_to_leave())
+        };
+        let kept: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| is_kept(peer))
+            .map(|(id, _)| id)
+            .collect();
+        for id in kept {
+            self.dismiss(id, now_ms);
+        }
     }
 
     /// A worker was asked to give up a call: it has a while for it.

@@ -115,6 +115,10 @@ impl<T> Slab<T> {
         })
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.slots.len() == self.free.len()
+    }
+
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
