@@ -47,6 +47,9 @@ def stray():
 def owner():
     return os.stat(os.environ["NEXUS_DIR"]).st_uid
 
+def variables():
+    return sorted(name for name in os.environ if name.startswith("NEXUS_"))
+
 def hang():
     print("running", file=sys.stderr, flush=True)
     time.sleep(1000)
@@ -61,6 +64,7 @@ const COMMANDS: &[(&str, &[&str], &str)] = &[
     ("status", &["s"], "[s]"),
     ("stray", &[], "z"),
     ("owner", &[], "i8"),
+    ("variables", &[], "[s]"),
     ("hang", &[], "z"),
 ];
 
@@ -162,6 +166,23 @@ fn without_a_policy_a_pool_is_as_nexus_is() {
             .collect();
         program.check(&["status", key], &format!("[{}]", words.join(",")));
     }
+}
+
+#[test]
+fn a_pool_gets_the_variables_of_its_own_run_only() {
+    let check = |policy: &str, expected: &str| {
+        let program = program(policy);
+        let mut command = program.command(&["variables"]);
+        command.env("NEXUS_WORKER_FD", "9").env("NEXUS_ISOLATE", "1");
+        let ran = finish(command.spawn().unwrap());
+        assert_eq!(ran.stdout, expected, "{}", ran.stderr);
+    };
+    let common = r#"["NEXUS_CONTROL_FD","NEXUS_DIR","NEXUS_LIFE_FD","NEXUS_LISTEN_FD","NEXUS_POOL","NEXUS_PROTOCOL","NEXUS_RUN"]"#;
+    let isolate = common.replace(r#""NEXUS_LIFE_FD""#, r#""NEXUS_ISOLATE","NEXUS_LIFE_FD""#);
+    check("", &format!("{common}\n"));
+    check(r#""lifetime": "oneshot""#, &format!("{isolate}\n"));
+    check(r#""recycle": {"max_calls": 10}"#, &format!("{isolate}\n"));
+    check(r#""recycle": {}"#, &format!("{common}\n"));
 }
 
 /// Runs a pool with those lines and expects its numbers.

@@ -1,28 +1,37 @@
-//! Starting a pool: its sockets and pipes, its environment, its process. Follows DESIGN: the socket listens before the pool
-//! runs, so connecting needs no waiting and no retry.
+//! Starting a pool, or one worker of it: sockets and pipes, environment, process. Follows DESIGN: a socket listens, or is
+//! connected, before the pool runs, so connecting needs no waiting and no retry.
 
 use super::confine;
 use super::output::Printed;
 use crate::error::{Error, Kind, Result};
-use crate::manifest::model::Pool;
+use crate::manifest::model::{Lifetime, Pool, Transport};
 use crate::sys::descriptor;
 use crate::sys::process::Child;
 use crate::sys::spawn::{Program, SpawnError, Step, c_string, spawn};
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+/// Version of the pool protocol, as a variable of the environment.
+const PROTOCOL: &str = "1";
+
 /// Longest path that a Unix socket's address holds, in bytes.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Variables that belong to nexus. Those of a run that this process is itself a part of are another's.
+const ENV_PREFIX: &[u8] = b"NEXUS_";
 
 /// Where a pool is to run.
 pub struct Place<'a> {
     /// Directory of the manifest.
     pub base: &'a Path,
-    /// The run's temp dir.
-    pub dir: &'a Path,
+    /// Unique mark of the run.
+    pub run: &'a str,
+    /// The run's temp dir; only a pool with the transport `unix` needs it.
+    pub dir: Option<&'a Path>,
 }
 
 /// A pool that was just started.
@@ -39,17 +48,32 @@ pub struct Launched {
     pub life: OwnedFd,
 }
 
+/// A worker that was just started.
+pub struct LaunchedWorker {
+    /// Its process.
+    pub child: Child,
+    /// This side of its connection.
+    pub socket: UnixStream,
+    /// What it prints.
+    pub printed: Vec<Printed>,
+    /// As in [`Launched`].
+    pub life: OwnedFd,
+}
+
 /// Path of a pool's socket.
 pub fn socket_path(pool: &Pool, dir: &Path) -> PathBuf {
     dir.join(&pool.socket)
 }
 
-/// Starts a pool.
+/// Starts a pool whose transport is `unix`: the parent of its workers.
 ///
 /// # Errors
 /// `spawn_failed` when its program can't be started, `io` when the system refuses a socket or pipe.
 pub fn launch(pool: &Pool, place: &Place<'_>) -> Result<Launched> {
-    let socket = socket_path(pool, place.dir);
+    let Some(dir) = place.dir else {
+        return Err(refused(pool, "a socket")(io::ErrorKind::NotFound.into()));
+    };
+    let socket = socket_path(pool, dir);
     if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
         let message = format!(
             "path of a socket is longer than {SOCKET_PATH_BYTES_MAX} bytes: {}",
@@ -57,60 +81,150 @@ pub fn launch(pool: &Pool, place: &Place<'_>) -> Result<Launched> {
         );
         return Err(Error::new(Kind::Io, message).hint("set TMPDIR to a directory with a shorter path"));
     }
-    let refused = |what: &str| {
-        let what = what.to_string();
-        move |error: io::Error| {
-            Error::new(
-                Kind::Io,
-                format!("can't make {what} for pool '{}': {error}", pool.name),
-            )
-            .pool(&pool.name)
-        }
-    };
-    let listener = UnixListener::bind(&socket).map_err(refused("a socket"))?;
-    let (own_control, control) = descriptor::socket_pair().map_err(refused("a control channel"))?;
-    let (life_reader, life) = descriptor::pipe().map_err(refused("a pipe"))?;
-    let input = descriptor::no_input().map_err(refused("an input"))?;
+    let listener = listen(&socket).map_err(refused(pool, "a socket"))?;
+    let (control, far_control) = connection().map_err(refused(pool, "a control channel"))?;
+    let (life_reader, life) = descriptor::pipe().map_err(refused(pool, "a pipe"))?;
+    let input = descriptor::no_input().map_err(refused(pool, "an input"))?;
     let mut printed = Vec::new();
-    let (stdout, stderr) = open_outputs(pool, &mut printed).map_err(refused("a pipe"))?;
+    let (stdout, stderr) = open_outputs(pool, &mut printed).map_err(refused(pool, "a pipe"))?;
+    // All that may be refused comes before the spawn: nothing has to be undone then.
+    let worker = UnixStream::connect(&socket).map_err(refused(pool, "a connection"))?;
+    worker
+        .set_nonblocking(true)
+        .map_err(refused(pool, "a connection"))?;
 
-    let argv = words(&pool.exec, place.base).map_err(|error| program_error(pool, place, &error))?;
-    let env = environment(pool, place.dir).map_err(|error| program_error(pool, place, &error))?;
+    let mut variables = vec![
+        ("NEXUS_LISTEN_FD", OsStr::new("3")),
+        ("NEXUS_CONTROL_FD", "4".as_ref()),
+        ("NEXUS_LIFE_FD", "5".as_ref()),
+        ("NEXUS_DIR", dir.as_ref()),
+    ];
+    if pool.lifetime == Lifetime::Oneshot || pool.recycle.is_any() {
+        variables.push(("NEXUS_ISOLATE", "1".as_ref()));
+    }
+    let descriptors = [
+        input.as_fd(),
+        stdout.as_fd(),
+        stderr.as_ref().unwrap_or(&stdout).as_fd(),
+        listener.as_fd(),
+        far_control.as_fd(),
+        life_reader.as_fd(),
+    ];
+    let child = start(pool, place, &variables, &descriptors, &life_reader)?;
+    Ok(Launched {
+        child,
+        control,
+        worker,
+        printed,
+        life,
+    })
+}
+
+/// Starts one worker of a pool whose transport is `direct` or `stdio`.
+///
+/// # Errors
+/// As [`launch`].
+pub fn launch_worker(pool: &Pool, place: &Place<'_>) -> Result<LaunchedWorker> {
+    let (socket, far_socket) = connection().map_err(refused(pool, "a connection"))?;
+    let (life_reader, life) = descriptor::pipe().map_err(refused(pool, "a pipe"))?;
+    let mut printed = Vec::new();
+    let child = if pool.transport == Transport::Stdio {
+        let (reader, stderr) =
+            Printed::open(pool.stderr, &pool.name, io::stderr().as_fd()).map_err(refused(pool, "a pipe"))?;
+        printed.extend(reader);
+        // Nothing names the last: what stands between nexus and the worker need not know of it. As long as it leaves it
+        // open, it ends with nexus, whatever it does. If it closes what it does not know, as ssh does, it sees the end of
+        // its input, and so does what stands behind it.
+        let descriptors = [
+            far_socket.as_fd(),
+            far_socket.as_fd(),
+            stderr.as_fd(),
+            life_reader.as_fd(),
+        ];
+        start(pool, place, &[], &descriptors, &life_reader)?
+    } else {
+        let input = descriptor::no_input().map_err(refused(pool, "an input"))?;
+        let (stdout, stderr) = open_outputs(pool, &mut printed).map_err(refused(pool, "a pipe"))?;
+        let variables = [
+            ("NEXUS_WORKER_FD", OsStr::new("3")),
+            ("NEXUS_LIFE_FD", "4".as_ref()),
+        ];
+        let descriptors = [
+            input.as_fd(),
+            stdout.as_fd(),
+            stderr.as_ref().unwrap_or(&stdout).as_fd(),
+            far_socket.as_fd(),
+            life_reader.as_fd(),
+        ];
+        start(pool, place, &variables, &descriptors, &life_reader)?
+    };
+    Ok(LaunchedWorker {
+        child,
+        socket,
+        printed,
+        life,
+    })
+}
+
+/// Starts the program of a pool under its policy. The kernel ends its group when the last writer of `life`, one of its
+/// descriptors, is gone.
+fn start(
+    pool: &Pool,
+    place: &Place<'_>,
+    variables: &[(&str, &OsStr)],
+    descriptors: &[BorrowedFd<'_>],
+    life: &OwnedFd,
+) -> Result<Child> {
+    let common = [
+        ("NEXUS_PROTOCOL", OsStr::new(PROTOCOL)),
+        ("NEXUS_POOL", pool.name.as_ref()),
+        ("NEXUS_RUN", place.run.as_ref()),
+    ];
+    let variables = [&common, variables].concat();
+    let argv = words(pool, place.base).map_err(|error| program_error(pool, place, &error))?;
+    let env = environment(pool, std::env::vars_os(), &variables)
+        .map_err(|error| program_error(pool, place, &error))?;
     let cwd = pool.cwd.as_ref().map(|cwd| place.base.join(cwd));
     let program = Program {
         argv: &argv,
         env: &env,
         cwd: cwd.as_deref(),
-        descriptors: &[
-            input.as_fd(),
-            stdout.as_fd(),
-            stderr.as_ref().unwrap_or(&stdout).as_fd(),
-            listener.as_fd(),
-            control.as_fd(),
-            life_reader.as_fd(),
-        ],
+        descriptors,
         limits: &confine::limits(pool),
         credentials: confine::credentials(pool)?,
     };
-    // All that may be refused comes before the spawn: nothing has to be undone then.
-    let worker = UnixStream::connect(&socket).map_err(refused("a connection"))?;
-    worker.set_nonblocking(true).map_err(refused("a connection"))?;
-    let own_control = UnixStream::from(own_control);
-    own_control
-        .set_nonblocking(true)
-        .map_err(refused("a control channel"))?;
     let child = spawn(&program).map_err(|failed| spawn_error(pool, place, &failed))?;
-    if let Err(error) = descriptor::signal_group_at_hangup(&life_reader, child.pid()) {
+    if let Err(error) = descriptor::signal_group_at_hangup(life, child.pid()) {
         child.end();
-        return Err(refused("a lifeline")(error));
+        return Err(refused(pool, "a lifeline")(error));
     }
-    Ok(Launched {
-        child,
-        control: own_control,
-        worker,
-        printed,
-        life,
-    })
+    Ok(child)
+}
+
+/// A listening socket of that path. That of a pool that was there before is removed.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        bound => bound,
+    }
+}
+
+/// Two connected sockets, this process's, which does not block, and the pool's.
+fn connection() -> io::Result<(UnixStream, OwnedFd)> {
+    let (near, far) = descriptor::socket_pair()?;
+    let near = UnixStream::from(near);
+    near.set_nonblocking(true)?;
+    Ok((near, far))
+}
+
+fn refused(pool: &Pool, what: &str) -> impl FnOnce(io::Error) -> Box<Error> {
+    move |error| {
+        let message = format!("can't make {what} for pool '{}': {error}", pool.name);
+        Error::new(Kind::Io, message).pool(&pool.name)
+    }
 }
 
 /// What becomes descriptors 1 and 2 of the pool; the second is none when both are one.
@@ -125,37 +239,47 @@ fn open_outputs(pool: &Pool, printed: &mut Vec<Printed>) -> io::Result<(OwnedFd,
     Ok((stdout, Some(stderr)))
 }
 
-/// A relative word with a slash means a file beside the manifest; options are not paths.
-fn words(exec: &[String], base: &Path) -> io::Result<Vec<CString>> {
-    let resolve = |word: &String| match word.contains('/') && !word.starts_with(['/', '-']) {
-        true => base.join(word).into_os_string(),
-        false => word.into(),
+/// The words of the program. A relative one with a slash means a file beside the manifest; options are not paths. Behind
+/// another program only what starts with `./` or `../` does: an image of docker has slashes too, and a path may be another
+/// machine's.
+fn words(pool: &Pool, base: &Path) -> io::Result<Vec<CString>> {
+    let is_file = |position: usize, word: &str| match pool.transport {
+        Transport::Stdio if position > 0 => word.starts_with("./") || word.starts_with("../"),
+        _ => word.contains('/') && !word.starts_with(['/', '-']),
     };
-    exec.iter().map(|word| c_string(&resolve(word))).collect()
+    let words = pool.exec.iter().enumerate();
+    let words = words.map(|(position, word)| match is_file(position, word) {
+        true => c_string(base.join(word).as_os_str()),
+        false => c_string(word.as_ref()),
+    });
+    words.collect()
 }
 
-fn environment(pool: &Pool, dir: &Path) -> io::Result<Vec<CString>> {
-    let own = [
-        ("NEXUS_LISTEN_FD", OsString::from("3")),
-        ("NEXUS_CONTROL_FD", "4".into()),
-        ("NEXUS_LIFE_FD", "5".into()),
-        ("NEXUS_POOL", pool.name.clone().into()),
-        ("NEXUS_DIR", dir.into()),
-    ];
+/// The environment of a pool: what it inherits, unless it wants nothing, then what it declares, then what nexus tells it.
+fn environment(
+    pool: &Pool,
+    inherited: impl Iterator<Item = (OsString, OsString)>,
+    variables: &[(&str, &OsStr)],
+) -> io::Result<Vec<CString>> {
+    let is_kept = |name: &OsStr| {
+        !pool.clear_env
+            && !name.as_bytes().starts_with(ENV_PREFIX)
+            && !pool.env.iter().any(|(declared, _)| name == declared.as_str())
+    };
+    let entry = |name: &OsStr, value: &OsStr| {
+        let mut entry = name.to_os_string();
+        entry.push("=");
+        entry.push(value);
+        c_string(&entry)
+    };
+    let inherited = inherited.filter(|(name, _)| is_kept(name));
+    let inherited = inherited.map(|(name, value)| entry(&name, &value));
     let declared = pool
         .env
         .iter()
-        .map(|(name, value)| (name.as_str(), OsString::from(value)));
-    let set: Vec<(&str, OsString)> = declared.chain(own).collect();
-    let inherited = std::env::vars_os().filter(|_| !pool.clear_env);
-    let kept = inherited.filter(|(name, _)| !set.iter().any(|(set, _)| name == set));
-    let mut entries = Vec::new();
-    for (mut entry, value) in kept.chain(set.iter().map(|(name, value)| (name.into(), value.clone()))) {
-        entry.push("=");
-        entry.push(value);
-        entries.push(c_string(&entry)?);
-    }
-    Ok(entries)
+        .map(|(name, value)| entry(name.as_ref(), value.as_ref()));
+    let own = variables.iter().map(|(name, value)| entry(name.as_ref(), value));
+    inherited.chain(declared).chain(own).collect()
 }
 
 fn spawn_error(pool: &Pool, place: &Place<'_>, failed: &SpawnError) -> Box<Error> {
@@ -207,4 +331,144 @@ fn start_error(pool: &Pool, why: &str, hint: &str) -> Box<Error> {
     Error::new(Kind::SpawnFailed, message)
         .hint(format!("{hint} of the pool in the manifest"))
         .pool(&pool.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::parse::parse;
+    use crate::sys::process::Exit;
+    use mio::unix::SourceFd;
+    use mio::{Events, Interest, Poll, Token};
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    /// A pool that runs a line of the shell.
+    fn shell(line: &str, more: &str) -> Pool {
+        let manifest = format!(
+            r#"{{"version": 1, "name": "m", "commands": [], "pools": [
+                {{"lang": "sh", "exec": ["sh", "-c", {line:?}], "socket": "s"{more}}}]}}"#
+        );
+        parse(manifest.as_bytes(), "m").unwrap().pools.remove(0)
+    }
+
+    fn launch_shell(line: &str, more: &str) -> LaunchedWorker {
+        let place = Place {
+            base: Path::new("/"),
+            run: "the-run",
+            dir: None,
+        };
+        launch_worker(&shell(line, more), &place).unwrap()
+    }
+
+    fn exit(child: &Child) -> Exit {
+        let mut poll = Poll::new().unwrap();
+        let fd = child.as_fd().as_raw_fd();
+        poll.registry()
+            .register(&mut SourceFd(&fd), Token(0), Interest::READABLE)
+            .unwrap();
+        let mut events = Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
+        child.reap().expect("it should have ended")
+    }
+
+    fn received(worker: &LaunchedWorker) -> String {
+        let mut text = String::new();
+        worker.socket.set_nonblocking(false).unwrap();
+        (&worker.socket).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    const DIRECT: &str = r#", "transport": "direct""#;
+    const STDIO: &str = r#", "transport": "stdio""#;
+    const LIST: &str = "env | grep ^NEXUS_ | sort";
+
+    #[test]
+    fn a_direct_worker_has_its_connection_as_a_descriptor() {
+        let line = format!("{{ {LIST}; head -n 1 <&3; cat; }} >&3");
+        let worker = launch_shell(&line, DIRECT);
+        (&worker.socket).write_all(b"hello\n").unwrap();
+        let expected = "NEXUS_LIFE_FD=4\nNEXUS_POOL=sh\nNEXUS_PROTOCOL=1\nNEXUS_RUN=the-run\n\
+                        NEXUS_WORKER_FD=3\nhello\n";
+        assert_eq!(received(&worker), expected);
+        assert_eq!(exit(&worker.child), Exit::Code(0));
+    }
+
+    #[test]
+    fn a_stdio_worker_has_it_as_input_and_output() {
+        let worker = launch_shell(&format!("{LIST}; head -n 1"), STDIO);
+        (&worker.socket).write_all(b"hello\n").unwrap();
+        let expected = "NEXUS_POOL=sh\nNEXUS_PROTOCOL=1\nNEXUS_RUN=the-run\nhello\n";
+        assert_eq!(received(&worker), expected);
+        assert_eq!(exit(&worker.child), Exit::Code(0));
+    }
+
+    #[test]
+    fn a_worker_ends_with_nexus() {
+        for (ready, transport) in [(">&3", DIRECT), ("", STDIO)] {
+            // Neither its input nor its connection would tell it.
+            let line = format!("echo ready {ready}; exec sleep 1000");
+            let worker = launch_shell(&line, transport);
+            worker.socket.set_nonblocking(false).unwrap();
+            (&worker.socket).read_exact(&mut [0; 6]).unwrap();
+            drop(worker.life);
+            assert_eq!(exit(&worker.child), Exit::Signal(29), "{transport}");
+        }
+    }
+
+    #[test]
+    fn what_closes_everything_sees_the_end_of_its_input() {
+        let worker = launch_shell("exec 3<&-; echo ready; exec cat", STDIO);
+        worker.socket.set_nonblocking(false).unwrap();
+        (&worker.socket).read_exact(&mut [0; 6]).unwrap();
+        drop(worker.life);
+        drop(worker.socket);
+        assert_eq!(exit(&worker.child), Exit::Code(0));
+    }
+
+    #[test]
+    fn variables_of_another_run_are_not_passed_on() {
+        let inherited = ["A=1", "NEXUS_DIR=/x", "B=2", "NEXUS_ANY=3", "NEXUSES=4"];
+        let check = |more: &str, expected: &[&str]| {
+            let inherited = inherited.iter().map(|entry| entry.split_once('=').unwrap());
+            let inherited = inherited.map(|(name, value)| (name.into(), value.into()));
+            let own = [("NEXUS_POOL", OsStr::new("p"))];
+            let found = environment(&shell("", more), inherited, &own).unwrap();
+            let found: Vec<_> = found.iter().map(|entry| entry.to_str().unwrap()).collect();
+            assert_eq!(found, expected);
+        };
+        check("", &["A=1", "B=2", "NEXUSES=4", "NEXUS_POOL=p"]);
+        check(
+            r#", "env": {"B": "5", "C": ""}"#,
+            &["A=1", "NEXUSES=4", "B=5", "C=", "NEXUS_POOL=p"],
+        );
+        check(
+            r#", "clear_env": true, "env": {"B": "5"}"#,
+            &["B=5", "NEXUS_POOL=p"],
+        );
+    }
+
+    #[test]
+    fn words_with_a_slash_are_files_beside_the_manifest() {
+        let check = |more: &str, expected: &[&str]| {
+            let mut pool = shell("", more);
+            let words_given = [
+                "bin/run",
+                "pool.py",
+                "./pool.py",
+                "--dir=a/b",
+                "ghcr.io/a/b",
+                "/x/y",
+                "",
+            ];
+            pool.exec = words_given.map(String::from).to_vec();
+            let found = words(&pool, Path::new("/base")).unwrap();
+            let found: Vec<_> = found.iter().map(|word| word.to_str().unwrap()).collect();
+            assert_eq!(found, expected);
+        };
+        let file = ["/base/bin/run", "pool.py", "/base/./pool.py", "--dir=a/b"];
+        check(DIRECT, &[&file[..], &["/base/ghcr.io/a/b", "/x/y", ""]].concat());
+        check(STDIO, &[&file[..], &["ghcr.io/a/b", "/x/y", ""]].concat());
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::confine::give_directory;
 use super::connection::{Connection, Received};
-use super::launch::{Launched, Place, launch, socket_path};
+use super::launch::{Launched, LaunchedWorker, Place, launch, launch_worker, socket_path};
 use super::notes::Notes;
 use super::processes::{Owner, Processes};
 use super::strays::end_strays;
@@ -463,14 +463,28 @@ impl<'m> Session<'m> {
     }
 
     fn spawn_worker(&mut self, pool: PoolId, worker: PeerId) -> Result<()> {
-        let _ = (pool, worker);
-        unreachable!()
+        let launched = launch_worker(&self.manifest.pools[pool.index()], &self.place())?;
+        let pid = launched.child.pid();
+        let LaunchedWorker {
+            child,
+            socket,
+            printed,
+            life,
+        } = launched;
+        let registry = self.poll.registry();
+        self.processes
+            .add(Owner::Worker(pool, worker), child, printed, life, registry)
+            .and_then(|()| self.add_connection(worker, mio::net::UnixStream::from_std(socket)))
+            .map_err(poll_error)?;
+        self.hub.handle_worker_spawned(worker, pid);
+        Ok(())
     }
 
     fn place(&self) -> Place<'_> {
         Place {
             base: self.base,
-            dir: self.dir.as_deref().unwrap(),
+            run: &self.mark,
+            dir: self.dir.as_deref(),
         }
     }
 
