@@ -7,11 +7,37 @@ A pool's script imports this module first, then the user's code, registers funct
     nexus_pool.register(1, stats.mean, args=["[f8]"], returns="f8")
     nexus_pool.serve()
 
+What a function may use:
+
+    f = nexus_pool.foreign("cpp", 1, args=["[f8]"], returns="f8")
+    f(xs)                     calls function 1 of the pool cpp and waits for its result
+    x = f.start(xs)           the same without waiting, as often as needed; later x.result() or x.result(timeout=2),
+                              in any order; x.done() tells whether it is there
+    nexus_pool.command("mean", xs)    the result of a command of this program; command.start likewise
+    nexus_pool.log("info", text)      a line for nexus's log
+    nexus_pool.progress(3, 10, "rows read")
+
+What goes wrong on the other side is a RemoteError: `kind`, `message`, `trace`. A call that nexus cancels ends with
+Cancelled, a kind of KeyboardInterrupt, wherever its code stands; `finally` blocks run.
+
+    schema            in Python
+    z b s y           None, bool, str, bytes
+    i1..i8 u1..u8 j   int
+    f4 f8             float
+    ?X                None or X
+    [X] a:N X         list; tuple, range, array and NumPy array are taken as well
+    [f8] [i4] ...     list; a NumPy array or array.array for a parameter that is annotated so (np.ndarray, NDArray[...],
+                      array.array, as text too), or behind the hint <ndarray> or <array>: a writable copy
+    (X,Y)             tuple
+    {k:X,l:Y}         dict; an object with such attributes is taken as well
+    \\(X,Y)Z           a function: any callable one way; the other way a callable that has `start` too
+
 The parent process loads the code once, forks workers and reports their deaths; it never runs a function. A worker
 takes connections from the listening socket it inherited, one at a time, and answers calls on it, one frame at a time;
-while a function waits for a foreign call, calls that come back run nested on its stack.
+while a function waits for a foreign call, calls that come back run nested on its stack. Where nexus starts each worker
+itself, or speaks through standard input and output (behind ssh and the like), this process is the worker.
 
-What it does not do: start without nexus, run functions in threads, restart a worker that died (nexus asks for another).
+What it does not do: run functions in threads, restart a worker that died (nexus asks for another).
 It imports little, because the start of a pool is the start of a command: `socket`, `signal` and `struct` are layers
 over the built-in modules used here, and cost milliseconds.
 """
@@ -19,14 +45,15 @@ import gc
 import os
 import sys
 from itertools import repeat
+from time import monotonic
 
 import _signal
 import _socket
 import _thread
 from _struct import Struct, error as StructError, pack, unpack
 
-__all__ = ["Cancelled", "Mismatch", "RemoteError", "SchemaError", "command", "foreign", "log", "progress", "register",
-           "serve"]
+__all__ = ["Cancelled", "Future", "Mismatch", "RemoteError", "SchemaError", "command", "foreign", "log", "progress",
+           "register", "serve"]
 
 PROTOCOL = 1
 RUNTIME = "python %d.%d.%d" % sys.version_info[:3]
@@ -35,24 +62,43 @@ RUNTIME = "python %d.%d.%d" % sys.version_info[:3]
 FRAME_BYTES_MAX = 2**32 - 1 - 1024
 # Read at once: more than a Unix socket holds by default, so that a large frame takes few system calls.
 READ_BYTES = 1 << 18
+# Written at once to a pipe: what it takes whole, without blocking, once it has room.
+PIPE_BYTES = 4096
+# A cancel is shorter; larger messages need not be looked into to find one.
+CANCEL_BYTES_MAX = 64
 # Grown at once, a guard against a nonsensical request: nexus asks for as many as there are cores.
 GROW_WORKERS_MAX = 1024
-# Calls nested on one worker's stack, and the frames that each grants beyond the interpreter's limit: the runtime's own
-# and some of the user's. Before 3.11 frames lie on the C stack, where 8 MiB end at about 15 000 of them.
-NESTED_CALLS_MAX = 1200
-NESTED_CALL_FRAMES = 50 if sys.version_info >= (3, 11) else 8
+# Calls nested on one worker's stack; nexus stops at 65 536 open ones. Before 3.12 the machine's stack ends earlier: it
+# is raised to so much (the kernel keeps 128 MiB free below it in any case), half of which is for the last call's own code.
+NESTED_CALLS_MAX = 60_000
+STACK_BYTES = 192 << 20
+# Nested calls between two looks at the stack, and interpreter frames that each call may take without one.
+LOOK_CALLS = 32
+CALL_FRAMES = 10
 # Frames of a worker without nested calls: a value of the 512 levels that nexus lets through takes four per level.
 FRAMES_MIN = 4000
+# Function values that a worker keeps for others: they stay as long as it lives.
+GIVEN_MAX = 65_536
 # What an error carries at most: a runaway recursion stays readable, and small to relay.
 TRACE_ENTRIES_MAX = 100
-MESSAGE_CHARS_MAX = 10_000
+MESSAGE_BYTES_MAX = 10_000
 QUOTED_CHARS_MAX = 60
+LOG_BYTES_MAX = 1 << 20
+# Twenty steps a second are as much as an eye sees.
+PROGRESS_S = 0.05
 # From here on msgpack, where it is installed, repays the 5 to 10 ms of its import.
 BULK_ELEMENTS = 10_000
 BULK_BYTES = 1 << 18
 
 
-# ---- when nexus dies ------------------------------------------------------------------------------------------------
+# ---- from nexus's start to its death --------------------------------------------------------------------------------
+# On import, not in serve(): user code that loads for minutes must not outlive nexus, nor print into the protocol.
+
+def check_version(theirs):
+    if theirs != PROTOCOL:
+        raise SystemExit("nexus speaks version %s of the pool protocol, this nexus_pool.py version %d: "
+                         "replace it with the output of `nexus runtime py`" % (theirs, PROTOCOL))
+
 
 def abandon(*_signal_arguments):
     """Nexus is gone: removes its temporary directory and kills the whole process group, this process included."""
@@ -74,67 +120,153 @@ def remove(path):
             pass
 
 
-# On import, not in serve(): user code that loads for minutes must not outlive nexus.
-if "NEXUS_LIFE_FD" in os.environ:
+def descriptor(name):
+    """One that nexus passed, no longer for programs that this process starts; None without it."""
+    number = os.environ.get(name)
+    try:
+        number is not None and os.set_inheritable(int(number), False)
+    except OSError:
+        number = None  # a program that was started by a pool has the variable, not the descriptor
+    return None if number is None else int(number)
+
+
+def take_stdio():
+    """Takes standard input and output for the protocol: their new numbers. What user code and its children read and
+    print under the old ones is nothing, and standard error."""
+    if os.isatty(0):
+        raise SystemExit("this is a pool of a nexus program: run the program, not the pool")
+    taken = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    os.close(null)
+    return taken
+
+
+def imported_by_script():
+    """Whether the script that runs imports this itself, as a pool does; not a test or tool that uses its functions."""
+    step = sys._getframe(1)
+    while step is not None and (step.f_globals is globals() or step.f_code.co_filename.startswith("<frozen importlib")):
+        step = step.f_back
+    return step is not None and step.f_globals.get("__name__") == "__main__"
+
+
+if "NEXUS_PROTOCOL" in os.environ:
+    check_version(int(os.environ["NEXUS_PROTOCOL"]))
+pool_name = os.environ.get("NEXUS_POOL", "")
+control_fd, listen_fd, worker_fd = map(descriptor, ("NEXUS_CONTROL_FD", "NEXUS_LISTEN_FD", "NEXUS_WORKER_FD"))
+stdio_fds = None
+if control_fd is not None:
     _signal.signal(_signal.SIGIO, abandon)
-    for _name in ("NEXUS_LIFE_FD", "NEXUS_CONTROL_FD", "NEXUS_LISTEN_FD"):
-        os.set_inheritable(int(os.environ[_name]), False)
+elif worker_fd is None and imported_by_script() and not os.isatty(0):
+    stdio_fds = take_stdio()
+if control_fd is not None or worker_fd is not None or stdio_fds is not None:
+    descriptor("NEXUS_LIFE_FD")
     # Prints go to a pipe that nexus drains: they should arrive while the function still runs.
     sys.stdout.reconfigure(line_buffering=True)
 
 
 # ---- the interface --------------------------------------------------------------------------------------------------
 
-functions = {}  # by mid
+functions = {}  # by mid; those with a negative one are function values that this worker gave away
 running = None  # the Worker that this process is
 
 
 def register(mid, fn, args, returns):
     """Makes `fn` callable as `mid`. `args` and `returns` are schemas; they are read when first used."""
-    functions[mid] = fn, Signature(getattr(fn, "__qualname__", type(fn).__qualname__), args, returns)
+    functions[mid] = fn, Signature(getattr(fn, "__qualname__", type(fn).__qualname__), args, returns, fn)
 
 
 def serve():
-    """Forks the first worker and serves nexus; never returns."""
-    if "NEXUS_CONTROL_FD" not in os.environ:
-        raise SystemExit("this is a pool of a nexus program: run the program, not the pool")
-    Parent(int(os.environ["NEXUS_CONTROL_FD"]), int(os.environ["NEXUS_LISTEN_FD"])).run()
+    """Serves nexus; never returns."""
+    if control_fd is not None:
+        Parent(control_fd, listen_fd).run()
+    if worker_fd is not None:
+        serve_alone(Channel(worker_fd))
+    serve_alone(Stdio(*(stdio_fds or take_stdio())))
 
 
 def foreign(pool, mid, args, returns):
-    """A callable that calls function `mid` of another pool. It raises RemoteError with whatever the function raised."""
-    signature = Signature("function %d of pool %s" % (mid, pool), args, returns)
-
-    def call(*values):
-        params = [pool, mid, *signature.arguments("encode", values)]
-        return signature.result("decode", here().request("call", params))
-
-    return call
+    """A callable that calls function `mid` of another pool. It raises RemoteError with whatever the function raised.
+    Its `start` takes the same arguments and returns a Future."""
+    return caller([pool, None, mid], Signature("function %d of pool %s" % (mid, pool), args, returns))
 
 
 def command(name, *args):
-    """The result of a command of this program. Arguments and result have no schema here: records are dicts."""
-    return untyped(here().request("command", [name, *args]))
+    """The result of a command of this program. Arguments and result have no schema here: records are dicts.
+    `command.start` takes the same arguments and returns a Future."""
+    return untyped(here().talk(Worker.request, "command", [name, *args]))
+
+
+def start_command(name, *args):
+    worker = here()
+    return Future(worker.talk(Worker.start, "command", [[name, worker.calls[-1]], *args]), untyped)
+
+
+command.start = start_command
 
 
 def log(level, text):
     """Sends a line to nexus's log, or to stderr from where nexus can't be reached: while loading, from a thread."""
+    level, text = clean(str(level)), clean(str(text), LOG_BYTES_MAX)
     try:
-        here().channel.send(frame([2, "log", [clean(str(level)), clean(str(text))]]))
+        worker = here()
     except RuntimeError:
-        print("%s: %s" % (level, text), file=sys.stderr)
+        return print("%s: %s" % (level, text), file=sys.stderr)
+    worker.talk(Worker.tell, "log", [level, text])
 
 
 def progress(done, total=None, label=""):
-    """Tells nexus that `done` of `total` steps are done."""
-    here().channel.send(frame([2, "progress", [done, total, clean(str(label))]]))
+    """Tells nexus that `done` of `total` steps are done. It may be called as often as is convenient: nexus hears of it
+    some twenty times a second, of the first and the last in any case, and from a thread not at all."""
+    done, total = [number if number is None or type(number) is int else float(number) for number in (done, total)]
+    try:
+        worker = here()
+    except RuntimeError:
+        return
+    worker.progress([done, total, clean(str(label))])
 
 
 def here():
     """The worker that this code runs in. Only the thread that runs the function may use its connection."""
-    if running is None or _thread.get_ident() != running.thread:
+    if running is None or _thread.get_ident() != running.thread or not running.user:
         raise RuntimeError("nexus can be called only by a function that nexus called, in the same process and thread")
     return running
+
+
+class Future:
+    """The result to come of a call that was started. It belongs to the call that started it, and ends with it; dropped
+    without a look at the result, it leaves nothing behind."""
+
+    def __init__(self, id, decode):
+        self.id, self.decode, self.answer = id, decode, None
+
+    def result(self, timeout=None):
+        """Waits for the result, at most `timeout` seconds. Raises RemoteError if the call failed, or TimeoutError."""
+        if self.answer is None:
+            self.answer = here().talk(Worker.collect, self.id, None if timeout is None else monotonic() + timeout)
+            if self.answer is None:
+                raise TimeoutError("the result of a call did not come in %s s" % timeout)
+        return self.decode(succeeded(self.answer))
+
+    def done(self):
+        """Whether the result is there. Calls that came back meanwhile are run first."""
+        if self.answer is None:
+            self.answer = here().talk(Worker.collect, self.id, 0)
+        return self.answer is not None
+
+    def __del__(self):
+        if running is not None:
+            running.answers.pop(self.id, None)
+
+
+def succeeded(answer):
+    """The result in what nexus answered, or the error in it, raised."""
+    if isinstance(answer, Malformed):
+        raise answer
+    if answer[0] is not None:
+        raise RemoteError(answer[0])
+    return answer[1]
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
@@ -149,8 +281,9 @@ class RemoteError(Exception):
         super().__init__(self.message)
 
 
-class Cancelled(BaseException):
-    """Ends a function that waits for a foreign call: nexus cancelled its call `id`, or (None) closed the connection."""
+class Cancelled(KeyboardInterrupt):
+    """Ends a function: nexus cancelled its call `id`, or (None) closed the connection. What people and libraries do on
+    Ctrl-C is right here too."""
 
     def __init__(self, id=None):
         super().__init__("nexus closed the connection" if id is None else "the call was cancelled")
@@ -193,9 +326,12 @@ def quote(value):
     return "%s %r" % (kind, value) if isinstance(value, (int, float)) else kind
 
 
-def clean(text):
+def clean(text, limit=MESSAGE_BYTES_MAX):
     """A text that UTF-8 can carry, cut to a bearable length."""
-    return text[:MESSAGE_CHARS_MAX].encode("utf-8", "backslashreplace").decode()
+    data = text[:limit + 1].encode("utf-8", "backslashreplace")
+    if len(data) <= limit:
+        return data.decode()
+    return "%s... (cut: %d characters)" % (data[:limit].decode("utf-8", "ignore"), len(text))
 
 
 def describe(error, function):
@@ -227,12 +363,12 @@ def describe(error, function):
 
 
 def failure(kind, message, **more):
-    return {"kind": kind, "message": clean(message), "pool": os.environ["NEXUS_POOL"], "pid": os.getpid(), **more}
+    return {"kind": kind, "message": clean(message), "pool": pool_name, "pid": os.getpid(), **more}
 
 
 # ---- types ----------------------------------------------------------------------------------------------------------
 # Wire values are what msgpack can say: None, bool, int (of any size: ext type 11), float, str, bytes, list or tuple,
-# dict, and Numbers.
+# dict, Numbers, and Ext for function values.
 
 class Type:
     """A schema, compiled: `encode` checks a Python value and gives the wire value, `decode` the reverse."""
@@ -241,11 +377,15 @@ class Type:
         self.text, self.encode, self.decode = text, encode, decode
 
 
-class Numbers:
-    """A packed list: `code` is its msgpack ext type, `data` its elements, little-endian."""
+class Ext:
+    """A value of one of msgpack's ext types."""
 
     def __init__(self, code, data):
         self.code, self.data = code, data
+
+
+class Numbers(Ext):
+    """A packed list: `code` is its ext type, `data` its elements, little-endian."""
 
     def list(self):
         name, form = ELEMENTS[self.code]
@@ -256,6 +396,7 @@ class Numbers:
 ELEMENTS = {1: ("i1", "b"), 2: ("i2", "h"), 3: ("i4", "i"), 4: ("i8", "q"), 5: ("u1", "B"), 6: ("u2", "H"),
           7: ("u4", "I"), 8: ("u8", "Q"), 9: ("f4", "f"), 10: ("f8", "d")}
 BIG_INTEGER = 11
+FUNCTION = 12
 
 
 def exactly(value, kinds):
@@ -284,10 +425,14 @@ def scalar(text, meaning, kinds, convert=None):
 
 
 def integer(text):
+    low, high = limits(text)
+    allowed = range(low, high + 1)
+    return scalar(text, "an integer from %d to %d" % (low, high), [int], lambda value: allowed[allowed.index(value)])
+
+
+def limits(text):
     bits = 8 * int(text[1])
-    allowed = range(-1 << bits - 1, 1 << bits - 1) if text[0] == "i" else range(1 << bits)
-    return scalar(text, "an integer from %d to %d" % (allowed[0], allowed[-1]), [int],
-                  lambda value: allowed[allowed.index(value)])
+    return (-1 << bits - 1, (1 << bits - 1) - 1) if text[0] == "i" else (0, (1 << bits) - 1)
 
 
 SCALARS = {atom.text: atom for atom in (
@@ -330,7 +475,7 @@ def sequence(text, values, length):
     return values
 
 
-def list_of(inner, length=None):
+def list_of(inner, length=None, made=None):
     text = "[%s]" % inner.text if length is None else "a:%d%s" % (length, inner.text)
 
     def encode(values):
@@ -341,16 +486,17 @@ def list_of(inner, length=None):
 
     for code, (name, form) in ELEMENTS.items():
         if inner.text == name:
-            return packed(Type(text, encode, decode), code, form, length)
+            return packed(Type(text, encode, decode), code, form, length, made)
     return Type(text, encode, decode)
 
 
-def packed(plain, code, form, length):
-    """A list of numbers of one width: sent packed, read packed or as the plain list that it also is."""
-    exact = {float, int} if form in "fd" else {int}
+def packed(plain, code, form, length, made):
+    """A list of numbers of one width: sent packed, read packed or as the plain list that it also is. `made`, if it is
+    given, makes what user code gets instead of a list."""
+    name, exact = ELEMENTS[code][0], {float, int} if form in "fd" else {int}
 
     def encode(values):
-        data = buffer(values, form) if length is None else None
+        data = buffer(values, form, name) if length is None else None
         if data is None:
             values = sequence(plain.text, values, length)
             if not exact.issuperset(map(type, values)):
@@ -364,20 +510,81 @@ def packed(plain, code, form, length):
 
     def decode(wire):
         same = type(wire) is Numbers and wire.code == code
+        if made is not None:
+            return made(name, form, wire.data, ()) if same and length is None else made(name, form, b"", plain.decode(wire))
         return sequence(plain.text, wire, length) if same else plain.decode(wire)
 
     return Type(plain.text, encode, decode)
 
 
-def buffer(values, form):
-    """The elements of a NumPy array or other buffer of just this type, as they lie in memory; else None."""
+def buffer(values, form, name):
+    """The elements of a one-dimensional NumPy array or other buffer, as they go over the wire; None if their type or
+    their range does not fit, or it is no such thing: then each is looked at."""
     try:
         view = memoryview(values)
     except (BufferError, TypeError, ValueError):
         return None
     kinds = next(kinds for kinds in ("fd", "bhilq", "BHILQ") if form in kinds)
-    same = view.ndim == 1 and view.format.lstrip("<=@") in kinds and view.itemsize == Struct("<" + form).size
-    return view.tobytes() if same and sys.byteorder == "little" else None
+    if view.ndim != 1 or sys.byteorder != "little":
+        return None
+    if view.format.lstrip("<=@") in kinds and view.itemsize == Struct("<" + form).size:
+        return view.tobytes()
+    kind = getattr(getattr(values, "dtype", None), "kind", None)
+    if kind not in ("iuf" if form in "fd" else "iu") or not len(values):
+        return None
+    import numpy
+    if form in "fd":
+        with numpy.errstate(over="ignore"):
+            cast = values.astype("<" + name)
+        fits = (numpy.isfinite(cast) | ~numpy.isfinite(values)).all()
+    else:
+        low, high = limits(name)
+        fits = low <= int(values.min()) and int(values.max()) <= high
+        cast = values.astype("<" + name) if fits else None
+    return cast.tobytes() if fits else None
+
+
+def as_ndarray(name, _form, data, values):
+    """A NumPy array with memory of its own: writable, and aligned."""
+    import numpy
+    return numpy.frombuffer(data, "<" + name).astype(name) if data else numpy.array(values, name)
+
+
+def as_array(_name, form, data, values):
+    from array import array
+    made = array(form, values)
+    made.frombytes(data)
+    if data and sys.byteorder == "big":
+        made.byteswap()
+    return made
+
+
+def wanted(text, otherwise=None):
+    """What makes a list of numbers that `text`, a hint or an annotation, asks for."""
+    if "ndarray" in text.lower():
+        return as_ndarray
+    if "array.array" in text or text == "array" or text.startswith("array["):
+        return as_array
+    return None if text == "list" else otherwise
+
+
+def annotations(fn):
+    """What the parameters of a function are annotated with, in order, as texts."""
+    try:
+        while hasattr(fn, "__wrapped__"):
+            fn = fn.__wrapped__
+        if isinstance(fn, type):
+            fn = fn.__init__.__get__(fn)
+        elif not hasattr(fn, "__code__"):
+            fn = fn.__call__
+        code, found = fn.__code__, fn.__annotations__
+    except Exception:  # a function of C has none; to look at them may run user code
+        return repeat("")
+    names = [*code.co_varnames[hasattr(fn, "__self__"):code.co_argcount]]
+    if code.co_flags & 4:  # *args
+        names += [code.co_varnames[code.co_argcount + code.co_kwonlyargcount]] * 256
+    notes = [found.get(name, "") for name in names]
+    return [*[note if isinstance(note, str) else repr(note) for note in notes], *[""] * 256]
 
 
 def tuple_of(inners):
@@ -427,25 +634,126 @@ def record_of(fields):
     return Type(text, encode, decode)
 
 
+def function_of(args, returns):
+    """A function value: a reference to a function in some pool, which calls it there."""
+    text = "\\(%s)%s" % (",".join([arg.text for arg in args]), returns.text)
+
+    def signed(name):
+        return Signature(name, args, returns, read=True)
+
+    def encode(fn):
+        if not callable(fn):
+            raise Mismatch(text, quote(fn))
+        reference = getattr(fn, "nexus_reference", None)
+        out = []
+        write(reference if type(reference) is list else given(fn, text, signed), out)
+        return Ext(FUNCTION, b"".join(out))
+
+    def decode(wire):
+        try:
+            if type(wire) is not Ext:
+                raise Malformed
+            (pool, pid, mid, *bound), end = read(wire.data, 0)
+            if end != len(wire.data) or type(pool) is not str or type(mid) is not int or type(pid) not in (int, type(None)):
+                raise Malformed
+        except Exception:
+            raise Mismatch(text, quote(wire)) from None
+        if pool != pool_name or pid not in (None, os.getpid()):
+            return caller([pool, pid, mid, *bound], signed("a function value of pool %s" % pool))
+        if mid not in functions:
+            raise RemoteError(no_function(mid))
+        fn, signature = functions[mid]  # it has come home
+        if not bound:
+            return fn
+        first = signature.arguments("decode", bound)
+        return lambda *rest: fn(*first, *rest)
+
+    return Type(text, encode, decode)
+
+
+def given(fn, text, signed):
+    """The reference to a function of this worker: registered with these types, given away before, or new."""
+    for mid in mids_of.get(id(fn), ()) or remember_mids(fn):
+        known, signature = functions[mid]
+        if known is fn and signature.text() == text:
+            return [pool_name, os.getpid() if mid < 0 else None, mid]
+    global given_count, given_base
+    if given_count >= GIVEN_MAX:
+        raise ValueError("this worker has given away %d function values, the limit" % GIVEN_MAX)
+    if not given_count:
+        given_base = int.from_bytes(os.urandom(4), "big") >> 2 << 32
+    given_count += 1
+    mid = -(given_base + given_count)
+    functions[mid] = fn, signed(getattr(fn, "__qualname__", type(fn).__qualname__))
+    mids_of.setdefault(id(fn), []).append(mid)
+    return [pool_name, os.getpid(), mid]
+
+
+def remember_mids(fn):
+    """The mids of a registered function; all are noted, which happens once."""
+    if not mids_of:
+        for mid, (known, _) in functions.items():
+            mids_of.setdefault(id(known), []).append(mid)
+    return mids_of.get(id(fn), ())
+
+
+mids_of = {}  # by id of a function in `functions`, which keeps it alive
+given_count = given_base = 0
+
+
+def no_function(mid):
+    if type(mid) is int and mid < 0:
+        return failure("terminated", "the function value is no longer there: it lived in a worker that has ended")
+    return failure("protocol", "the pool has no function %s" % quote(mid))
+
+
+def caller(reference, signature):
+    """A callable for the function of `reference`: pool, pid (None: any worker), mid, and arguments that go first."""
+    pool, pid, *first = reference
+
+    def call(*values):
+        target = pool if pid is None else [pool, None, pid]
+        params = [target, *first, *signature.arguments("encode", values)]
+        return signature.result("decode", here().talk(Worker.request, "call", params))
+
+    def start(*values):
+        worker = here()
+        target = [pool, worker.calls[-1]] if pid is None else [pool, worker.calls[-1], pid]
+        params = [target, *first, *signature.arguments("encode", values)]
+        return Future(worker.talk(Worker.start, "call", params), lambda wire: signature.result("decode", wire))
+
+    call.start, call.nexus_reference, call.__qualname__ = start, reference, signature.name
+    return call
+
+
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class SchemaReader:
     """Reads a schema in the spelled-out form, the compact one, or a mixture."""
 
-    def __init__(self, schema):
+    def __init__(self, schema, made=None):
         # One character per byte: lengths count bytes.
         self.schema, self.at, self.declared = schema.encode().decode("latin-1"), 0, {}
+        self.made = made  # of lists of numbers
 
     def whole(self):
         found = self.type()
         return found if self.at == len(self.schema) else self.fail("the end")
 
     def type(self):
+        if not self.schema.startswith("<", self.at):
+            return self.bare()
+        outer = self.made
         while self.skip("<"):
-            depth = 1
+            start, depth = self.at, 1
             while depth:
                 depth += {"<": 1, ">": -1}.get(self.take(), 0)
+            self.made = wanted(self.schema[start:self.at - 1], self.made)
+        found, self.made = self.bare(), outer
+        return found
+
+    def bare(self):
         tag = self.take()
         if tag in "iuf":
             tag += self.take()
@@ -456,10 +764,10 @@ class SchemaReader:
         if tag == "a":
             length = self.length() if self.skip(":") else None
             self.skip(" ")
-            return list_of(self.type(), length)
+            return list_of(self.type(), length, self.made)
         if tag == "[":
             inner = self.type()
-            return list_of(inner) if self.skip("]") else self.fail("']'")
+            return list_of(inner, None, self.made) if self.skip("]") else self.fail("']'")
         if tag == "t":
             return tuple_of([self.type() for _ in range(self.size())])
         if tag == "(":
@@ -468,6 +776,9 @@ class SchemaReader:
             return record_of([(self.name(), self.type()) for _ in range(self.size())])
         if tag == "{":
             return record_of(self.items("}", lambda: (self.key(), self.type())))
+        if tag == "\\":
+            args = self.items(")", self.type) if self.skip("(") else self.fail("'('")
+            return function_of(args, self.type())
         if tag == "&":
             name = self.name()
             self.declared[name] = Type("^" + name, lambda value: outer.encode(value), lambda wire: outer.decode(wire))
@@ -522,16 +833,24 @@ class SchemaReader:
 class Signature:
     """The types of a function's arguments and result, read from their schemas when first used."""
 
-    def __init__(self, name, args, returns):
-        self.name, self.args, self.returns, self.read = name, args, returns, False
+    def __init__(self, name, args, returns, fn=None, read=False):
+        self.name, self.args, self.returns, self.fn, self.read = name, args, returns, fn, read
+
+    def types(self):
+        if not self.read:
+            made = map(wanted, annotations(self.fn))
+            args = [SchemaReader(schema, kind).whole() for schema, kind in zip(self.args, made)]
+            self.args, self.returns, self.read = args, SchemaReader(self.returns).whole(), True
+        return self.args
+
+    def text(self):
+        return "\\(%s)%s" % (",".join([arg.text for arg in self.types()]), self.returns.text)
 
     def arguments(self, direction, values):
-        if not self.read:
-            args = [SchemaReader(schema).whole() for schema in self.args]
-            self.args, self.returns, self.read = args, SchemaReader(self.returns).whole(), True
-        if len(values) != len(self.args):
-            raise Mismatch("%d arguments" % len(self.args), "%d" % len(values)).within(self.name)
-        converts = [getattr(arg, direction) for arg in self.args]
+        args = self.types() if not self.read else self.args
+        if len(values) != len(args):
+            raise Mismatch("%d arguments" % len(args), "%d" % len(values)).within(self.name)
+        converts = [getattr(arg, direction) for arg in args]
         return each(converts, values, lambda index: "argument %d of %s, " % (index + 1, self.name))
 
     def result(self, direction, value):
@@ -578,7 +897,7 @@ def write(value, out):
             write(field, out)
     elif kind is bytes:
         out += head(len(value), 0, 0, 0xc4), value
-    elif kind is Numbers:
+    elif kind is Numbers or kind is Ext:
         out += head(len(value.data), 0, 0, 0xc7), pack("B", value.code), value.data
     else:
         write(simpler(value), out)
@@ -679,6 +998,8 @@ SIZED = {0xc4: ("bin", 1, 0), 0xc5: ("bin", 2, 0), 0xc6: ("bin", 4, 0),
 def extension(code, data):
     if code == BIG_INTEGER:
         return int.from_bytes(data, "big", signed=True)
+    if code == FUNCTION:
+        return Ext(code, bytes(data))
     if code not in ELEMENTS or len(data) % int(ELEMENTS[code][0][1]):
         raise Malformed("%d bytes of ext type %d are no list of numbers" % (len(data), code))
     return Numbers(code, data)
@@ -716,7 +1037,7 @@ def write_bulk(values, out):
 
     def default(value):
         value = big(value) if type(value) is int else value
-        return ext_type(value.code, bytes(value.data)) if type(value) is Numbers else simpler(value)
+        return ext_type(value.code, bytes(value.data)) if isinstance(value, Ext) else simpler(value)
 
     out.append(packer(default=default, use_bin_type=True).pack(values))
 
@@ -786,41 +1107,66 @@ class Channel:
 
     def __init__(self, descriptor):
         self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, descriptor)
-        self.chunks, self.bytes = [], 0
+        self.ends = descriptor, descriptor  # to read from, to write to
+        # What has come and was not yet taken, and the size of the first frame in it, 0 if that is not yet known.
+        self.chunks, self.bytes, self.size = [], 0, 0
+
+    def put(self, data):
+        return self.socket.send(data, _socket.MSG_DONTWAIT)
+
+    def get(self, wait):
+        return self.socket.recv(READ_BYTES, 0 if wait else _socket.MSG_DONTWAIT)
+
+    def close(self):
+        self.socket.close()
 
     def send(self, data):
         rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[self.socket.send(rest, _socket.MSG_DONTWAIT):]
-            except BlockingIOError:
-                self.wait()
-            except (BrokenPipeError, ConnectionResetError):
-                raise Cancelled from None
+        try:
+            while rest:
+                try:
+                    rest = rest[self.put(rest):]
+                except BlockingIOError:
+                    self.wait(room=True)
+        except (BrokenPipeError, ConnectionResetError):
+            raise Cancelled from None
+        except BaseException:
+            if len(rest) < len(data):
+                self.close()  # half a frame can't be taken back
+            raise
 
-    def wait(self):
-        """Until there is room to send; what arrives is taken in, for the other side may be stuck in just this place."""
+    def wait(self, room=False, deadline=None):
+        """Until something comes, which is taken in, or until there is `room` to send: the other side may be stuck in just
+        this place. False if the deadline passes first."""
         import select
+        reader, writer = self.ends
         poll = select.poll()
-        poll.register(self.socket.fileno(), select.POLLIN | select.POLLOUT)
-        while not poll.poll()[0][1] & ~select.POLLIN:
+        poll.register(writer, select.POLLOUT if room else 0)
+        poll.register(reader, select.POLLIN | (select.POLLOUT if room and reader == writer else 0))
+        ready = dict(poll.poll(None if deadline is None else max(deadline - monotonic(), 0) * 1000))
+        if ready.get(reader, 0) & ~select.POLLOUT:
             self.fill()
+        return bool(ready)
+
+    def whole(self):
+        """Whether a whole frame is here."""
+        if not self.size and self.bytes >= 4:
+            self.chunks = [b"".join(self.chunks)]
+            self.size = 4 + int.from_bytes(self.chunks[0][:4], "big")
+        return 0 < self.size <= self.bytes
 
     def receive(self):
         """The next frame, its length included."""
-        while self.bytes < 4:
+        while not self.whole():
             self.fill()
-        end = 4 + int.from_bytes(b"".join(self.chunks)[:4], "big")
-        while self.bytes < end:
-            self.fill()
-        data = b"".join(self.chunks)
-        rest = data[end:]
-        self.chunks, self.bytes = [rest] if rest else [], len(rest)
-        return data[:end]
+        data, size = b"".join(self.chunks), self.size
+        rest = data[size:]
+        self.chunks, self.bytes, self.size = [rest] if rest else [], len(rest), 0
+        return data[:size]
 
-    def fill(self):
+    def fill(self, wait=True):
         try:
-            chunk = self.socket.recv(READ_BYTES)
+            chunk = self.get(wait)
         except ConnectionResetError:
             chunk = b""
         if not chunk:
@@ -828,35 +1174,105 @@ class Channel:
         self.chunks.append(chunk)
         self.bytes += len(chunk)
 
+    def take_cancels(self, known):
+        """Reads what has come, without waiting, and takes those cancel notifications out that are `known` to be for a
+        call that runs. All else stays, in order."""
+        try:
+            while True:
+                self.fill(wait=False)
+        except BlockingIOError:
+            pass
+        data, at, kept = b"".join(self.chunks), 0, []
+        while self.bytes - at >= 4:
+            end = at + 4 + int.from_bytes(data[at:at + 4], "big")
+            if end > self.bytes:
+                break
+            if end - at > CANCEL_BYTES_MAX or not cancels(data[at:end], known):
+                kept.append(data[at:end])
+            at = end
+        if sum(map(len, kept)) < at:
+            kept.append(data[at:])
+            self.chunks, self.bytes, self.size = [b"".join(kept)], sum(map(len, kept)), 0
+
+
+def cancels(data, known):
+    try:
+        kind, _, method, values = opened(data)
+    except Malformed:
+        return False
+    return kind == 2 and method == "cancel" and known(values)
+
+
+class Stdio(Channel):
+    """Frames over what were standard input and output. Their other ends may share them: they are not made non-blocking,
+    but asked first. What comes in sends a signal, so that the end of nexus is noticed while user code runs."""
+
+    def __init__(self, reader, writer):
+        import fcntl
+        import select
+        self.ends, self.chunks, self.bytes, self.size = (reader, writer), [], 0, 0
+        self.input, self.room = select.poll(), select.poll()
+        self.input.register(reader, select.POLLIN)
+        self.room.register(writer, select.POLLOUT)
+        try:
+            os.setpgid(0, 0)  # this process and what it will start, and nothing that started it
+        except PermissionError:
+            pass  # the leader of a session is that already
+        try:
+            fcntl.fcntl(reader, fcntl.F_SETOWN, os.getpid())
+            fcntl.fcntl(reader, fcntl.F_SETFL, fcntl.fcntl(reader, fcntl.F_GETFL) | os.O_ASYNC)
+        except OSError:
+            pass  # not for this kind of descriptor
+
+    def put(self, data):
+        if not self.room.poll(0):
+            raise BlockingIOError
+        return os.write(self.ends[1], data[:PIPE_BYTES])
+
+    def get(self, wait):
+        if not wait and not self.input.poll(0):
+            raise BlockingIOError
+        return os.read(self.ends[0], READ_BYTES)
+
+    def close(self):
+        for end in self.ends:
+            os.close(end)
+
+    def take_cancels(self, known):
+        try:
+            super().take_cancels(known)
+        except Cancelled:
+            abandon()
+
 
 # ---- processes ------------------------------------------------------------------------------------------------------
 
 class Worker:
     """Serves one connection at a time. `calls` are the ids of the calls on its stack, outermost first; `answers` has
-    the ids of its own requests, each with None or what has arrived."""
+    the ids of its own requests, each with None or what has arrived; `cancelled` those of its calls that nexus wants to
+    end, each with whether the call was told.
 
-    def __init__(self, listener):
-        self.listener, self.channel, self.thread = listener, None, _thread.get_ident()
-        self.calls, self.answers, self.last_id = [], {}, 0
+    A cancel comes with a signal, which may arrive at any moment. While user code runs (`user`), its handler looks for
+    the cancel and raises; else it leaves a note (`interrupted`), and whoever lets user code go on looks then. So no
+    frame is ever read or written in part."""
 
-    def run(self):
-        hello = frame([2, "hello", [{"protocol": PROTOCOL, "lang": "py", "runtime": RUNTIME, "pid": os.getpid(),
-                                     "reentrant": True}]])
-        while True:
-            try:
-                descriptor, _ = self.listener._accept()
-            except OSError as error:
-                import errno
-                if error.errno != errno.EINVAL:
-                    raise
-                return  # the parent has shut the listening socket down
-            self.channel = Channel(descriptor)
-            try:
-                self.channel.send(hello)
-                while True:
-                    self.step()
-            except Cancelled:
-                self.channel.socket.close()
+    def __init__(self):
+        self.channel, self.listener, self.thread = None, None, _thread.get_ident()
+        self.calls, self.answers, self.last_id, self.cancelled = [], {}, 0, {}
+        self.user = self.interrupted = False
+        self.next_progress, self.said, self.unsaid = 0, None, None
+        self.stack_start = None
+
+    def serve(self, channel):
+        """Until the connection ends."""
+        self.channel = channel
+        try:
+            channel.send(frame([2, "hello", [{"protocol": PROTOCOL, "lang": "py", "runtime": RUNTIME,
+                                              "pid": os.getpid(), "reentrant": True, "features": ["retire"]}]]))
+            while True:
+                self.step()
+        except Cancelled:
+            channel.close()
 
     def step(self):
         kind, id, method, values = opened(self.channel.receive())
@@ -864,8 +1280,12 @@ class Worker:
             if id in self.answers:
                 self.answers[id] = values
         elif kind == 2:
-            if method == "cancel" and type(values) is list and values and values[0] in self.calls:
-                raise Cancelled(values[0])
+            if method == "cancel":
+                self.cancel(values)
+            elif method == "retire" and not self.calls:
+                raise SystemExit
+            elif method == "hello":
+                greeted(values)
         elif method == "call":
             self.call(id, values)
         elif method == "ping":
@@ -874,53 +1294,193 @@ class Worker:
             self.channel.send(frame([1, id, failure("protocol", "a worker has no method %r" % (method,)), None]))
 
     def call(self, id, params):
-        name, cancelled = "a call", None
+        name, closed, first = "a call", False, self.last_id
+        if self.unsaid:
+            self.say()
+        self.next_progress, self.said = 0, None
         self.calls.append(id)
+        if self.channel.bytes:
+            self.interrupted = True  # what was read before may hold the cancel of this very call
         try:
-            if isinstance(params, Malformed):
-                raise params
-            mid = params.pop(0) if params else None
-            if type(mid) is int and mid in functions:
-                fn, signature = functions[mid]
-                name = signature.name
-                answer = frame([1, id, None, signature.result("encode", fn(*taken(signature, params)))])
-            else:
-                answer = frame([1, id, failure("protocol", "the pool has no function %s" % quote(mid)), None])
-        except (SystemExit, KeyboardInterrupt):
-            raise
+            try:
+                if isinstance(params, Malformed):
+                    raise params
+                mid = params.pop(0) if params else None
+                if type(mid) is int and mid in functions:
+                    fn, signature = functions[mid]
+                    name = signature.name
+                    held = [taken(signature, params)]
+                    self.resume()
+                    answer = frame([1, id, None, signature.result("encode", fn(*held.pop()))])
+                else:
+                    answer = frame([1, id, no_function(mid), None])
+            finally:
+                self.user = False
         except BaseException as error:
-            if isinstance(error, Cancelled):
-                cancelled = error
+            self.user = False  # where Cancelled came just before the same words above; it does not come twice
+            closed = isinstance(error, Cancelled) and error.id is None
+            if isinstance(error, (SystemExit, KeyboardInterrupt)) and not isinstance(error, Cancelled):
+                raise
             answer = frame([1, id, describe(error, name), None])
         finally:
             self.calls.pop()
+            self.cancelled.pop(id, None)
+            while self.answers and next(reversed(self.answers)) > first:
+                self.answers.popitem()  # started and never asked for
         flush()
+        if closed:
+            raise Cancelled
+        if self.unsaid:
+            self.say()
         self.channel.send(answer)
-        if cancelled is not None and cancelled.id != id:
-            raise cancelled
+
+    # What user code does through `talk`, each with two arguments.
+
+    def talk(self, action, one, two):
+        """Talks to nexus while user code waits: no signal interrupts it, and it has some frames of its own."""
+        limit, self.user = sys.getrecursionlimit(), False
+        try:
+            sys.setrecursionlimit(limit + CALL_FRAMES)
+            return action(self, one, two)
+        finally:
+            sys.setrecursionlimit(limit)
+            self.resume()
+
+    def tell(self, method, params):
+        self.channel.send(frame([2, method, params]))
+
+    def start(self, method, params):
+        """Sends a request; its id."""
+        self.last_id += 1
+        self.answers[self.last_id] = None
+        self.channel.send(frame([0, self.last_id, method, params]))
+        return self.last_id
 
     def request(self, method, params):
-        """The result of a request to nexus; calls that arrive meanwhile run on this stack."""
-        if len(self.calls) > NESTED_CALLS_MAX:
-            raise RecursionError("calls are nested %d deep on one worker, the limit" % NESTED_CALLS_MAX)
-        self.last_id += 1
-        id = self.last_id
-        self.answers[id] = None
-        frames = sys.getrecursionlimit()
-        sys.setrecursionlimit(frames + NESTED_CALL_FRAMES)
+        """The result of a request."""
+        id = self.start(method, params)
         try:
-            self.channel.send(frame([0, id, method, params]))
-            while self.answers[id] is None:
-                self.step()
-            answer = self.answers[id]
+            return succeeded(self.collect(id, None))
         finally:
-            del self.answers[id]
-            sys.setrecursionlimit(frames)
-        if isinstance(answer, Malformed):
-            raise answer
-        if answer[0] is not None:
-            raise RemoteError(answer[0])
-        return answer[1]
+            self.answers.pop(id, None)
+
+    def collect(self, id, deadline):
+        """The answer to a request, None if it is not here by the deadline. Calls that arrive meanwhile run on this
+        stack."""
+        if id not in self.answers:
+            raise RuntimeError("the call that started this one has ended")
+        if len(self.calls) % LOOK_CALLS == 0:
+            self.look_at_stack()
+        while self.answers[id] is None:
+            if self.cancelled:
+                self.obey_cancel()
+            while deadline is not None and not self.channel.whole():
+                if not self.channel.wait(deadline=deadline):
+                    return None
+            self.step()
+        return self.answers.pop(id)
+
+    def progress(self, params):
+        done, total, _ = params
+        last = done is not None and total is not None and done >= total
+        now = monotonic()
+        if now < self.next_progress and not last:
+            self.unsaid = params
+        elif params != self.said:
+            self.next_progress, self.said, self.unsaid = now + PROGRESS_S, params, None
+            self.talk(Worker.tell, "progress", params)
+
+    def say(self):
+        said, self.unsaid = self.unsaid, None
+        self.tell("progress", said)
+
+    # Cancelling.
+
+    def cancel(self, values):
+        """Notes that a call is to end. Whether it runs."""
+        id = values[0] if type(values) is list and values else None
+        runs = type(id) is int and id in self.calls
+        if runs:
+            self.cancelled.setdefault(id, False)
+        return runs
+
+    def resume(self):
+        """Lets user code go on, unless its call is to end."""
+        self.user = True
+        if self.interrupted or self.cancelled:
+            self.obey()
+
+    def obey(self):
+        while True:
+            self.user = self.interrupted = False
+            self.channel.take_cancels(self.cancel)
+            self.user = True
+            self.obey_cancel()
+            if not self.interrupted:
+                return
+
+    def obey_cancel(self):
+        id = self.calls[-1]
+        if self.cancelled.get(id) is False:
+            self.cancelled[id] = True
+            raise Cancelled(id)
+
+    # Depth.
+
+    def look_at_stack(self):
+        """Raises the interpreter's limit by what the last calls took of it, and ends before the machine's stack does."""
+        step, frames, calls = sys._getframe(), 0, 0
+        while step is not None and calls <= LOOK_CALLS:
+            frames += 1
+            calls += step.f_code is Worker.call.__code__
+            step = step.f_back
+        sys.setrecursionlimit(sys.getrecursionlimit() + max(0, frames * 3 // 2 - LOOK_CALLS * CALL_FRAMES))
+        if self.stack_start is None:
+            self.stack_start, self.stack_bytes = stack_pointer(), raise_stack()
+        depth = len(self.calls)
+        # Where the kernel does not tell, calls of 4 KiB are assumed.
+        used = self.stack_start - stack_pointer() if self.stack_start else depth << 12
+        if used > self.stack_bytes // 2 or depth >= NESTED_CALLS_MAX:
+            raise RecursionError("calls are nested %d deep on one worker, which is all that its stack holds" % depth)
+
+
+def stack_pointer():
+    """Of this thread; 0 if the kernel does not tell."""
+    try:
+        descriptor = os.open("/proc/self/syscall", os.O_RDONLY)
+        try:
+            return int(os.read(descriptor, 256).split()[-2], 16)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def raise_stack():
+    """The main thread's stack grows as it is used, up to a limit that may be raised at any time: what it is now."""
+    import resource
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    soft, hard = [STACK_BYTES if limit == resource.RLIM_INFINITY else limit for limit in (soft, hard)]
+    if soft < min(hard, STACK_BYTES):
+        soft = min(hard, STACK_BYTES)
+        resource.setrlimit(resource.RLIMIT_STACK, (soft, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+    return soft
+
+
+def interrupt(*_signal_arguments):
+    if running is None:
+        raise KeyboardInterrupt  # in a process that user code forked
+    running.interrupted = True
+    if running.user:
+        running.obey()
+
+
+def greeted(values):
+    """Nexus's hello, where the environment does not come through."""
+    global pool_name
+    hello = values[0] if type(values) is list and values and type(values[0]) is dict else {}
+    check_version(hello.get("protocol"))
+    pool_name = str(hello.get("pool"))
 
 
 def taken(signature, params):
@@ -930,11 +1490,42 @@ def taken(signature, params):
     return args
 
 
+def live(main):
+    """Runs `main` as a worker's process; never returns."""
+    global running
+    code = 70
+    try:
+        _signal.signal(_signal.SIGINT, interrupt)
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), FRAMES_MIN))
+        running = Worker()
+        main(running)
+        code = 0
+    except SystemExit as error:
+        code = 0 if error.code is None else error.code
+        if not isinstance(code, int):
+            print(code, file=sys.stderr)
+            code = 1
+    except KeyboardInterrupt:
+        code = 128 + _signal.SIGINT
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        leave(code)
+
+
+def serve_alone(channel):
+    """Serves as the worker that nexus started itself; never returns."""
+    os.register_at_fork(after_in_child=disown)
+    if isinstance(channel, Stdio):
+        _signal.signal(_signal.SIGIO, interrupt)
+    live(lambda worker: worker.serve(channel))
+
+
 class Parent:
     """Forks the workers, does as nexus says on the control channel, and reports the workers that died."""
 
     def __init__(self, control, listener):
-        self.control, self.workers = Channel(control), set()
+        self.control, self.workers = Channel(control), set()  # the pids of those that live
         self.listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, listener)
         os.set_blocking(listener, True)
 
@@ -944,7 +1535,7 @@ class Parent:
         gc.freeze()  # what is loaded stays shared with the workers: their collector leaves it alone
         self.fork()
         self.control.send(frame([2, "hello", [{"protocol": PROTOCOL, "lang": "py", "runtime": RUNTIME,
-                                               "pid": os.getpid(), "workers": 1}]]))
+                                               "pid": os.getpid(), "workers": 1, "features": ["signal"]}]]))
         # What follows delays nobody any more: the first worker is at work.
         import select
         woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -970,35 +1561,27 @@ class Parent:
         flush()
         pid = os.fork()
         if pid == 0:
-            self.become_worker()
+            live(self.work)
         self.workers.add(pid)
 
-    def become_worker(self):
-        """Turns the forked process into a worker; never returns."""
-        global running
-        code = 70
-        try:
-            _signal.set_wakeup_fd(-1)
-            _signal.signal(_signal.SIGIO, _signal.SIG_DFL)
-            _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-            self.control.socket.close()
-            if "atexit" in sys.modules:
-                sys.modules["atexit"]._clear()  # what the parent registered is the parent's to run
-            sys.setrecursionlimit(max(sys.getrecursionlimit(), FRAMES_MIN))
-            running = Worker(self.listener)
-            running.run()
-            code = 0
-        except SystemExit as error:
-            code = 0 if error.code is None else error.code
-            if not isinstance(code, int):
-                print(code, file=sys.stderr)
-                code = 1
-        except KeyboardInterrupt:
-            code = 128 + _signal.SIGINT
-        except BaseException as error:
-            sys.excepthook(type(error), error, error.__traceback__)
-        finally:
-            leave(code)
+    def work(self, worker):
+        """In the forked process: serves one connection after the other."""
+        _signal.set_wakeup_fd(-1)
+        _signal.signal(_signal.SIGIO, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        self.control.close()
+        if "atexit" in sys.modules:
+            sys.modules["atexit"]._clear()  # what the parent registered is the parent's to run
+        worker.listener = self.listener
+        while True:
+            try:
+                descriptor, _ = self.listener._accept()
+            except OSError as error:
+                import errno
+                if error.errno != errno.EINVAL:
+                    raise
+                return  # the parent has shut the listening socket down
+            worker.serve(Channel(descriptor))
 
     def reap(self):
         for pid in list(self.workers):
@@ -1013,6 +1596,8 @@ class Parent:
         kind, id, method, values = opened(self.control.receive())
         if kind == 2 and method == "shutdown":
             self.shut_down()
+        elif kind == 2 and method == "signal":
+            self.signal(values)
         elif kind == 0 and method == "grow":
             error = self.grow(values)
             self.control.send(frame([1, id, error, None if error else len(self.workers)]))
@@ -1031,6 +1616,13 @@ class Parent:
             return failure("spawn_failed", "worker %d can't be forked: %s" % (len(self.workers) + 1, error.strerror))
         return None
 
+    def signal(self, values):
+        """Sends a signal to a worker. It may have just died: until it is reaped, its pid is nobody else's."""
+        if type(values) is list and len(values) == 2 and all([type(value) is int for value in values]):
+            pid, number = values
+            if pid in self.workers and number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGKILL):
+                os.kill(pid, number)
+
     def shut_down(self):
         """Wakes the workers from accept, waits for them and exits."""
         self.listener.shutdown(_socket.SHUT_RDWR)
@@ -1043,8 +1635,9 @@ def disown():
     """A process that user code forked must neither answer its parent's calls nor hold its connection open."""
     global running
     if running is not None:
-        running.channel.socket.close()
-        running.listener.close()
+        running.channel.close()
+        if running.listener is not None:
+            running.listener.close()
         running = None
 
 
