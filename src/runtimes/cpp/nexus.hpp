@@ -16,20 +16,36 @@
 //
 //     c++ -std=c++17 -O2 -pthread pool.cpp -o pool-cpp
 //
-// Started by hand, a pool lists its functions and their types.
+// Started by hand in a terminal, a pool lists its functions and their types.
 //
 // Types      | bool, integers, float, double, std::string | b i1..i8 u1..u8 f4 f8 s
-//            | nexus::bytes, nexus::nil or void           | y z
+//            | nexus::big_integer, nexus::bytes           | j y
+//            | nexus::nil or void                         | z
 //            | std::optional<T>                           | ?T
 //            | std::vector<T>, std::array<T, N>           | [T]
+//            | nexus::span<T>, std::span<const T> (C++20) | [T]: a view of numbers that are not copied
 //            | std::pair, std::tuple                      | (T,U,...)
+//            | std::function<R(A...)>                     | \(A,...)R
 //            | a struct described by NEXUS_RECORD         | {x:f8,y:f8}
-//            Argument types must be default-constructible; arguments are taken by value or by reference.
+//            Argument types must be default-constructible; arguments are taken by value or by reference. What a
+//            std::span or std::string_view argument shows is there until the function returns; a nexus::span keeps it.
 // Errors     | An exception ends its call, not the pool. A failed foreign call throws nexus::error, which
 //            | carries the remote kind, message and trace; if it passes, the user sees one stack.
-// Threads    | Each worker is a thread that serves one connection: user code must be safe to run in several
-//            | threads at once. Make a foreign call from the thread that runs the function. While that thread
-//            | waits, it runs requests that come back, nested on its stack: don't hold a lock across a call.
+// Cancel     | A call that nexus cancels ends where it waits for a foreign call: with nexus::Cancelled, which no handler
+//            | of std::exception takes. What computes for long asks nexus::cancelled(), or calls nexus::check(), which
+//            | throws; both are cheap enough for an inner loop.
+// At once    | auto f = nexus::call_async<double>("py", 3, x); ... f.get()
+//            | A thread that a function starts works for the call through nexus::caller(), taken in the function:
+//            |     auto caller = nexus::caller();
+//            |     std::thread t([caller] { caller.call<double>("py", 3, 1.0); });
+//            | nexus::attached on(caller) lets all of nexus:: (and function values) be used in that thread. Join it,
+//            | and catch what it may throw, before the function returns.
+// Functions  | A std::function that is given away stays callable as long as the worker lives, 65,536 of them; one that
+//            | came in is called through nexus, unless it is this process's own.
+// Threads    | Each worker is a thread that serves one connection: user code must be safe to run in several threads at
+//            | once. Only where the manifest asks for one process per call, or has workers renewed, each worker is a
+//            | process: then start no thread before nexus::serve(). While a thread waits, it runs requests that come
+//            | back, nested on its stack: don't hold a lock across a call.
 // Prints     | stdout is line buffered and goes to nexus, never into the result.
 // The end    | On shutdown stdio is flushed and the process exits at once: no destructor of a static object runs.
 //            | When nexus dies, the runtime removes NEXUS_DIR and kills its process group.
@@ -39,34 +55,49 @@
 #ifndef NEXUS_HPP
 #define NEXUS_HPP
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <condition_variable>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <exception>
+#include <functional>
 #include <limits>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <tuple>
 #include <type_traits>
 #include <typeinfo>
+#include <unordered_map>
 #include <utility>
 #include <vector>
+#if __cplusplus >= 202002L
+#include <span>
+#endif
 
 #include <cxxabi.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio_ext.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -84,6 +115,52 @@ struct bytes : std::vector<std::uint8_t> {
 
 /// The value of nothing: what a void function returns.
 struct nil {};
+
+/// An integer of any size: its two's complement, big-endian.
+struct big_integer {
+    std::vector<std::uint8_t> digits = {0};
+
+    big_integer() = default;
+    big_integer(std::int64_t v) : digits(8) {
+        for (std::size_t i = 0; i < 8; i++) digits[i] = static_cast<std::uint8_t>(v >> (56 - 8 * i));
+        shorten();
+    }
+    explicit operator std::int64_t() const;  // throws nexus::error if it doesn't fit
+    bool is_negative() const { return !digits.empty() && digits[0] >= 0x80; }
+
+    /// Takes away the leading digits that say nothing.
+    void shorten() {
+        const std::uint8_t sign = is_negative() ? 0xff : 0;
+        std::size_t n = 0;
+        while (n + 1 < digits.size() && digits[n] == sign && (digits[n + 1] >= 0x80) == (sign != 0)) n++;
+        digits.erase(digits.begin(), digits.begin() + static_cast<std::ptrdiff_t>(n));
+        if (digits.empty()) digits = {0};
+    }
+    friend bool operator==(const big_integer& a, const big_integer& b) { return a.digits == b.digits; }
+};
+
+/// A list of numbers to look at, where it lies; copies share it. One that came from nexus keeps its message in memory.
+template <class T>
+class span {
+public:
+    using value_type = T;
+    span() = default;
+    span(const T* data, std::size_t size, std::shared_ptr<const void> memory = {})
+        : data_(data), size_(size), memory_(std::move(memory)) {}
+    span(const std::vector<T>& v) : span(v.data(), v.size()) {}
+
+    const T* data() const { return data_; }
+    std::size_t size() const { return size_; }
+    bool empty() const { return size_ == 0; }
+    const T* begin() const { return data_; }
+    const T* end() const { return data_ + size_; }
+    const T& operator[](std::size_t i) const { return data_[i]; }
+
+private:
+    const T* data_ = nullptr;
+    std::size_t size_ = 0;
+    std::shared_ptr<const void> memory_;
+};
 
 /// One function on the stack of an error, in whatever language.
 struct trace_entry {
@@ -105,19 +182,37 @@ struct error : std::exception {
     std::uint32_t details_count = 0;
 };
 
+/// Ends a call that nexus cancelled. No std::exception: code that catches those and tries again shall end too.
+struct Cancelled {};
+
+inline big_integer::operator std::int64_t() const {
+    if (digits.size() > 8) throw error("an integer of " + std::to_string(digits.size()) + " bytes doesn't fit into 64 bits");
+    std::uint64_t v = is_negative() ? ~std::uint64_t{0} : 0;
+    for (const std::uint8_t digit : digits) v = v << 8 | digit;
+    return static_cast<std::int64_t>(v);
+}
+
 namespace detail {
 
 // ---------------------------------------------------------------------------------------------- limits
 
 constexpr std::size_t stack_bytes_max = std::size_t{256} << 20;  // reserved per worker; only touched pages cost
 constexpr std::size_t stack_bytes_min = std::size_t{1} << 20;    // below this a worker is of no use
+constexpr std::size_t stack_bytes_left = std::size_t{32} << 20;  // for the innermost function; at most an eighth
 constexpr std::size_t frame_bytes_max = 0xffffffff - 1024;       // a u32, less what nexus keeps for its own envelope
 constexpr std::size_t kept_bytes_max = std::size_t{1} << 20;     // what an empty buffer keeps for the next frame
 constexpr std::size_t receive_bytes = std::size_t{64} << 10;     // the least room for one read
+constexpr std::size_t pipe_bytes = 4096;                         // what a pipe that is ready takes without blocking
 constexpr unsigned value_depth_max = 512;                        // levels: a recursive record can nest without end
 constexpr std::size_t trace_entries_max = 256;                   // an error that climbs 10,000 calls stays small
-constexpr std::uint64_t workers_max = 1024;                      // threads; nexus asks for no more
+constexpr std::size_t message_bytes_max = 10'000;                // of an error that is made here
+constexpr std::size_t log_bytes_max = std::size_t{32} << 10;     // of a line: it shall pass nexus in one piece
+constexpr std::uint64_t workers_max = 1024;                      // nexus asks for no more
 constexpr std::uint32_t list_reserve_max = 4096;                 // elements; then a list grows with what is there
+constexpr std::size_t open_calls_max = std::size_t{1} << 16;     // of one worker, each way: what nexus allows
+constexpr std::size_t closures_max = std::size_t{1} << 16;       // function values of this process
+constexpr std::int64_t look_ms = 4;       // between two looks for a cancel while a function computes
+constexpr std::int64_t progress_ms = 50;  // between two notes of progress
 
 // ---------------------------------------------------------------------------------------------- buffer
 
@@ -178,6 +273,44 @@ private:
     std::size_t begin_ = 0, end_ = 0, capacity_ = 0;
 };
 
+/// One received message, in memory of its own. It ends at a multiple of eight: a list of numbers that is its last value
+/// lies as its elements want to. Grows with what really comes: a length alone allocates nothing.
+class frame {
+public:
+    explicit frame(std::size_t length) : length_(length), start_((8 - length % 8) % 8) {}
+    frame(const frame&) = delete;
+    frame& operator=(const frame&) = delete;
+    ~frame() { std::free(memory_); }
+
+    const char* data() const { return memory_ + start_; }
+    std::size_t size() const { return filled_; }
+    std::size_t length() const { return length_; }
+    std::size_t missing() const { return length_ - filled_ - lost_; }
+    bool is_cut() const { return lost_ > 0; }
+
+    /// Where the next bytes go, and how many: `n` if they are there already. Throws std::bad_alloc.
+    std::pair<char*, std::size_t> room(std::size_t n = 0) {
+        if (filled_ + n > capacity_ || filled_ == capacity_) {
+            std::size_t wanted = std::max(filled_ + n, std::max(2 * capacity_, receive_bytes));
+            if (wanted > length_) wanted = length_;
+            void* grown = std::realloc(memory_, start_ + wanted);
+            if (grown == nullptr) throw std::bad_alloc();
+            memory_ = static_cast<char*>(grown);
+            capacity_ = wanted;
+        }
+        return {memory_ + start_ + filled_, capacity_ - filled_};
+    }
+    void added(std::size_t n) { filled_ += n; }
+    void lose(std::size_t n) { lost_ += n; }  // bytes that no memory is left for
+
+    std::vector<std::shared_ptr<const void>> copies;  // of what could not be borrowed as it lies
+
+private:
+    const std::size_t length_, start_;
+    char* memory_ = nullptr;
+    std::size_t filled_ = 0, capacity_ = 0, lost_ = 0;
+};
+
 // ---------------------------------------------------------------------------------------------- text
 
 /// How many bytes of `text` are valid UTF-8 from its start.
@@ -232,6 +365,7 @@ inline std::string demangled(const char* name) {
 // ---------------------------------------------------------------------------------------------- msgpack out
 
 constexpr std::int8_t big_integer_tag = 11;
+constexpr std::int8_t function_tag = 12;
 
 /// Appends msgpack values, each in its shortest form.
 class writer {
@@ -364,6 +498,7 @@ inline std::string described(const token& t) {
         case kind::extension: break;
     }
     if (t.tag == big_integer_tag) return "an integer of " + std::to_string(t.count) + " bytes";
+    if (t.tag == function_tag) return "a function";
     if (is_packed(t))
         return std::string("a packed list of ") + packed_names[t.tag] + " in " + std::to_string(t.count) + " bytes";
     return "an extension of unknown type " + std::to_string(t.tag);
@@ -372,7 +507,12 @@ inline std::string described(const token& t) {
 /// Reads tokens from borrowed bytes. Every length is checked against the bytes that are there.
 class reader {
 public:
+    reader() = default;
     reader(const char* data, std::size_t n) : at_(data), end_(data + n) {}
+    explicit reader(std::shared_ptr<frame> f) : memory(std::move(f)), at_(memory->data()), end_(at_ + memory->size()) {}
+
+    std::shared_ptr<frame> memory;  // what is read, if it can be borrowed
+    bool is_lent = false;           // to a value that doesn't hold it
 
     /// Whose value is read, for errors: "argument 2 of mean", "result of py 3".
     struct subject {
@@ -521,8 +661,8 @@ private:
         return path.empty() ? out : out + " at " + path;
     }
 
-    const char* at_;
-    const char* end_;
+    const char* at_ = nullptr;
+    const char* end_ = nullptr;
     const step* path_ = nullptr;
     unsigned depth_ = 0;
 };
@@ -647,23 +787,30 @@ struct value<nil> {
     }
 };
 
+inline std::string_view checked_text(reader& in) {
+    const token t = in.next();
+    if (t.is != kind::string) in.mismatch("s", t);
+    const std::size_t good = utf8_bytes(t.text());
+    if (good < t.count)
+        in.malformed("the string " + quoted(t.text()) + " is not valid UTF-8 at byte " + std::to_string(good));
+    return t.text();
+}
+
 template <>
 struct value<std::string> {
     static void schema(schema_text& s) { s.text += 's'; }
     static void write(writer& out, const std::string& v) { out.string(v); }
-    static void read(reader& in, std::string& v) {
-        const token t = in.next();
-        if (t.is != kind::string) in.mismatch("s", t);
-        const std::size_t good = utf8_bytes(t.text());
-        if (good < t.count)
-            in.malformed("the string " + quoted(t.text()) + " is not valid UTF-8 at byte " + std::to_string(good));
-        v.assign(t.data, t.count);
-    }
+    static void read(reader& in, std::string& v) { v = checked_text(in); }
 };
 
 template <>
-struct value<std::string_view> {  // only out: what came in is gone when the function runs
+struct value<std::string_view> {  // what came in is there until the function returns
+    static void schema(schema_text& s) { s.text += 's'; }
     static void write(writer& out, std::string_view v) { out.string(v); }
+    static void read(reader& in, std::string_view& v) {
+        v = checked_text(in);
+        in.is_lent = true;
+    }
 };
 template <>
 struct value<const char*> : value<std::string_view> {};
@@ -678,6 +825,33 @@ struct value<bytes> {
         const token t = in.next();
         if (t.is != kind::binary) in.mismatch("y", t);
         v.assign(t.data, t.data + t.count);
+    }
+};
+
+template <>
+struct value<big_integer> {
+    static void schema(schema_text& s) { s.text += 'j'; }
+    static void write(writer& out, big_integer v) {
+        v.shorten();
+        if (v.digits.size() <= 8) return out.integer(static_cast<std::int64_t>(v));
+        if (v.digits.size() > 9 || v.digits[0] != 0)
+            return out.extension(big_integer_tag, v.digits.data(), v.digits.size());
+        v.digits.erase(v.digits.begin());
+        out.natural(static_cast<std::uint64_t>(static_cast<std::int64_t>(v)));
+    }
+    static void read(reader& in, big_integer& v) {
+        const token t = in.next();
+        if (t.is == kind::extension && t.tag == big_integer_tag) {
+            v.digits.assign(t.data, t.data + t.count);
+        } else if (t.is == kind::natural || t.is == kind::negative) {
+            const bool is_negative = t.is == kind::negative;
+            const std::uint64_t bits = is_negative ? static_cast<std::uint64_t>(t.negative) : t.natural;
+            v.digits.assign(9, is_negative ? 0xff : 0);
+            for (unsigned i = 0; i < 8; i++) v.digits[8 - i] = static_cast<std::uint8_t>(bits >> (8 * i));
+        } else {
+            in.mismatch("j", t);
+        }
+        v.shorten();
     }
 };
 
@@ -736,6 +910,11 @@ private:
     unsigned width_ = 0;  // of a packed element
 };
 
+template <class T>
+bool is_aligned(const char* p) {
+    return reinterpret_cast<std::uintptr_t>(p) % alignof(T) == 0;
+}
+
 template <class T, class List>
 void write_list(writer& out, const List& v) {
     if constexpr (is_number<T>) {
@@ -760,8 +939,13 @@ struct value<std::vector<T>> {
         v.clear();
         if constexpr (is_number<T>) {
             if (items.is_memory_of_T()) {
-                v.resize(items.count);
-                if (items.count > 0) std::memcpy(v.data(), head.data, head.count);
+                if (is_aligned<T>(head.data)) {
+                    const T* from = reinterpret_cast<const T*>(head.data);
+                    v.assign(from, from + items.count);
+                } else {
+                    v.resize(items.count);
+                    std::memcpy(v.data(), head.data, head.count);
+                }
                 return;
             }
         }
@@ -785,9 +969,60 @@ struct value<std::array<T, N>> {
         const token head = in.next();
         elements<T> items(in, head);
         if (items.count != N) in.malformed("expected a list of " + std::to_string(N) + ", found " + described(head));
+        if constexpr (is_number<T> && N > 0) {
+            if (items.is_memory_of_T()) {
+                std::memcpy(v.data(), head.data, head.count);
+                return;
+            }
+        }
         for (std::uint32_t i = 0; i < N; i++) items.read(i, v[i]);
     }
 };
+
+/// The numbers of a list where they lie in the message, or in a copy that stays with it.
+template <class T>
+std::pair<const T*, std::size_t> borrowed(reader& in) {
+    static_assert(is_number<T>, "nexus: a span of a worker's argument is one of numbers; take a std::vector");
+    const char* start = in.at();
+    const token head = in.next();
+    elements<T> items(in, head);
+    if (items.is_memory_of_T()) {
+        const std::size_t off = reinterpret_cast<std::uintptr_t>(head.data) % alignof(T);
+        if (off <= static_cast<std::size_t>(head.data - start)) {  // there is room: the head of this list has been read
+            char* to = const_cast<char*>(head.data) - off;
+            if (off != 0) std::memmove(to, head.data, head.count);
+            return {reinterpret_cast<const T*>(to), items.count};
+        }
+    }
+    auto copy = std::make_shared<std::vector<T>>();
+    copy->reserve(items.count < list_reserve_max ? items.count : list_reserve_max);
+    for (std::uint32_t i = 0; i < items.count; i++) items.read(i, copy->emplace_back());
+    in.memory->copies.push_back(copy);
+    return {copy->data(), copy->size()};
+}
+
+template <class T>
+struct value<span<T>> {
+    static void schema(schema_text& s) { value<std::vector<T>>::schema(s); }
+    static void write(writer& out, const span<T>& v) { write_list<T>(out, v); }
+    static void read(reader& in, span<T>& v) {
+        const auto [data, size] = borrowed<T>(in);
+        v = {data, size, in.memory};
+    }
+};
+#if __cplusplus >= 202002L
+template <class T>
+struct value<std::span<T>> {
+    static void schema(schema_text& s) { value<std::vector<std::remove_const_t<T>>>::schema(s); }
+    static void write(writer& out, std::span<T> v) { write_list<std::remove_const_t<T>>(out, v); }
+    static void read(reader& in, std::span<T>& v) {
+        static_assert(std::is_const_v<T>, "nexus: what came in is only to be looked at: take a std::span<const T>");
+        const auto [data, size] = borrowed<std::remove_const_t<T>>(in);
+        v = {data, size};
+        in.is_lent = true;
+    }
+};
+#endif
 
 /// std::tuple and std::pair.
 template <class Tuple, class... T>
@@ -972,10 +1207,16 @@ inline error caught() {
         throw;
     } catch (error& e) {
         return std::move(e);
+    } catch (const Cancelled&) {
+        return error("the call was cancelled", "cancelled");
+    } catch (const std::bad_alloc&) {
+        return error("there was not enough memory (std::bad_alloc): give the function less at once, or its pool more");
     } catch (const std::exception& e) {
         const bool plain = typeid(e) == typeid(std::runtime_error) || typeid(e) == typeid(std::logic_error);
         return error((plain ? "" : demangled(typeid(e).name()) + ": ") + e.what());
     } catch (const char* text) {
+        return error(text);
+    } catch (const std::string& text) {
         return error(text);
     } catch (...) {
         const std::type_info* type = abi::__cxa_current_exception_type();
@@ -1010,48 +1251,100 @@ inline void remove_tree(int parent, const char* name, int depth = 0) {
     unlinkat(parent, name, AT_REMOVEDIR);
 }
 
-/// What the process was given by nexus. Made before main, so that even user code that loads for long dies with nexus.
+enum class transport : std::uint8_t { none, unix_socket, direct, stdio };
+
+constexpr std::uint64_t protocol = 1;
+
+/// What the process was given by nexus; filled before any constructor of user code runs.
 struct process_state {
-    int listen_fd = inherited("NEXUS_LISTEN_FD");
-    int control_fd = inherited("NEXUS_CONTROL_FD");
-    const char* pool = copied("NEXUS_POOL");
-    const char* dir = copied("NEXUS_DIR");
-    std::atomic<int> running{0};  // calls
+    transport speaks = transport::none;
+    bool is_isolated = false;               // each worker is a process
+    int listen_fd = -1, control_fd = -1;    // unix_socket
+    int in_fd = -1, out_fd = -1;            // direct, stdio
+    const char* pool = "";
+    const char* dir = "";
+    std::atomic<int> running{0};            // calls
     std::atomic<bool> stopping{false};
-
-    process_state();
-    bool is_pool() const { return listen_fd >= 0 && control_fd >= 0; }
-
-private:
-    static int inherited(const char* name) {
-        const char* text = std::getenv(name);
-        char* end = nullptr;
-        const long fd = text != nullptr ? std::strtol(text, &end, 10) : -1;
-        if (end == text || fd < 0 || fd > INT32_MAX || fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC) != 0) return -1;
-        return static_cast<int>(fd);
-    }
-    static const char* copied(const char* name) {
-        const char* text = std::getenv(name);
-        const char* copy = text != nullptr ? strdup(text) : nullptr;
-        return copy != nullptr ? copy : "";
-    }
+    std::atomic<bool> look_now{false};      // SIGINT came: a cancel waits
 };
 inline process_state process;
 
 /// Nexus is gone: so is this pool, with all that its user code started.
 [[noreturn]] inline void orphaned() {
     if (process.dir[0] == '/') remove_tree(AT_FDCWD, process.dir);
-    kill(0, SIGKILL);
+    if (process.speaks == transport::unix_socket || getpgrp() == getpid()) kill(0, SIGKILL);
     _exit(1);
 }
 
-inline process_state::process_state() {
-    if (!is_pool()) return;
-    if (const char* life = std::getenv("NEXUS_LIFE_FD")) fcntl(std::atoi(life), F_SETFD, FD_CLOEXEC);
-    struct sigaction on_orphaned = {};
-    on_orphaned.sa_handler = [](int) { orphaned(); };
-    sigaction(SIGIO, &on_orphaned, nullptr);
+inline void on_signal(int number, void (*handler)(int)) {
+    struct sigaction action = {};
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    sigaction(number, &action, nullptr);
+}
+
+inline void check_protocol(std::uint64_t spoken) {
+    if (spoken == protocol) return;
+    std::fprintf(stderr,
+                 "nexus pool %s: nexus speaks version %llu of the pool protocol, this pool version %llu: compile it with "
+                 "the header of this nexus (nexus runtime cpp)\n",
+                 process.pool, static_cast<unsigned long long>(spoken), static_cast<unsigned long long>(protocol));
+    _exit(1);
+}
+
+/// A descriptor that nexus passed on; what user code starts gets neither it nor its name.
+inline int inherited(const char* name) {
+    const char* text = std::getenv(name);
+    char* end = nullptr;
+    const long fd = text != nullptr ? std::strtol(text, &end, 10) : -1;
+    const bool is_open = end != text && fd >= 0 && fd <= INT32_MAX && fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC) == 0;
+    unsetenv(name);
+    return is_open ? static_cast<int>(fd) : -1;
+}
+
+/// The protocol takes standard input and output; user code gets nothing to read, and prints to standard error.
+inline void take_stdio() {
+    process.in_fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
+    process.out_fd = fcntl(1, F_DUPFD_CLOEXEC, 3);
+    if (process.in_fd < 0 || process.out_fd < 0) return;
+    process.speaks = transport::stdio;
+    const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    dup2(nothing, 0);
+    if (dup2(2, 1) < 0) dup2(nothing, 1);
+    close(nothing);
+    setpgid(0, 0);  // so that it can end with all that it started
+    on_signal(SIGPIPE, [](int) {});
+}
+
+extern "C" int nexus_serves __attribute__((weak));  // there if some code of the program calls nexus::serve
+
+/// Finds out who started this process, and how it is to speak with nexus.
+inline void prepare() {
+    static bool is_done = false;
+    if (std::exchange(is_done, true)) return;
+    const auto copied = [](const char* name) {
+        const char* text = std::getenv(name);
+        const char* copy = text != nullptr ? strdup(text) : nullptr;
+        return copy != nullptr ? copy : "";
+    };
+    process.pool = copied("NEXUS_POOL");
+    process.dir = copied("NEXUS_DIR");
+    process.is_isolated = std::strcmp(copied("NEXUS_ISOLATE"), "1") == 0;
+    process.listen_fd = inherited("NEXUS_LISTEN_FD");
+    process.control_fd = inherited("NEXUS_CONTROL_FD");
+    process.in_fd = process.out_fd = inherited("NEXUS_WORKER_FD");
+    inherited("NEXUS_LIFE_FD");
+    if (process.listen_fd >= 0 && process.control_fd >= 0) process.speaks = transport::unix_socket;
+    else if (process.in_fd >= 0) process.speaks = transport::direct;
+    else if (isatty(0) == 0) take_stdio();
+    if (process.speaks == transport::none) return;
+    if (const char* spoken = std::getenv("NEXUS_PROTOCOL")) check_protocol(std::strtoull(spoken, nullptr, 10));
+    on_signal(SIGIO, [](int) { orphaned(); });
+    on_signal(SIGINT, [](int) { process.look_now = true; });
     std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+}
+__attribute__((constructor(101))) static void prepare_early() {
+    if (&nexus_serves != nullptr) prepare();
 }
 
 [[noreturn]] inline void exit_now() {
@@ -1065,17 +1358,220 @@ inline process_state::process_state() {
     _exit(1);
 }
 
-// ---------------------------------------------------------------------------------------------- connection
+inline std::int64_t now_ms() {
+    timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return std::int64_t{t.tv_sec} * 1000 + t.tv_nsec / 1'000'000;
+}
+
+/// Whether so little is left of this thread's stack that it shall run no further call.
+inline bool is_stack_short() {
+    struct bounds {
+        const char *low = nullptr, *floor = nullptr;
+        bounds() {
+            pthread_attr_t attributes;
+            void* start = nullptr;
+            std::size_t size = 0;
+            if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+            pthread_attr_getstack(&attributes, &start, &size);
+            pthread_attr_destroy(&attributes);
+            low = static_cast<const char*>(start);
+            floor = low + std::min(size / 8, stack_bytes_left);
+        }
+    };
+    static thread_local const bounds here;
+    const char* at = static_cast<const char*>(__builtin_frame_address(0));
+    return at < here.floor && at >= here.low;  // elsewhere it is a stack of the user's making
+}
+
+/// Starts a thread with a stack for thousands of nested calls, less where memory is limited.
+inline bool start_thread(void* (*body)(void*)) {
+    static std::size_t size = [] {
+        std::size_t most = stack_bytes_max;
+        for (const auto resource : {RLIMIT_AS, RLIMIT_DATA}) {
+            rlimit limit = {};
+            if (getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+                most = std::min<std::size_t>(most, limit.rlim_cur / 8);
+        }
+        return std::max(most >> 12 << 12, stack_bytes_min);
+    }();
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0) return false;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    bool is_started = false;
+    for (; !is_started && size >= stack_bytes_min; size /= is_started ? 1 : 2) {
+        pthread_t thread;
+        is_started = pthread_attr_setstacksize(&attributes, size) == 0 &&
+                     pthread_create(&thread, &attributes, body, nullptr) == 0;
+    }
+    pthread_attr_destroy(&attributes);
+    return is_started;
+}
+
+// ---------------------------------------------------------------------------------------------- channel
 
 /// Thrown when the peer is gone. Not a std::exception: user code that catches those must not swallow it.
 struct closed {};
 
-/// A received message. Borrows the connection's memory: read it before the next send or receive.
+/// Frames over a stream socket or two pipes. One thread at a time may send, one may receive.
+class channel {
+public:
+    channel(int in, int out) : in_(in), out_(out), in_is_socket_(is_socket(in)), out_is_socket_(is_socket(out)) {}
+    channel(const channel&) = delete;
+    channel& operator=(const channel&) = delete;
+    ~channel() {
+        close(in_);
+        if (out_ != in_) close(out_);
+    }
+
+    int descriptor() const { return in_; }
+
+    /// Takes in what is there; waits for it, if asked to. False: nothing was there.
+    bool receive(bool waits) {
+        char* to = nullptr;
+        std::size_t n = 0;
+        bool is_lost = false;
+        if (partial_ != nullptr && !partial_->is_cut()) {
+            try {
+                std::tie(to, n) = partial_->room();
+                n = std::min(n, partial_->missing());
+            } catch (const std::bad_alloc&) {
+                is_lost = true;
+            }
+        }
+        if (to == nullptr) {
+            to = buffer_.room(receive_bytes);
+            n = buffer_.free();
+            if (partial_ != nullptr) is_lost = true, n = std::min(n, partial_->missing());
+        }
+        const ssize_t got = read_some(to, n, waits);
+        if (got < 0) return false;
+        const auto bytes = static_cast<std::size_t>(got);
+        if (is_lost) partial_->lose(bytes);
+        else if (partial_ != nullptr) partial_->added(bytes);
+        else buffer_.added(bytes);
+        return true;
+    }
+
+    /// The next message that has come whole, or null.
+    std::shared_ptr<frame> next() {
+        if (partial_ == nullptr) {
+            std::uint32_t length;
+            if (buffer_.size() < sizeof length) return nullptr;
+            std::memcpy(&length, buffer_.data(), sizeof length);
+            partial_ = std::make_shared<frame>(__builtin_bswap32(length));
+            buffer_.taken(sizeof length);
+            if (const std::size_t n = std::min(buffer_.size(), partial_->length()); n > 0) {
+                std::memcpy(partial_->room(n).first, buffer_.data(), n);
+                partial_->added(n);
+                buffer_.taken(n);
+            }
+        }
+        return partial_->missing() == 0 ? std::move(partial_) : nullptr;
+    }
+
+    /// Sends whole frames. While the peer takes nothing, `when_full` is called: two large frames that cross must not
+    /// block each other.
+    template <class Full>
+    void send(const buffer& frames, Full when_full) {
+        const char* from = frames.data();
+        for (std::size_t left = frames.size(); left > 0;) {
+            const ssize_t n = write_some(from, left);
+            if (n < 0) {
+                when_full();
+            } else {
+                from += n;
+                left -= static_cast<std::size_t>(n);
+            }
+        }
+    }
+
+    /// Waits until there is something to read, or if asked for room to write. True: to read.
+    bool wait(bool to_read, bool to_write, int timeout_ms) const {
+        pollfd p[2] = {{to_read ? in_ : -1, POLLIN, 0}, {to_write ? out_ : -1, POLLOUT, 0}};
+        poll(p, 2, timeout_ms);
+        return to_read && p[0].revents != 0;
+    }
+
+    void shut() const {
+        if (in_is_socket_) shutdown(in_, SHUT_RDWR);
+    }
+
+private:
+    static bool is_socket(int fd) {
+        struct stat status = {};
+        return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+    }
+    /// How many bytes were read, -1: nothing is there.
+    ssize_t read_some(char* to, std::size_t n, bool waits) const {
+        for (;;) {
+            ssize_t got = -1;
+            errno = EAGAIN;
+            if (in_is_socket_) got = recv(in_, to, n, waits ? 0 : MSG_DONTWAIT);
+            else if (waits || wait(true, false, 0)) got = read(in_, to, n);
+            if (got > 0) return got;
+            if (got == 0 || (errno != EAGAIN && errno != EINTR)) throw closed();
+            if (errno == EINTR) continue;
+            if (!waits) return -1;
+            wait(true, false, -1);
+        }
+    }
+    /// How many bytes were written, -1: there is no room.
+    ssize_t write_some(const char* from, std::size_t n) const {
+        for (;;) {
+            ssize_t put = -1;
+            errno = EAGAIN;
+            if (out_is_socket_) {
+                put = ::send(out_, from, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+            } else {
+                pollfd p = {out_, POLLOUT, 0};
+                if (poll(&p, 1, 0) > 0) put = write(out_, from, std::min(n, pipe_bytes));
+            }
+            if (put >= 0) return put;
+            if (errno == EAGAIN) return -1;
+            if (errno != EINTR) throw closed();
+        }
+    }
+
+    const int in_, out_;
+    const bool in_is_socket_, out_is_socket_;
+    buffer buffer_;                    // what was read beyond the last message
+    std::shared_ptr<frame> partial_;   // the message that is coming in
+};
+
+// ---------------------------------------------------------------------------------------------- messages
+
+/// A received message, with its memory.
 struct message {
-    enum { request = 0, response = 1, notification = 2 } type;
-    std::uint64_t id;
+    enum { request = 0, response = 1, notification = 2 } type = notification;
+    std::uint64_t id = 0;
     std::string_view method;
-    reader body;  // the list of params; of a response: the error, then the result
+    reader body;             // the list of params; of a response: the error, then the result
+    std::size_t cut = 0;     // its length, if it was too long for the memory
+    bool is_cancelled = false;
+
+    explicit message(std::shared_ptr<frame> f) : body(std::move(f)) {
+        if (body.memory->is_cut()) cut = body.memory->length();
+        const token head = body.next();
+        const token kind_of = body.next();
+        if (head.is != kind::list || kind_of.is != kind::natural || kind_of.natural > notification)
+            body.malformed("expected [0, id, method, params], [1, id, error, result] or [2, method, params]");
+        if (kind_of.natural == request) type = request;
+        if (kind_of.natural == response) type = response;
+        if (head.count != (type == notification ? 3 : 4))
+            body.malformed("a message of " + std::to_string(head.count) + " elements can't be of type " + std::to_string(type));
+        if (type != notification) {
+            const token number = body.next();
+            if (number.is != kind::natural) body.malformed("expected an id, found " + described(number));
+            id = number.natural;
+        }
+        if (type != response) {
+            const token name = body.next();
+            if (name.is != kind::string) body.malformed("expected a method, found " + described(name));
+            method = name.text();
+        }
+    }
+    message() = default;
 
     /// How many params follow in `body`.
     std::uint32_t open_params() {
@@ -1083,7 +1579,48 @@ struct message {
         if (params.is != kind::list) body.malformed("expected a list of params, found " + described(params));
         return params.count;
     }
+    /// All has been read: unless something is borrowed, its memory can go, before user code asks for more.
+    void finish() {
+        if (body.left() > 0) body.malformed(std::to_string(body.left()) + " bytes follow the last value");
+        if (!body.is_lent) body.memory.reset();
+    }
+    void check_memory() const {
+        if (cut > 0)
+            throw error("there was not enough memory for a message of " + std::to_string(cut) +
+                        " bytes: pass less at once, or give the pool more");
+    }
 };
+
+[[noreturn]] inline void bad_frame(const char* what) {
+    std::fprintf(stderr, "nexus pool %s: bad frame: %s\n", process.pool, what);
+    throw closed();
+}
+
+/// Where this thread writes its messages. User code never runs between the beginning and the sending of one.
+inline writer& scratch() {
+    static thread_local writer out;
+    return out;
+}
+
+inline void begin_request(writer& out, std::uint64_t id, std::string_view method, std::size_t params) {
+    out.begin_frame();
+    out.list(4), out.natural(message::request), out.natural(id), out.string(method), out.list(params);
+}
+inline void begin_notification(writer& out, std::string_view method, std::size_t params) {
+    out.begin_frame();
+    out.list(3), out.natural(message::notification), out.string(method), out.list(params);
+}
+inline void begin_response(writer& out, std::uint64_t id) {
+    out.begin_frame();
+    out.list(4), out.natural(message::response), out.natural(id);
+}
+template <class T>
+void write_response(writer& out, std::uint64_t id, const T& result) {
+    begin_response(out, id);
+    out.nil();
+    value<T>::write(out, result);
+    out.end_frame();
+}
 
 inline const char* runtime_name() {
 #ifdef __clang__
@@ -1093,183 +1630,79 @@ inline const char* runtime_name() {
 #endif
 }
 
-/// Frames over a stream socket, in both directions at once.
-class connection {
-public:
-    explicit connection(int fd) : fd_(fd) {}
-    connection(const connection&) = delete;
-    connection& operator=(const connection&) = delete;
-    ~connection() { close(fd_); }
-
-protected:
-    writer out_;
-    buffer in_;
-
-    /// Waits for the next message.
-    message next_message() {
-        std::uint32_t length = 0;
-        while (in_.size() < 4 || in_.size() - 4 < (length = frame_length())) receive(0);
-        const char* frame = in_.data() + 4;
-        in_.taken(4 + std::size_t{length});
-        try {
-            return envelope(reader(frame, length));
-        } catch (const error& e) {
-            bad_frame(e);
-        }
-    }
-
-    /// What can't be answered ends the connection.
-    [[noreturn]] static void bad_frame(const error& e) {
-        std::fprintf(stderr, "nexus pool %s: bad frame: %s\n", process.pool, e.what());
-        throw closed();
-    }
-
-    /// Sends the frame in `out_`. While the peer doesn't read, what it sends is taken into memory: two large frames
-    /// that cross can't block each other.
-    void send() {
-        const char* from = out_.out.data();
-        std::size_t left = out_.out.size();
-        while (left > 0) {
-            const ssize_t n = ::send(fd_, from, left, MSG_NOSIGNAL | MSG_DONTWAIT);
-            if (n >= 0) {
-                from += n;
-                left -= static_cast<std::size_t>(n);
-            } else if (errno == EAGAIN) {
-                if ((wait_for(POLLIN | POLLOUT) & POLLIN) != 0) receive(MSG_DONTWAIT);
-            } else if (errno != EINTR) {
-                throw closed();
-            }
-        }
-        out_.out.clear();
-        out_.out.trim();
-    }
-
-    void begin_request(std::uint64_t id, std::string_view method, std::size_t params) {
-        out_.begin_frame();
-        out_.list(4);
-        out_.natural(message::request);
-        out_.natural(id);
-        out_.string(method);
-        out_.list(params);
-    }
-    void begin_notification(std::string_view method, std::size_t params) {
-        out_.begin_frame();
-        out_.list(3);
-        out_.natural(message::notification);
-        out_.string(method);
-        out_.list(params);
-    }
-    void begin_response(std::uint64_t id) {
-        out_.begin_frame();
-        out_.list(4);
-        out_.natural(message::response);
-        out_.natural(id);
-    }
-    template <class T>
-    void respond(std::uint64_t id, const T& result) {
-        begin_response(id);
-        out_.nil();
-        value<T>::write(out_, result);
-        out_.end_frame();
-    }
-    void refuse(std::uint64_t id, const error& e) {
-        begin_response(id);
-        out_.map(2);
-        out_.string("kind");
-        out_.text(e.kind);
-        out_.string("message");
-        out_.text(e.message);
-        out_.nil();
-        out_.end_frame();
-    }
-    void say_hello(const char* key, bool is_worker) {
-        begin_notification("hello", 1);
-        out_.map(5);
-        out_.string("protocol"), out_.natural(1);
-        out_.string("lang"), out_.string("cpp");
-        out_.string("runtime"), out_.text(runtime_name());
-        out_.string("pid"), out_.integer(getpid());
-        out_.string(key);
-        if (is_worker) out_.boolean(true);
-        else out_.natural(1);
-        out_.end_frame();
-        send();
-    }
-
-private:
-    std::uint32_t frame_length() const {
-        std::uint32_t n;
-        std::memcpy(&n, in_.data(), 4);
-        return __builtin_bswap32(n);
-    }
-    short wait_for(short events) const {
-        pollfd p = {fd_, events, 0};
-        while (poll(&p, 1, -1) < 0)
-            if (errno != EINTR) throw closed();
-        return p.revents;
-    }
-    void receive(int flags) {
-        // Room doubles with what has really come: a length alone allocates nothing.
-        char* to = in_.room(in_.size() > receive_bytes ? in_.size() : receive_bytes);
-        for (;;) {
-            const ssize_t n = recv(fd_, to, in_.free(), flags);
-            if (n > 0) return in_.added(static_cast<std::size_t>(n));
-            if (n == 0) throw closed();
-            if (errno == EINTR) continue;
-            if (errno != EAGAIN) throw closed();
-            if ((flags & MSG_DONTWAIT) != 0) return;
-            wait_for(POLLIN);
-        }
-    }
-    static message envelope(reader in) {
-        const token head = in.next();
-        const token type = in.next();
-        if (head.is != kind::list || type.is != kind::natural || type.natural > message::notification)
-            in.malformed("expected [0, id, method, params], [1, id, error, result] or [2, method, params]");
-        message m{message::notification, 0, {}, in};
-        if (type.natural == message::request) m.type = message::request;
-        if (type.natural == message::response) m.type = message::response;
-        if (head.count != (m.type == message::notification ? 3 : 4))
-            in.malformed("a message of " + std::to_string(head.count) + " elements can't be of type " +
-                         std::to_string(m.type));
-        if (m.type != message::notification) {
-            const token id = in.next();
-            if (id.is != kind::natural) in.malformed("expected an id, found " + described(id));
-            m.id = id.natural;
-        }
-        if (m.type != message::response) {
-            const token method = in.next();
-            if (method.is != kind::string) in.malformed("expected a method, found " + described(method));
-            m.method = method.text();
-        }
-        m.body = in;
-        return m;
-    }
-
-    int fd_;
-};
+inline void write_hello(writer& out, const char* key, bool is_worker) {
+    begin_notification(out, "hello", 1);
+    out.map(6);
+    out.string("protocol"), out.natural(protocol);
+    out.string("lang"), out.string("cpp");
+    out.string("runtime"), out.text(runtime_name());
+    out.string("pid"), out.integer(getpid());
+    out.string(key);
+    if (is_worker) out.boolean(true);
+    else out.natural(1);
+    // Only a process can be ended alone, or be sent a signal of its own.
+    out.string("features"), out.list(process.is_isolated ? 1 : 0);
+    if (process.is_isolated) out.string(is_worker ? "retire" : "signal");
+    out.end_frame();
+}
 
 // ---------------------------------------------------------------------------------------------- functions
 
 class worker;
+struct activation;
 
-/// A registered function, its types erased.
+/// A registered function, or a function value that was given away; its types erased.
 struct function {
     std::int64_t mid;
     std::string name;
-    const char* file;  // of its registration
+    const char* file;  // of its registration; null: it is a value
     int line;
     void (*address)();
-    void (*run)(const function&, worker&, message&, std::uint32_t count);
+    std::shared_ptr<const void> value;  // a std::function of type `*type`
+    const std::type_info* type;
+    void (*run)(const function&, activation&, message&, std::uint32_t count, writer& out);
     std::string (*signature)();
 };
 
-inline std::vector<function> functions;
+inline std::map<std::int64_t, function> functions;
 
-inline const function* find_function(std::int64_t mid) {
-    for (const function& f : functions)
-        if (f.mid == mid) return &f;
-    return nullptr;
+/// The function values that this process has given away, by mid.
+struct closure_table {
+    std::mutex lock;
+    std::unordered_map<std::int64_t, std::shared_ptr<const function>> by_mid;
+    std::int64_t base = 0;  // drawn by chance: a mid of another process is none of this one
+
+    std::int64_t add(function f) {
+        const std::lock_guard<std::mutex> guard(lock);
+        if (by_mid.size() >= closures_max)
+            throw error("this worker has given away " + std::to_string(closures_max) +
+                        " function values, the limit: they stay as long as it lives; pass on those that you have");
+        while (base == 0) {
+            std::uint32_t chance = 0;
+            if (syscall(SYS_getrandom, &chance, sizeof chance, 0) != sizeof chance)
+                chance = static_cast<std::uint32_t>(getpid()) * 2654435761u ^ static_cast<std::uint32_t>(now_ms());
+            base = std::int64_t{chance & 0x3fffffff} << 32;
+        }
+        f.mid = -(base + static_cast<std::int64_t>(by_mid.size()) + 1);
+        by_mid.emplace(f.mid, std::make_shared<const function>(f));
+        return f.mid;
+    }
+    std::shared_ptr<const function> find(std::int64_t mid) {
+        const std::lock_guard<std::mutex> guard(lock);
+        const auto found = by_mid.find(mid);
+        return found != by_mid.end() ? found->second : nullptr;
+    }
+};
+inline closure_table closures;
+
+/// The function of that mid. Throws if there is none.
+inline std::shared_ptr<const function> find_function(std::int64_t mid) {
+    if (const auto found = functions.find(mid); found != functions.end())
+        return {std::shared_ptr<void>(), &found->second};  // lives for ever
+    if (auto found = closures.find(mid)) return found;
+    if (mid < -(std::int64_t{1} << 32))
+        throw error("the function value is no longer there: it lived in a worker that has ended", "terminated");
+    throw error("the pool " + std::string(process.pool) + " has no function of mid " + std::to_string(mid), "protocol");
 }
 
 /// "mean" of the template argument &mean.
@@ -1287,324 +1720,792 @@ std::string name_of() {
 
 // ---------------------------------------------------------------------------------------------- worker
 
-/// A thread's side of one connection: runs what is asked, and asks for what user code calls.
-class worker : connection {
+/// A request that a worker runs. Threads that work for it share it.
+struct activation : std::enable_shared_from_this<activation> {
+    activation(std::shared_ptr<worker> w, std::uint64_t request) : owner(std::move(w)), id(request) {}
+
+    const std::shared_ptr<worker> owner;
+    const std::uint64_t id;
+    std::atomic<bool> is_cancelled{false};
+
+    // Guarded by the owner's lock.
+    bool is_ended = false;
+    bool is_shared = false;     // other threads may call for it, or it has several calls out at once
+    std::size_t open = 0;       // its calls
+    struct {
+        double done = 0;
+        std::optional<double> total;
+        std::string label;
+        std::int64_t sent_ms = -progress_ms;
+        bool is_kept = false;   // not yet sent
+        bool is_full = false;
+    } progress;
+};
+
+/// The call for which this thread works.
+inline thread_local activation* current = nullptr;
+
+inline activation& here(const char* doing) {
+    if (current == nullptr)
+        throw error(std::string(doing) +
+                    " in a thread that works for no call: take nexus::caller() in the function that nexus runs, give it to "
+                    "the thread, and call through it, or attach it there: nexus::attached on(caller)");
+    return *current;
+}
+
+/// What is called, and where.
+struct target {
+    std::string_view name;            // of a pool or command
+    std::optional<std::int64_t> mid;  // none: a command
+    std::optional<std::int64_t> pid;  // of the worker in which a function value lives
+    std::string_view bound = {};      // arguments before the others, as msgpack
+    std::uint32_t bound_count = 0;
+};
+
+/// Whether a value of this type shows memory of the message that it doesn't hold.
+template <class T>
+constexpr bool is_borrowing = std::is_same_v<T, std::string_view>;
+#if __cplusplus >= 202002L
+template <class T>
+constexpr bool is_borrowing<std::span<T>> = true;
+#endif
+
+/// One side of a connection: runs what is asked, and asks for what user code calls. Any number of threads may wait on it:
+/// one reads and hands the others their answers; a call that comes in is run by one that waits, the home thread first.
+class worker : public std::enable_shared_from_this<worker> {
 public:
-    worker(int fd, const char* stack_floor) : connection(fd), stack_floor_(stack_floor) {}
+    worker(int in, int out) : channel_(in, out) {}
 
-    static thread_local worker* current;
-
-    /// The worker of this thread, while it runs a function; else null.
-    static worker* running() { return current != nullptr && current->top_ != nullptr ? current : nullptr; }
-    static worker& here(const char* caller) {
-        if (running() == nullptr)
-            throw error(std::string(caller) + " outside of a function that nexus runs, or in a thread that it started");
-        return *current;
+    /// Serves until the peer closes the connection. The thread that calls this is home. True: nexus has retired it.
+    bool serve() {
+        home_ = std::this_thread::get_id();
+        write_hello(scratch(), "reentrant", true);
+        if (send(scratch())) attend(nullptr);
+        return is_retired_;
     }
 
-    /// Serves until the peer closes the connection.
-    void serve() {
-        current = this;
-        try {
-            say_hello("reentrant", true);
-            for (;;) {
-                message m = next_message();
-                handle(m);
+    /// A thread that rests.
+    struct waiter {
+        std::condition_variable wake;
+        bool is_awake = false;
+    };
+
+    /// A request of ours that has no answer yet, or whose answer nobody took.
+    struct open_call {
+        open_call(activation& maker, bool is_async) : call(maker.shared_from_this()) { call->owner->enter(*this, is_async); }
+        open_call(const open_call&) = delete;
+        ~open_call() { call->owner->leave(*this); }
+
+        const std::shared_ptr<activation> call;  // which makes it
+        std::uint64_t id = 0;
+        bool is_plain = false;  // it is made by the innermost call, which waits for it at once
+        enum { open, answered, ended, lost } state = open;
+        message answer;
+        waiter* rests = nullptr;  // who waits for it
+
+        template <class... A>
+        void send(const target& to, const A&... args) {
+            writer& out = scratch();
+            begin_request(out, id, to.mid ? "call" : "command", 1 + (to.mid ? 1 : 0) + to.bound_count + sizeof...(A));
+            if (is_plain && !to.pid) {
+                out.string(to.name);
+            } else {
+                out.list(to.pid ? 3 : 2), out.string(to.name);
+                if (is_plain) out.nil();
+                else out.natural(call->id);
+                if (to.pid) out.integer(*to.pid);
             }
-        } catch (const closed&) {
+            if (to.mid) out.integer(*to.mid);
+            out.out.append(to.bound.data(), to.bound.size());
+            (value<std::decay_t<const A&>>::write(out, args), ...);
+            out.end_frame();
+            if (!call->owner->send(out)) call->owner->gone();
         }
-        current = nullptr;
-    }
+        bool is_settled() const {
+            const std::lock_guard<std::mutex> guard(call->owner->lock_);
+            return state != open;
+        }
+        /// Waits for the result.
+        template <class R>
+        R take(std::string_view name, std::int64_t mid) {
+            call->owner->attend(this);
+            if (state == lost) call->owner->gone();
+            if (state == ended)
+                throw error("the call ended for which this thread works: join it before the function returns");
+            answer.check_memory();
+            reader& in = answer.body;
+            in.about = {"response", {}, 0};
+            if (!in.at_nil()) throw read_error(in);
+            in.next();
+            in.about = {"result", name, mid};
+            if constexpr (std::is_void_v<R>) {
+                in.skip();
+            } else {
+                static_assert(!is_borrowing<R>, "nexus: a result doesn't outlive the call: take what owns, or a nexus::span");
+                R result{};
+                value<R>::read(in, result);
+                answer.finish();
+                return result;
+            }
+        }
+    };
 
-    /// Sends a request and waits for its result; what arrives meanwhile is run.
     template <class R, class... A>
-    R ask(const reader::subject& about, std::string_view method, const A&... params) {
-        const std::uint64_t id = ++last_id_;
-        begin_request(id, method, sizeof...(A));
-        (value<std::decay_t<const A&>>::write(out_, params), ...);
-        out_.end_frame();
-        send();
-        reader in = wait(id);
-        in.about = about;
-        if constexpr (std::is_void_v<R>) {
-            in.skip();
-        } else {
-            R result{};
-            value<R>::read(in, result);
-            finish(in);
-            return result;
-        }
+    static R ask(activation& call, const target& to, const A&... args) {
+        open_call request(call, false);
+        request.send(to, args...);
+        return request.take<R>(to.name, to.mid ? *to.mid : 0);
     }
 
-    template <class... A>
-    void notify(std::string_view method, const A&... params) {
-        begin_notification(method, sizeof...(A));
-        (value<std::decay_t<const A&>>::write(out_, params), ...);
-        out_.end_frame();
-        send();
+    /// Other threads may now work for the call.
+    void share(activation& call) {
+        const std::lock_guard<std::mutex> guard(lock_);
+        if (call.is_shared || call.is_ended) return;
+        call.is_shared = true;
+        shared_++;
     }
 
-    /// Reads `count` arguments, runs the function, writes the response into `out_`.
-    template <class R, class... A, std::size_t... I>
-    void run(const function& f, message& m, std::uint32_t count, std::index_sequence<I...>) {
-        reader& in = m.body;
-        in.about = {"argument", f.name, 0};
-        if (count != sizeof...(A))
-            throw error(f.name + " takes " + std::to_string(sizeof...(A)) + " arguments, found " +
-                        std::to_string(count));
-        std::tuple<std::decay_t<A>...> args;
-        ((in.about.number = I + 1, value<std::decay_t<A>>::read(in, std::get<I>(args))), ...);
-        finish(in);
-        auto* call = reinterpret_cast<R (*)(A...)>(f.address);
-        if constexpr (std::is_void_v<R>) {
-            call(static_cast<A&&>(std::get<I>(args))...);
-            respond(m.id, nil());
-        } else {
-            const std::decay_t<R> result = call(static_cast<A&&>(std::get<I>(args))...);
-            respond(m.id, result);
+    /// Takes in what is there.
+    void look() {
+        std::unique_lock<std::mutex> l(lock_);
+        for (int n = 0; n < 16 && !is_reading_ && !is_closed_ && queue_.size() < 1024; n++)
+            if (!read(l, [this] { return channel_.receive(false); })) break;
+        hand_over();
+    }
+    /// Whether the call was cancelled, by what has come; looks for more now and then.
+    bool is_cancelled(activation& call) {
+        const std::int64_t now = now_ms();
+        if (!call.is_cancelled && (now >= look_ms_.load(std::memory_order_relaxed) || process.look_now.load(std::memory_order_relaxed))) {
+            process.look_now = false;
+            look_ms_.store(now + look_ms, std::memory_order_relaxed);
+            look();
         }
+        return call.is_cancelled || is_closed_;
+    }
+
+    void log(std::string_view level, std::string_view text) {
+        writer& out = scratch();
+        begin_notification(out, "log", 2);
+        out.text(level.substr(0, 40));
+        if (text.size() <= log_bytes_max) out.text(text);
+        else out.text(std::string(text.substr(0, log_bytes_max)) + " ... (" + std::to_string(text.size()) + " bytes)");
+        out.end_frame();
+        send(out);
+    }
+
+    /// Sends the first note, then some in a second; the last when it is full, or when the call ends.
+    void progress(activation& call, double done, std::optional<double> total, std::string_view label) {
+        {
+            const std::lock_guard<std::mutex> guard(lock_);
+            auto& p = call.progress;
+            const bool is_full = total && done >= *total;
+            p.done = done, p.total = total, p.label = readable(label.substr(0, 1000));
+            p.is_kept = now_ms() < p.sent_ms + progress_ms && (!is_full || p.is_full);
+            p.is_full = is_full;
+            if (p.is_kept) return;
+            p.sent_ms = now_ms();
+        }
+        send_progress(done, total, label);
+    }
+
+    /// After user code, before the response: what it left undone.
+    void end(activation& call) {
+        bool has_progress = false;
+        {
+            const std::lock_guard<std::mutex> guard(lock_);
+            if (call.is_ended) return;
+            call.is_ended = true;
+            has_progress = call.progress.is_kept;
+            active_.erase(std::find(active_.rbegin(), active_.rend(), &call).base() - 1);
+            if (call.is_shared) shared_--;
+            if (call.open > 0)
+                for (const auto& [id, request] : open_)
+                    if (request->call.get() == &call) settle(*request, open_call::ended);
+        }
+        if (has_progress) send_progress(call.progress.done, call.progress.total, call.progress.label);
     }
 
 private:
-    /// One request on this thread's stack.
-    struct activation {
-        worker& owner;
-        activation* up;
-        std::uint64_t id;
-        std::uint64_t waits_for = 0;  // the id of its open foreign call
-        bool cancelled = false;
+    // ---- what follows needs the lock
 
-        activation(worker& w, std::uint64_t request) : owner(w), up(w.top_), id(request) {
-            if (up == nullptr) process.running++;
-            w.top_ = this;
-            w.depth_++;
-        }
-        activation(const activation&) = delete;
-        ~activation() {
-            owner.top_ = up;
-            owner.depth_--;
-            if (up == nullptr && --process.running == 0 && process.stopping) exit_now();
-        }
-    };
-
-    struct answer {
-        std::uint64_t id;
-        std::string body;
-    };
-
-    void handle(message& m) {
-        if (m.type == message::request) {
-            perform(m);
-        } else if (m.type == message::response) {
-            // Kept if a call further down waits for it; else its caller has given up.
-            for (activation* a = top_; a != nullptr; a = a->up)
-                if (a->waits_for == m.id) {
-                    kept_.push_back({m.id, std::string(m.body.at(), m.body.left())});
-                    break;
-                }
-        } else if (m.method == "cancel") {
-            cancel(m);
-        }
-        in_.trim();
+    void enter(open_call& request, bool is_async) {
+        const std::lock_guard<std::mutex> guard(lock_);
+        if (request.call->is_ended)
+            throw error("the call has ended for which this thread works: join it before the function returns");
+        if (open_.size() >= open_calls_max)
+            throw error("a worker can't have more than " + std::to_string(open_calls_max) + " calls open at once");
+        if (is_async && !std::exchange(request.call->is_shared, true)) shared_++;
+        request.is_plain = shared_ == 0;
+        request.id = ++last_id_;
+        request.call->open++;
+        open_.emplace(request.id, &request);
+    }
+    void leave(open_call& request) {
+        const std::lock_guard<std::mutex> guard(lock_);
+        if (open_.erase(request.id) > 0) request.call->open--;
+    }
+    void settle(open_call& request, decltype(open_call::state) state) {
+        if (request.state == open_call::open) request.state = state;
+        if (request.rests != nullptr) rouse(*request.rests);
     }
 
-    /// The call ends when it next waits, or goes on waiting; while it computes it is not interrupted.
-    void cancel(message& m) {
+    static void rouse(waiter& w) {
+        w.is_awake = true;
+        w.wake.notify_one();
+    }
+    /// To be called by who stops waiting: another one is to read, or to run what has come.
+    void hand_over() {
+        if (!waiters_.empty() && (!is_reading_ || !queue_.empty() || is_closed_))
+            rouse(home_waiter_ != nullptr ? *home_waiter_ : *waiters_.back());
+    }
+
+    /// Runs what comes until `mine` is settled; without one, until the connection ends.
+    void attend(open_call* mine) {
+        std::unique_lock<std::mutex> l(lock_);
+        struct departure {
+            worker& self;
+            ~departure() { self.hand_over(); }
+        } guard{*this};
+        const bool is_home = std::this_thread::get_id() == home_;
+        for (;;) {
+            // What came before the answer is run before it is taken, unless another thread can do that.
+            if (mine != nullptr && (queue_.empty() || !waiters_.empty() || is_closed_)) {
+                if (mine->state != open_call::open) return;
+                if (mine->call->is_cancelled) throw Cancelled();
+            }
+            if (is_closed_ || (mine == nullptr && is_retired_)) return;
+            if (!queue_.empty()) {
+                if (is_home || home_waiter_ == nullptr) {
+                    run_next(l);
+                    continue;
+                }
+                rouse(*home_waiter_);
+            }
+            if (is_reading_) rest(l, mine, is_home);
+            else read(l, [this] { return channel_.receive(true); });
+        }
+    }
+
+    void rest(std::unique_lock<std::mutex>& l, open_call* mine, bool is_home) {
+        waiter self;
+        waiters_.push_back(&self);
+        if (is_home) home_waiter_ = &self;
+        if (mine != nullptr) mine->rests = &self;
+        self.wake.wait(l, [&self] { return self.is_awake; });
+        if (mine != nullptr) mine->rests = nullptr;
+        if (is_home) home_waiter_ = nullptr;
+        waiters_.erase(std::find(waiters_.begin(), waiters_.end(), &self));
+    }
+
+    /// Reads once, without the lock meanwhile; sorts what has come. False: nothing came.
+    template <class Receive>
+    bool read(std::unique_lock<std::mutex>& l, Receive receive) {
+        is_reading_ = true;
+        l.unlock();
+        bool has_come = false, is_lost = false;
         try {
+            has_come = receive();
+        } catch (const closed&) {
+            is_lost = true;
+        } catch (const std::bad_alloc&) {
+            std::fprintf(stderr, "nexus pool %s: there is no memory left to receive a message\n", process.pool);
+            is_lost = true;
+        }
+        l.lock();
+        try {
+            while (!is_lost && !is_closed_) {
+                auto f = channel_.next();
+                if (f == nullptr) break;
+                sort(message(std::move(f)));
+            }
+        } catch (const closed&) {
+            is_lost = true;
+        } catch (const std::exception& e) {
+            std::fprintf(stderr, "nexus pool %s: bad frame: %s\n", process.pool, e.what());
+            is_lost = true;
+        }
+        is_reading_ = false;
+        if (is_lost) close();
+        return has_come;
+    }
+
+    void close() {
+        if (is_closed_) return;
+        is_closed_ = true;
+        channel_.shut();
+        for (const auto& [id, request] : open_) settle(*request, open_call::lost);
+        for (waiter* w : waiters_) rouse(*w);
+    }
+
+    void sort(message m) {
+        if (m.type == message::request) {
+            if (queue_.size() >= open_calls_max) bad_frame("more calls wait than a worker takes");
+            queue_.push_back(std::move(m));
+        } else if (m.type == message::response) {
+            const auto found = open_.find(m.id);
+            if (found == open_.end()) return;  // its caller has given up
+            open_call& request = *found->second;
+            open_.erase(found);
+            request.call->open--;
+            request.answer = std::move(m);
+            settle(request, open_call::answered);
+        } else if (m.method == "cancel") {
             std::tuple<std::uint64_t> id;
             value<std::tuple<std::uint64_t>>::read(m.body, id);
-            for (activation* a = top_; a != nullptr; a = a->up)
-                if (a->id == std::get<0>(id)) a->cancelled = true;
-        } catch (const error& e) {
-            bad_frame(e);
+            for (activation* a : active_)
+                if (a->id == std::get<0>(id)) a->is_cancelled = true;
+            for (message& waiting : queue_)
+                if (waiting.id == std::get<0>(id)) waiting.is_cancelled = true;
+            for (waiter* w : waiters_) rouse(*w);
+        } else if (m.method == "retire" && process.is_isolated) {
+            is_retired_ = true;
+        } else if (m.method == "hello" && process.speaks == transport::stdio) {
+            greet(m);
         }
     }
 
-    void perform(message& m) {
-        activation self(*this, m.id);
-        const function* f = nullptr;
+    /// Over stdio, the environment may not have arrived.
+    static void greet(message& m) {
+        m.open_params();
+        read_map(m.body, [&m](std::string_view key, const char*) {
+            std::uint64_t spoken = 0;
+            std::string name;
+            if (key == "protocol") value<std::uint64_t>::read(m.body, spoken), check_protocol(spoken);
+            if (key == "pool") value<std::string>::read(m.body, name), process.pool = strdup(name.c_str());
+        });
+    }
+
+    void run_next(std::unique_lock<std::mutex>& l) {
+        message m = std::move(queue_.front());
+        queue_.pop_front();
+        const auto call = std::make_shared<activation>(shared_from_this(), m.id);
+        call->is_cancelled = m.is_cancelled;
+        active_.push_back(call.get());
+        const std::size_t depth = active_.size();
+        hand_over();
+        l.unlock();
+        perform(m, *call, depth);
+        l.lock();
+    }
+
+    // ---- what follows does not
+
+    /// Runs one request and answers it. Never throws: if the connection is gone, that is seen by who waits.
+    void perform(message& m, activation& call, std::size_t depth) {
+        process.running++;
+        activation* const outer = std::exchange(current, &call);
+        std::shared_ptr<const function> f;
+        bool is_answered = true;
         try {
+            m.check_memory();
+            if (m.is_cancelled) throw Cancelled();
             if (m.method == "call") {
                 const std::uint32_t params = m.open_params();
                 if (params == 0) throw error("a call names no mid", "protocol");
-                f = callee(m.body);
-                if (static_cast<const char*>(__builtin_frame_address(0)) < stack_floor_)
-                    throw error("calls nested " + std::to_string(depth_) +
-                                " deep in one worker leave too little of its stack");
-                f->run(*f, *this, m, params - 1);
+                m.body.about = {"mid", {}, 0};
+                std::int64_t mid = 0;
+                value<std::int64_t>::read(m.body, mid);
+                f = find_function(mid);
+                if (is_stack_short())
+                    throw error("calls are nested too deep: " + std::to_string(depth) +
+                                " of them leave too little of this worker's stack; make the recursion end earlier");
+                f->run(*f, call, m, params - 1, scratch());
             } else if (m.method == "ping") {
-                respond(m.id, nil());
+                end(call);
+                write_response(scratch(), m.id, nil());
             } else {
                 throw error("unknown method " + quoted(m.method) + ": a worker knows call and ping", "protocol");
             }
         } catch (const closed&) {
-            throw;
+            is_answered = false;
         } catch (...) {
-            fail(m.id, f, caught());
+            const error e = caught();
+            end(call);
+            fail(m.id, f.get(), e);
         }
+        end(call);
+        current = outer;
         if (__fpending(stdout) > 0) std::fflush(stdout);
-        send();
+        if (is_answered) send(scratch());
+        if (--process.running == 0 && process.stopping) exit_now();
     }
 
-    static const function* callee(reader& in) {
-        in.about = {"mid", {}, 0};
-        std::int64_t mid = 0;
-        value<std::int64_t>::read(in, mid);
-        const function* f = find_function(mid);
-        if (f == nullptr)
-            throw error("the pool " + std::string(process.pool) + " has no function of mid " + std::to_string(mid),
-                        "protocol");
-        return f;
-    }
-
-    /// All of the message has been read: its memory can go, before user code asks for more.
-    void finish(const reader& in) {
-        if (in.left() > 0) in.malformed(std::to_string(in.left()) + " bytes follow the last value");
-        in_.trim();
-    }
-
-    void fail(std::uint64_t id, const function* f, const error& e) {
-        begin_response(id);
+    static void fail(std::uint64_t id, const function* f, const error& e) {
+        writer& out = scratch();
+        begin_response(out, id);
         const bool local = !e.remote;
-        out_.map(3 + (local ? 2u + (f != nullptr ? 1u : 0u) : e.details_count));
-        out_.string("kind"), out_.text(e.kind);
-        out_.string("message"), out_.text(e.message);
+        out.map(3 + (local ? 2u + (f != nullptr ? 1u : 0u) : e.details_count));
+        out.string("kind"), out.text(e.kind);
+        out.string("message");
+        if (!local || e.message.size() <= message_bytes_max) out.text(e.message);
+        else out.text(e.message.substr(0, message_bytes_max) + "...");
         if (local) {
-            if (f != nullptr) out_.string("function"), out_.text(f->name);
-            out_.string("pool"), out_.text(process.pool);
-            out_.string("pid"), out_.integer(getpid());
+            if (f != nullptr) out.string("function"), out.text(f->name);
+            out.string("pool"), out.text(process.pool);
+            out.string("pid"), out.integer(getpid());
         } else {
-            out_.out.append(e.details.data(), e.details.size());
+            out.out.append(e.details.data(), e.details.size());
         }
         const bool add_own = f != nullptr && e.trace.size() < trace_entries_max;
-        out_.string("trace"), out_.list(e.trace.size() + (add_own ? 1 : 0));
-        for (const trace_entry& t : e.trace) write_entry(t.lang, t.function, t.file, t.line);
-        if (add_own) write_entry("cpp", f->name, f->file, f->line);
-        out_.nil();
-        out_.end_frame();
+        out.string("trace"), out.list(e.trace.size() + (add_own ? 1 : 0));
+        for (const trace_entry& t : e.trace) write_entry(out, t.lang, t.function, t.file, t.line);
+        if (add_own) write_entry(out, "cpp", f->name, f->file != nullptr ? f->file : "", f->line);
+        out.nil();
+        out.end_frame();
     }
-    void write_entry(std::string_view lang, std::string_view function, std::string_view file, std::int64_t line) {
-        out_.map(4);
-        out_.string("lang"), out_.text(lang);
-        out_.string("function"), out_.text(function);
-        out_.string("file"), out_.text(file);
-        out_.string("line"), out_.integer(line);
+    static void write_entry(writer& out, std::string_view lang, std::string_view function, std::string_view file,
+                            std::int64_t line) {
+        out.map(4);
+        out.string("lang"), out.text(lang);
+        out.string("function"), out.text(function);
+        out.string("file"), out.text(file);
+        out.string("line"), out.integer(line);
     }
 
-    /// The answer to request `id`, positioned at its result; throws its error.
-    reader wait(std::uint64_t id) {
-        struct waiting {
-            activation& a;
-            ~waiting() { a.waits_for = 0; }
-        } guard{*top_};
-        top_->waits_for = id;
-        for (;;) {
-            if (top_->cancelled) throw error("the call was cancelled", "cancelled");
-            if (std::size_t k = kept_.size(); k > 0) {
-                while (k > 0 && kept_[k - 1].id != id) k--;
-                if (k > 0) {
-                    answer_ = std::move(kept_[k - 1].body);
-                    kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(k - 1));
-                    return result_of(reader(answer_.data(), answer_.size()));
-                }
-            }
-            message m = next_message();
-            if (m.type == message::response && m.id == id) return result_of(m.body);
-            handle(m);
+    void send_progress(double done, std::optional<double> total, std::string_view label) {
+        writer& out = scratch();
+        begin_notification(out, "progress", 3);
+        out.real(done);
+        value<std::optional<double>>::write(out, total);
+        out.text(label.substr(0, 1000));
+        out.end_frame();
+        send(out);
+    }
+
+    /// Sends the frame in `out`. False: the connection is gone.
+    bool send(writer& out) {
+        const std::lock_guard<std::mutex> guard(sending_);
+        bool is_sent = !is_closed_;
+        try {
+            if (is_sent) channel_.send(out.out, [this] { make_way(); });
+        } catch (const closed&) {
+            is_sent = false;
+        }
+        out.out.clear();
+        out.out.trim();
+        return is_sent;
+    }
+
+    /// The peer takes nothing: what it sends must be taken, by this thread if no other reads.
+    void make_way() {
+        std::unique_lock<std::mutex> l(lock_);
+        if (is_closed_) throw closed();
+        if (is_reading_) {
+            l.unlock();
+            channel_.wait(false, true, look_ms);  // not for long: the other may stop reading
+        } else {
+            read(l, [this] { return channel_.wait(true, true, -1) && channel_.receive(false); });
+            hand_over();
         }
     }
-    static reader result_of(reader in) {
-        in.about = {"response", {}, 0};
-        if (!in.at_nil()) throw read_error(in);
-        in.next();
-        return in;
+
+    /// The connection ended under a call.
+    [[noreturn]] void gone() const {
+        if (std::this_thread::get_id() == home_) throw closed();
+        throw error("the connection with nexus has ended", "io");
     }
 
-    const char* stack_floor_;
-    activation* top_ = nullptr;
-    std::size_t depth_ = 0;
+    channel channel_;
+    std::thread::id home_;
+    std::atomic<std::int64_t> look_ms_{0};  // when to look for a cancel next
+    std::mutex sending_;                    // held for a whole frame; taken before the lock, never after it
+    std::mutex lock_;
+    std::atomic<bool> is_closed_{false};
+    bool is_reading_ = false;               // a thread receives from the channel
+    bool is_retired_ = false;
+    std::vector<waiter*> waiters_;          // threads that rest
+    waiter* home_waiter_ = nullptr;
+    std::deque<message> queue_;             // requests that came and are not yet run
+    std::vector<activation*> active_;       // requests that run, the innermost last
+    std::size_t shared_ = 0;                // how many of them are
+    std::unordered_map<std::uint64_t, open_call*> open_;
     std::uint64_t last_id_ = 0;
-    std::vector<answer> kept_;
-    std::string answer_;  // the memory of the one being read
 };
-inline thread_local worker* worker::current = nullptr;
+
+/// Reads `count` arguments, calls, writes the response.
+template <class R, class... A, class Callable, std::size_t... I>
+void run(const Callable& callable, const function& f, activation& call, message& m, std::uint32_t count, writer& out,
+         std::index_sequence<I...>) {
+    reader& in = m.body;
+    in.about = {"argument", f.name, 0};
+    if (count != sizeof...(A))
+        throw error(f.name + " takes " + std::to_string(sizeof...(A)) + " arguments, found " + std::to_string(count));
+    std::tuple<std::decay_t<A>...> args;
+    ((in.about.number = I + 1, value<std::decay_t<A>>::read(in, std::get<I>(args))), ...);
+    m.finish();
+    if constexpr (std::is_void_v<R>) {
+        callable(static_cast<A&&>(std::get<I>(args))...);
+        call.owner->end(call);
+        write_response(out, m.id, nil());
+    } else {
+        const std::decay_t<R> result = callable(static_cast<A&&>(std::get<I>(args))...);
+        call.owner->end(call);
+        write_response(out, m.id, result);
+    }
+}
+
+template <class R>
+using result_of = std::conditional_t<std::is_void_v<R>, nil, std::decay_t<R>>;
 
 template <class R, class... A>
 void register_function(std::int64_t mid, std::string name, R (*f)(A...), const char* file, int line) {
-    if (find_function(mid) != nullptr) throw error("two functions have the mid " + std::to_string(mid));
-    functions.push_back({mid, std::move(name), file, line, reinterpret_cast<void (*)()>(f),
-                         [](const function& self, worker& w, message& m, std::uint32_t count) {
-                             w.run<R, A...>(self, m, count, std::index_sequence_for<A...>());
-                         },
-                         [] {
-                             using result = std::conditional_t<std::is_void_v<R>, nil, std::decay_t<R>>;
-                             return schema_of<std::tuple<std::decay_t<A>...>>() + " -> " + schema_of<result>();
-                         }});
+    function entry{mid, std::move(name), file, line, reinterpret_cast<void (*)()>(f), nullptr, nullptr,
+                   [](const function& self, activation& call, message& m, std::uint32_t count, writer& out) {
+                       run<R, A...>(reinterpret_cast<R (*)(A...)>(self.address), self, call, m, count, out,
+                                    std::index_sequence_for<A...>());
+                   },
+                   [] { return schema_of<std::tuple<std::decay_t<A>...>>() + " -> " + schema_of<result_of<R>>(); }};
+    if (!functions.emplace(mid, std::move(entry)).second)
+        throw error("two functions have the mid " + std::to_string(mid));
 }
 
-/// A thread that serves one connection after the other. Its argument is the size of its stack.
-inline void* worker_thread(void* stack_bytes) {
-    const auto size = reinterpret_cast<std::size_t>(stack_bytes);
-    const char* top = static_cast<const char*>(__builtin_frame_address(0));
-    const char* floor = top - (size - size / 8);  // the last eighth is for the innermost function
+// ---------------------------------------------------------------------------------------------- function values
+
+/// What a std::function holds whose function lives elsewhere.
+template <class R, class... A>
+struct remote_function {
+    struct place {
+        std::string pool, bound, wire;  // `wire`: the value as it came, to be passed on
+        std::optional<std::int64_t> pid;
+        std::int64_t mid = 0;
+        std::uint32_t bound_count = 0;
+    };
+    std::shared_ptr<const place> at;
+
+    R operator()(A... args) const {
+        return worker::ask<R>(here("a function value was called"), {at->pool, at->mid, at->pid, at->bound, at->bound_count},
+                              args...);
+    }
+};
+
+/// What one holds that came home.
+template <class R, class... A>
+struct own_function {
+    std::shared_ptr<const function> entry;
+
+    R operator()(A... args) const {
+        return (*static_cast<const std::function<R(A...)>*>(entry->value.get()))(std::forward<A>(args)...);
+    }
+};
+
+template <class R, class... A>
+struct value<std::function<R(A...)>> {
+    using callable = std::function<R(A...)>;
+
+    static void schema(schema_text& s) {
+        s.text += '\\';
+        value<std::tuple<std::decay_t<A>...>>::schema(s);
+        value<result_of<R>>::schema(s);
+    }
+    static void write(writer& out, const callable& f) {
+        if (!f) throw error("an empty std::function can't be given away");
+        if (const auto* remote = f.template target<remote_function<R, A...>>())
+            return out.extension(function_tag, remote->at->wire.data(), remote->at->wire.size());
+        std::int64_t mid = 0;
+        bool is_registered = false;
+        if (const auto* own = f.template target<own_function<R, A...>>()) {
+            mid = own->entry->mid;
+        } else if (auto* const* plain = f.template target<R (*)(A...)>()) {
+            for (const auto& [number, entry] : functions)
+                if (entry.address == reinterpret_cast<void (*)()>(*plain)) is_registered = true, mid = number;
+        }
+        if (mid == 0 && !is_registered) mid = keep(f);
+        writer data;
+        data.list(3);
+        data.text(process.pool);
+        if (is_registered) data.nil();
+        else data.integer(getpid());
+        data.integer(mid);
+        out.extension(function_tag, data.out.data(), data.out.size());
+    }
+    static void read(reader& in, callable& f) {
+        const token t = in.next();
+        if (t.is != kind::extension || t.tag != function_tag) in.mismatch(schema_of<callable>(), t);
+        reader data(t.data, t.count);
+        data.about = {"function value", {}, 0};
+        typename remote_function<R, A...>::place place;
+        const token head = data.next();
+        if (head.is != kind::list || head.count < 3) data.mismatch("(s,?i8,i8,...)", head);
+        value<std::string>::read(data, place.pool);
+        value<std::optional<std::int64_t>>::read(data, place.pid);
+        value<std::int64_t>::read(data, place.mid);
+        place.bound_count = head.count - 3;
+        place.bound.assign(data.at(), data.left());
+        for (std::uint32_t i = 0; i < place.bound_count; i++) data.skip();
+        if (data.left() > 0) data.malformed("bytes follow the last value");
+        if (place.pool == process.pool && place.pid == getpid() && place.bound_count == 0) {
+            const auto entry = find_function(place.mid);
+            if (entry->value != nullptr && *entry->type == typeid(callable)) {
+                f = own_function<R, A...>{entry};
+                return;
+            }
+        }
+        place.wire.assign(t.data, t.count);
+        f = remote_function<R, A...>{std::make_shared<const typename remote_function<R, A...>::place>(std::move(place))};
+    }
+
+private:
+    static std::int64_t keep(const callable& f) {
+        return closures.add({0, "a function value", nullptr, 0, nullptr, std::make_shared<const callable>(f), &typeid(callable),
+                             [](const function& self, activation& call, message& m, std::uint32_t count, writer& out) {
+                                 run<R, A...>(*static_cast<const callable*>(self.value.get()), self, call, m, count, out,
+                                              std::index_sequence_for<A...>());
+                             },
+                             [] { return schema_of<callable>(); }});
+    }
+};
+template <class R, class... A>
+struct value<R (*)(A...)> {  // only out
+    static void write(writer& out, R (*f)(A...)) { value<std::function<R(A...)>>::write(out, f); }
+};
+
+// ---------------------------------------------------------------------------------------------- serving
+
+/// A thread that serves one connection after the other.
+inline void* serve_connections(void*) {
     for (;;) {
         const int fd = accept4(process.listen_fd, nullptr, nullptr, SOCK_CLOEXEC);
         if (fd >= 0) {
-            try {
-                worker(fd, floor).serve();
-            } catch (const std::exception& e) {
-                std::fprintf(stderr, "nexus pool %s: a connection failed: %s\n", process.pool, e.what());
-            }
+            if (std::make_shared<worker>(fd, fd)->serve()) exit_now();
         } else if (errno == EAGAIN) {
             pollfd p = {process.listen_fd, POLLIN, 0};
             poll(&p, 1, -1);
+        } else if (errno == EINVAL) {  // the parent has shut the listening socket down
+            if (process.is_isolated) exit_now();
+            return nullptr;
         } else if (errno != EINTR && errno != ECONNABORTED) {
             die("accept");
         }
     }
 }
 
-inline bool start_worker() {
-    static std::size_t size = stack_bytes_max;
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0) return false;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    bool started = false;
-    for (; !started && size >= stack_bytes_min; size /= started ? 1 : 2) {  // less where memory is limited
-        pthread_t thread;
-        started = pthread_attr_setstacksize(&attributes, size) == 0 &&
-                  pthread_create(&thread, &attributes, worker_thread, reinterpret_cast<void*>(size)) == 0;
-    }
-    pthread_attr_destroy(&attributes);
-    return started;
+/// A thread that serves the only connection of this process.
+inline void* serve_alone(void*) {
+    std::make_shared<worker>(process.in_fd, process.out_fd)->serve();
+    exit_now();
 }
 
-// ---------------------------------------------------------------------------------------------- control
+/// This process is one worker, served by a thread with a large stack. The first thread notices when nexus closes the
+/// connection while user code runs.
+[[noreturn]] inline void be_worker(void* (*body)(void*), int watched_fd) {
+    constexpr int grace_ms = 100;
+    if (!start_thread(body)) body(nullptr);
+    sigset_t interrupt;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &interrupt, nullptr);  // it is for the thread that serves: it wakes what sleeps there
+    pollfd p = {watched_fd, POLLRDHUP, 0};
+    while (watched_fd < 0 || poll(&p, 1, -1) <= 0)
+        if (watched_fd < 0) pause();
+    for (;;) {
+        poll(nullptr, 0, grace_ms);
+        if (process.running > 0) orphaned();
+    }
+}
 
-/// The main thread: starts workers, waits for the end.
-class control : connection {
+/// The parent of a unix pool: starts workers, waits for the end.
+class control {
 public:
-    explicit control(int fd) : connection(fd) {}
+    explicit control(int fd) : channel_(fd, fd) {}
 
     [[noreturn]] void serve() {
+        if (process.is_isolated) {
+            sigset_t dead;
+            sigemptyset(&dead);
+            sigaddset(&dead, SIGCHLD);
+            on_signal(SIGCHLD, [](int) {});
+            sigprocmask(SIG_BLOCK, &dead, &usual_);
+        }
+        fcntl(process.listen_fd, F_SETFL, fcntl(process.listen_fd, F_GETFL) & ~O_NONBLOCK);
         try {
-            if (!start_worker()) die("start a worker thread");
-            workers_ = 1;
-            say_hello("workers", false);
-            for (;;) {
-                message m = next_message();
-                if (m.type == message::request) answer(m);
-                if (m.type == message::notification && m.method == "shutdown") {
-                    process.stopping = true;
-                    if (process.running == 0) exit_now();
-                }
-            }
+            if (!start_worker()) die("start a worker");
+            write_hello(out_, "workers", false);
+            send();
+            for (;;) handle(next());
         } catch (const closed&) {
+            orphaned();
+        } catch (const std::exception& e) {
+            std::fprintf(stderr, "nexus pool %s: bad frame: %s\n", process.pool, e.what());
             orphaned();
         }
     }
 
 private:
+    void send() {
+        channel_.send(out_.out, [this] { channel_.wait(false, true, -1); });
+        out_.out.clear();
+    }
+
+    /// The next message; meanwhile deaths are reported.
+    message next() {
+        for (;;) {
+            if (auto f = channel_.next()) return message(std::move(f));
+            if (process.is_isolated) {
+                reap();
+                pollfd p = {channel_.descriptor(), POLLIN, 0};
+                if (ppoll(&p, 1, nullptr, &usual_) <= 0) continue;
+            }
+            channel_.receive(true);
+        }
+    }
+
+    void reap() {
+        for (std::size_t i = 0; i < pids_.size();) {
+            int status = 0;
+            if (waitpid(pids_[i], &status, WNOHANG) == 0) {
+                i++;
+                continue;
+            }
+            const bool is_killed = WIFSIGNALED(status);
+            begin_notification(out_, "worker_exit", 1);
+            out_.map(2);
+            out_.string("pid"), out_.integer(pids_[i]);
+            out_.string(is_killed ? "signal" : "exit_code");
+            out_.integer(is_killed ? WTERMSIG(status) : WEXITSTATUS(status));
+            out_.end_frame();
+            pids_.erase(pids_.begin() + static_cast<std::ptrdiff_t>(i));
+            send();
+        }
+    }
+
+    std::size_t workers() const { return process.is_isolated ? pids_.size() : threads_; }
+
+    bool start_worker() {
+        if (!process.is_isolated) {
+            if (!start_thread(serve_connections)) return false;
+            threads_++;
+            return true;
+        }
+        std::fflush(nullptr);
+        const pid_t pid = fork();
+        if (pid > 0) pids_.push_back(pid);
+        if (pid != 0) return pid > 0;
+        close(channel_.descriptor());
+        std::signal(SIGCHLD, SIG_DFL);
+        sigprocmask(SIG_SETMASK, &usual_, nullptr);
+        be_worker(serve_connections, -1);
+    }
+
+    void handle(message m) {
+        if (m.type == message::request) return answer(m);
+        if (m.type != message::notification) return;
+        if (m.method == "signal" && process.is_isolated) {
+            std::tuple<std::int64_t, std::int64_t> what;
+            value<decltype(what)>::read(m.body, what);
+            const auto [pid, number] = what;
+            if (number != SIGINT && number != SIGTERM && number != SIGKILL) return;
+            for (const pid_t own : pids_)  // not yet reaped: the number is nobody else's
+                if (own == pid) kill(own, static_cast<int>(number));
+        } else if (m.method == "shutdown") {
+            process.stopping = true;
+            if (process.is_isolated) {
+                shutdown(process.listen_fd, SHUT_RDWR);  // wakes those that wait for a connection
+                for (const pid_t pid : pids_) waitpid(pid, nullptr, 0);
+            }
+            if (process.running == 0) exit_now();
+        }
+    }
+
     void answer(message& m) {
         try {
             if (m.method == "grow") {
@@ -1612,23 +2513,32 @@ private:
                 m.body.about = {"argument", "grow", 1};
                 std::uint64_t n = 0;
                 value<std::uint64_t>::read(m.body, n);
-                if (n > workers_max - workers_)
+                if (n > workers_max - workers())
                     throw error("grow by " + std::to_string(n) + " would pass the limit of " +
                                 std::to_string(workers_max) + " workers");
-                for (; n > 0 && start_worker(); n--) workers_++;
-                respond(m.id, workers_);
+                while (n > 0 && start_worker()) n--;
+                write_response(out_, m.id, static_cast<std::uint64_t>(workers()));
             } else if (m.method == "ping") {
-                respond(m.id, nil());
+                write_response(out_, m.id, nil());
             } else {
                 throw error("unknown method " + quoted(m.method) + ": a pool knows grow and ping", "protocol");
             }
         } catch (const error& e) {
-            refuse(m.id, e);
+            begin_response(out_, m.id);
+            out_.map(2);
+            out_.string("kind"), out_.text(e.kind);
+            out_.string("message"), out_.text(e.message);
+            out_.nil();
+            out_.end_frame();
         }
         send();
     }
 
-    std::uint64_t workers_ = 0;
+    channel channel_;
+    writer out_;
+    sigset_t usual_ = {};
+    std::size_t threads_ = 0;
+    std::vector<pid_t> pids_;  // of workers that are processes
 };
 
 }  // namespace detail
@@ -1650,34 +2560,125 @@ void add(std::int64_t mid, std::string name, F f, const char* file = __builtin_F
 /// Calls function `mid` of another pool. Throws nexus::error.
 template <class R = void, class... A>
 R call(std::string_view pool, std::int64_t mid, const A&... args) {
-    return detail::worker::here("nexus::call").ask<R>({"result", pool, mid}, "call", pool, mid, args...);
+    return detail::worker::ask<R>(detail::here("nexus::call"), {pool, mid, {}}, args...);
 }
 
 /// Runs a command of the program. Throws nexus::error.
 template <class R = void, class... A>
 R command(std::string_view name, const A&... args) {
-    return detail::worker::here("nexus::command").ask<R>({"result", name, 0}, "command", name, args...);
+    return detail::worker::ask<R>(detail::here("nexus::command"), {name, {}, {}}, args...);
+}
+
+/// The result of a call that is under way. A Future that is let go of lets its result go.
+template <class R>
+class Future {
+public:
+    /// Waits for the result; once. Throws what nexus::call would.
+    R get() {
+        if (state_ == nullptr) throw error("a nexus::Future gives its result only once");
+        const auto state = std::move(state_);
+        return state->request.template take<R>(state->pool, state->mid);
+    }
+    /// Whether get would return, or throw, at once.
+    bool ready() const {
+        if (state_ == nullptr) return false;
+        if (!state_->request.is_settled()) state_->request.call->owner->look();
+        return state_->request.is_settled() || state_->request.call->is_cancelled;
+    }
+
+private:
+    template <class T, class... A>
+    friend Future<T> call_async(std::string_view pool, std::int64_t mid, const A&... args);
+    struct state {
+        std::string pool;
+        std::int64_t mid;
+        detail::worker::open_call request;
+        state(std::string_view p, std::int64_t m, detail::activation& call) : pool(p), mid(m), request(call, true) {}
+    };
+    std::unique_ptr<state> state_;
+};
+
+/// Like call, but returns at once. Any number may be under way; nexus runs them side by side as far as it has workers.
+template <class R = void, class... A>
+Future<R> call_async(std::string_view pool, std::int64_t mid, const A&... args) {
+    Future<R> future;
+    future.state_ =
+        std::make_unique<typename Future<R>::state>(pool, mid, detail::here("nexus::call_async"));
+    future.state_->request.send({pool, mid, {}}, args...);
+    return future;
+}
+
+/// Whether the running call was cancelled. Cheap: ask as often as you like.
+inline bool cancelled() {
+    return detail::current != nullptr && detail::current->owner->is_cancelled(*detail::current);
+}
+
+/// Throws nexus::Cancelled if the running call was cancelled.
+inline void check() {
+    if (cancelled()) throw Cancelled();
 }
 
 /// A line for the log of nexus, or for stderr where no function runs. `level`: "debug", "info", "warn" or "error".
 inline void log(std::string_view level, std::string_view text) {
-    const std::string clean_level = detail::readable(level), clean_text = detail::readable(text);
-    if (auto* worker = detail::worker::running()) worker->notify("log", clean_level, clean_text);
-    else std::fprintf(stderr, "%s: %s\n", clean_level.c_str(), clean_text.c_str());
+    if (detail::current != nullptr) return detail::current->owner->log(level, text);
+    std::fprintf(stderr, "%s: %s\n", detail::readable(level).c_str(), detail::readable(text).c_str());
 }
 
-/// How much of the running function is done; no total: it is not known.
-inline void progress(std::uint64_t done, std::optional<std::uint64_t> total = {}, std::string_view label = {}) {
-    if (auto* worker = detail::worker::running()) worker->notify("progress", done, total, detail::readable(label));
+/// How much of the running function is done; no total: it is not known. Call it as often as you like.
+inline void progress(double done, std::optional<double> total = {}, std::string_view label = {}) {
+    if (detail::current != nullptr) detail::current->owner->progress(*detail::current, done, total, label);
 }
+
+/// The call that this thread works for: to be taken in the function that nexus runs, and given to other threads, which
+/// call through it. Copies are equal. Useless once the function has returned: calls then throw.
+class caller {
+public:
+    caller() : call_(detail::here("nexus::caller").shared_from_this()) { call_->owner->share(*call_); }
+
+    template <class R = void, class... A>
+    R call(std::string_view pool, std::int64_t mid, const A&... args) const {
+        return detail::worker::ask<R>(*call_, {pool, mid, {}}, args...);
+    }
+    template <class R = void, class... A>
+    R command(std::string_view name, const A&... args) const {
+        return detail::worker::ask<R>(*call_, {name, {}, {}}, args...);
+    }
+    bool cancelled() const { return call_->owner->is_cancelled(*call_); }
+    void log(std::string_view level, std::string_view text) const { call_->owner->log(level, text); }
+    void progress(double done, std::optional<double> total = {}, std::string_view label = {}) const {
+        call_->owner->progress(*call_, done, total, label);
+    }
+
+private:
+    friend class attached;
+    std::shared_ptr<detail::activation> call_;
+};
+
+/// While it lives, this thread works for the caller's call: all of nexus:: and function values can be used in it.
+class attached {
+public:
+    explicit attached(const caller& c) : call_(c.call_), outer_(std::exchange(detail::current, call_.get())) {}
+    attached(const attached&) = delete;
+    attached& operator=(const attached&) = delete;
+    ~attached() { detail::current = outer_; }
+
+private:
+    const std::shared_ptr<detail::activation> call_;
+    detail::activation* const outer_;
+};
 
 /// Serves the registered functions until nexus ends the pool. Returns only if nexus did not start this process.
 inline int serve() {
-    if (detail::process.is_pool()) detail::control(detail::process.control_fd).serve();
-    std::fprintf(stderr, "this is a pool of functions: nexus starts it. It has\n");
-    for (const detail::function& f : detail::functions)
-        std::fprintf(stderr, "%6lld  %s %s\n", static_cast<long long>(f.mid), f.name.c_str(), f.signature().c_str());
-    return 2;
+    // A mark by which the program is known as a pool before main.
+    asm volatile(
+        ".ifndef nexus_serves\n.weak nexus_serves\n.pushsection .data\nnexus_serves: .long 1\n.popsection\n.endif");
+    detail::prepare();
+    if (detail::process.speaks == detail::transport::unix_socket) detail::control(detail::process.control_fd).serve();
+    if (detail::process.speaks != detail::transport::none) detail::be_worker(detail::serve_alone, detail::process.in_fd);
+    std::fprintf(stderr, "this is a pool of a nexus program: run the program, not the pool. It has the functions\n");
+    for (const auto& [mid, f] : detail::functions)
+        std::fprintf(stderr, "%6lld  %s %s\n", static_cast<long long>(mid), f.name.c_str(), f.signature().c_str());
+    return 1;
 }
 
 }  // namespace nexus
