@@ -6,7 +6,11 @@ mod lz;
 use std::path::Path;
 use std::{env, fs};
 
-const RUNTIMES: [&str; 2] = ["src/runtimes/python/nexus_pool.py", "src/runtimes/cpp/nexus.hpp"];
+const RUNTIMES: [&str; 3] = [
+    "src/runtimes/python/nexus_pool.py",
+    "src/runtimes/cpp/nexus.hpp",
+    "src/runtimes/js/nexus_pool.js",
+];
 
 fn main() {
     let out = env::var_os("OUT_DIR").expect("cargo names a directory for what is built");

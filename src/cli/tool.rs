@@ -81,11 +81,11 @@ struct View {
     path: Option<String>,
 }
 
-/// Print the file that a pool's code in some language loads to speak with nexus: py or cpp.
+/// Print the file that a pool's code in some language loads to speak with nexus: py, cpp, js.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "runtime")]
 struct Runtime {
-    /// py or cpp
+    /// the language
     #[argh(positional, arg_name = "LANG")]
     lang: String,
 }
@@ -98,8 +98,8 @@ struct Packed {
     len: usize,
 }
 
-/// The runtimes of the languages.
-const RUNTIMES: [Packed; 2] = [
+/// The files of the runtimes.
+const RUNTIMES: [Packed; 3] = [
     Packed {
         lang: "py",
         bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus_pool.py")),
@@ -109,6 +109,11 @@ const RUNTIMES: [Packed; 2] = [
         lang: "cpp",
         bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus.hpp")),
         len: include_bytes!("../runtimes/cpp/nexus.hpp").len(),
+    },
+    Packed {
+        lang: "js",
+        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus_pool.js")),
+        len: include_bytes!("../runtimes/js/nexus_pool.js").len(),
     },
 ];
 
@@ -237,8 +242,8 @@ fn show(view: &View) -> Result<()> {
 
 fn print_runtime(lang: &str) -> Result<()> {
     let Some(runtime) = RUNTIMES.iter().find(|runtime| runtime.lang == lang) else {
-        let known = RUNTIMES.map(|runtime| runtime.lang).join(" or ");
-        let message = format!("there is no runtime for '{lang}', expected {known}");
+        let known = RUNTIMES.map(|runtime| runtime.lang).join(", ");
+        let message = format!("there is no runtime for '{lang}', expected one of {known}");
         return Err(Error::new(Kind::Usage, message));
     };
     let damaged = || Error::new(Kind::Io, format!("the {lang} runtime in this binary is damaged"));
@@ -266,5 +271,6 @@ mod tests {
     fn runtimes_come_out_as_they_went_in() {
         check("py", include_bytes!("../runtimes/python/nexus_pool.py"));
         check("cpp", include_bytes!("../runtimes/cpp/nexus.hpp"));
+        check("js", include_bytes!("../runtimes/js/nexus_pool.js"));
     }
 }
