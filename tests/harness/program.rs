@@ -23,6 +23,8 @@ pub const NEXUS: &str = env!("CARGO_BIN_EXE_nexus");
 pub struct Program {
     pub dir: PathBuf,
     name: String,
+    /// Where it is, if that is not in its directory.
+    elsewhere: Option<PathBuf>,
 }
 
 /// How a run ended.
@@ -36,6 +38,21 @@ pub struct Ran {
 impl Program {
     /// A program with that manifest and no other file.
     pub fn new(name: &str, manifest: &str) -> Program {
+        let program = Program::empty(name);
+        symlink(NEXUS, program.dir.join(name)).unwrap();
+        program.file(&format!("{name}.manifest"), manifest);
+        program
+    }
+
+    /// A program that exists already; only what its runs make is in a directory of its own.
+    pub fn at(path: &Path) -> Program {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let mut program = Program::empty(name);
+        program.elsewhere = Some(path.to_path_buf());
+        program
+    }
+
+    fn empty(name: &str) -> Program {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let unique = format!(
             "nexus-test-{}-{}",
@@ -44,13 +61,11 @@ impl Program {
         );
         let dir = std::env::temp_dir().join(unique);
         fs::create_dir_all(dir.join("tmp")).unwrap();
-        symlink(NEXUS, dir.join(name)).unwrap();
-        let program = Program {
+        Program {
             dir,
             name: name.into(),
-        };
-        program.file(&format!("{name}.manifest"), manifest);
-        program
+            elsewhere: None,
+        }
     }
 
     /// A program with one Python pool `py`, whose functions are the top-level ones of `source`; `commands` are rows of
@@ -81,7 +96,8 @@ impl Program {
 
     /// Path of the program.
     pub fn path(&self) -> PathBuf {
-        self.dir.join(&self.name)
+        let here = || self.dir.join(&self.name);
+        self.elsewhere.clone().unwrap_or_else(here)
     }
 
     /// Directory in which its runs make theirs.
@@ -156,14 +172,16 @@ impl Program {
         assert!(processes.is_empty(), "processes are left: {processes:?}");
     }
 
-    /// Processes that were started for it: those with its directory in their environment.
+    /// Processes that nexus started for it: those with its directory in their environment.
     pub fn processes(&self) -> Vec<u32> {
-        let mark = format!("NEXUS_DIR={}", self.temp_dir().display()).into_bytes();
+        let marks = ["TMPDIR", "NEXUS_DIR"].map(|name| format!("{name}={}", self.temp_dir().display()));
         let is_marked = |pid: &u32| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment
-                .split(|byte| *byte == 0)
-                .any(|entry| entry.starts_with(&mark))
+            let has = |mark: &str| {
+                let mut entries = environment.split(|byte| *byte == 0);
+                entries.any(|entry| entry.starts_with(mark.as_bytes()))
+            };
+            has("NEXUS_RUN=") && marks.iter().any(|mark| has(mark))
         };
         let pids = fs::read_dir("/proc")
             .unwrap()
