@@ -1510,7 +1510,8 @@ let connection = null;
 let descriptors = null; // of the connection: [input, output]
 
 class Connection {
-  constructor(input, output) {
+  /** `wrapper` ends when the process does that passes the descriptors on. */
+  constructor(input, output, wrapper) {
     const { Socket } = require('net');
     this.replace(READ_BYTES);
     this.start = this.end = 0; // of what has arrived and was not taken yet
@@ -1520,11 +1521,16 @@ class Connection {
     this.held = [];
     this.heldBytes = 0;
     this.dropped = 0;
-    const onread = { buffer: () => this.buffer.subarray(this.end), callback: (count) => this.arrived(count) };
-    this.input = new Socket({ fd: input, onread, writable: input === output });
-    this.output = input === output ? this.input : new Socket({ fd: output, readable: false });
     const leave = () => process.exit(0); // whatever the user's code has open
-    for (const socket of new Set([this.input, this.output])) socket.on('error', leave).on('end', leave).on('close', leave);
+    const watch = (socket) => socket.on('error', leave).on('end', leave).on('close', leave);
+    if (input === output) {
+      const onread = { buffer: () => this.buffer.subarray(this.end), callback: (count) => this.arrived(count) };
+      this.input = this.output = watch(new Socket({ fd: input, onread }));
+    } else {
+      this.input = new Watched(input, (chunk) => this.copied(chunk), leave);
+      this.output = watch(new Socket({ fd: output, readable: false }));
+    }
+    if (wrapper) watch(new Socket({ fd: wrapper })).resume();
     this.output.on('drain', () => this.drained());
     process.on('SIGINT', () => {}); // the cancel comes on the connection
     process.on('unhandledRejection', unhandled);
@@ -1553,6 +1559,16 @@ class Connection {
     }
     this.makeRoom();
     return true;
+  }
+
+  /** Takes in what arrived elsewhere. */
+  copied(chunk) {
+    for (let at = 0; at < chunk.length;) {
+      const count = Math.min(chunk.length - at, this.buffer.length - this.end);
+      this.buffer.set(chunk.subarray(at, at + count), this.end);
+      at += count;
+      this.arrived(count);
+    }
   }
 
   /** Room for more of the frame that has begun to arrive; what it claims to be is believed step by step. */
@@ -1659,11 +1675,107 @@ function checkProtocol(version) {
   process.exit(1);
 }
 
-/** On loading, before the user's code: finds the connection, and in stdio moves it out of the way of prints. */
+/** On loading, before the user's code: finds the connection. */
 function attach() {
-  const { env } = process;
-  if (env.NEXUS_WORKER_FD) return [+env.NEXUS_WORKER_FD, +env.NEXUS_WORKER_FD];
-  return null;
+  const given = process.env.NEXUS_WORKER_FD;
+  if (!given) return stdio();
+  const [input, output = input, ...wrapper] = given.split(',').map(Number);
+  return [input, output, ...wrapper];
+}
+
+/** Standard input and output as the connection, moved away: 0 becomes /dev/null and 1 what 2 is, so that prints and
+ * children can't touch it. Null if they are none: the file is used by hand, or for a test of its functions. */
+function stdio() {
+  const connected = (fd) => {
+    try {
+      const status = fs.fstatSync(fd);
+      return status.isFIFO() || status.isSocket();
+    } catch {
+      return false;
+    }
+  };
+  if (!connected(0) || !connected(1) || !require('worker_threads').isMainThread) return null;
+  let input, output;
+  try {
+    // Node can't duplicate a descriptor, but it can open a pipe again. A closed descriptor is the next to be opened.
+    const { O_RDONLY, O_WRONLY, O_NONBLOCK } = fs.constants;
+    input = fs.openSync('/proc/self/fd/0', O_RDONLY | O_NONBLOCK);
+    output = fs.openSync('/proc/self/fd/1', O_WRONLY | O_NONBLOCK);
+    fs.closeSync(fs.openSync('/proc/self/fd/2', 'a'));
+    if (fs.fstatSync(2).isFile()) throw null; // opened twice, it would have two ends, and one overwrite the other
+  } catch {
+    for (const fd of [input, output]) if (fd !== undefined) fs.closeSync(fd);
+    return again();
+  }
+  fs.closeSync(0);
+  fs.openSync('/dev/null', 'r');
+  fs.closeSync(1);
+  fs.openSync('/proc/self/fd/2', 'a');
+  return [input, output];
+}
+
+/** For sockets, and pipes of another user: runs the pool in a child that gets them as descriptors 3 and 4, and ends as it
+ * ends. Should this process end first, the child sees it on 5. */
+function again() {
+  const { status, signal, error } = require('child_process').spawnSync(process.execPath,
+    [...process.execArgv, ...process.argv.slice(1)],
+    { stdio: ['ignore', 2, 2, 0, 1, 'pipe'], env: { ...process.env, NEXUS_WORKER_FD: '3,4,5' } });
+  if (error) die(`the pool can't be started again with other descriptors: ${error.message}`);
+  if (signal) process.kill(process.pid, signal);
+  process.exit(status);
+}
+
+// In stdio nothing but the end of the input says that nexus is gone. A thread reads it, so that the end is seen while
+// synchronous code runs; that gets a second to finish. It reads ahead by at most AHEAD bytes.
+const WATCH = `
+  const { parentPort: port, workerData: fd } = require('worker_threads');
+  const AHEAD = 4 << 20;
+  let ahead = 0;
+  const end = () => { port.postMessage(null); setTimeout(() => process.kill(process.pid, 'SIGKILL'), 1000); };
+  const socket = new (require('net').Socket)({ fd, writable: false });
+  socket.on('data', (chunk) => {
+    if ((ahead += chunk.length) > AHEAD) socket.pause();
+    port.postMessage(chunk);
+  }).once('end', end).once('error', end);
+  port.on('message', (taken) => { if ((ahead -= taken) <= AHEAD) socket.resume(); });
+`;
+
+/** The input of a Connection in stdio. */
+class Watched {
+  constructor(fd, take, leave) {
+    this.take = take;
+    this.leave = leave;
+    this.paused = false;
+    this.chunks = [];
+    this.thread = new (require('worker_threads').Worker)(WATCH, { eval: true, workerData: fd, execArgv: [] });
+    this.thread.on('message', (chunk) => {
+      this.chunks.push(chunk);
+      this.run();
+    });
+    this.thread.on('error', (error) => die(`the input can't be read: ${error.message}`));
+  }
+
+  run() {
+    while (this.chunks.length && !this.paused) {
+      const chunk = this.chunks.shift();
+      if (chunk === null) this.leave();
+      this.take(chunk);
+      this.thread.postMessage(chunk.length);
+    }
+  }
+
+  pause() {
+    this.paused = true;
+  }
+
+  isPaused() {
+    return this.paused;
+  }
+
+  resume() {
+    this.paused = false;
+    this.run();
+  }
 }
 
 checkProtocol(process.env.NEXUS_PROTOCOL);
