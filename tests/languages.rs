@@ -129,7 +129,7 @@ fn a_slow_call_does_not_block_a_quick_one() {
 fn chains_that_need_each_others_only_worker_go_on() {
     let program = program("languages");
     for (first, second) in pairs() {
-        program.check(&["--timeout", "40", "py-meet", first, second, "50", "4"], "400");
+        program.check(&["--timeout", "40", "drive-meet", first, second, "50", "4"], "400");
     }
 }
 
@@ -138,8 +138,8 @@ fn functions_pass_from_language_to_language() {
     let (narrow, wide) = (program("languages"), program("wide"));
     for (first, second) in pairs() {
         // Adds 3 in `first`, 5 in `second`, applied in both, composed in both: see the program.
-        narrow.check(&["py-exchange", first, second], "[13,13,18,18,118]");
-        wide.check(&["py-exchange", first, second], "[13,13,18,18,118]");
+        narrow.check(&["drive-exchange", first, second], "[13,13,18,18,118]");
+        wide.check(&["drive-exchange", first, second], "[13,13,18,18,118]");
     }
 }
 
