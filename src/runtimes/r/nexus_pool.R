@@ -1,0 +1,232 @@
+# The R side of a Nexus pool: this file and `nexus_pool.c`, which `R CMD SHLIB nexus_pool.c` compiles beside it. R's own
+# packages suffice: R 4.0 or later on Linux.
+#
+# A pool's script registers functions and serves. It is started through this file, which it finds on the search path:
+#
+#     R --vanilla --no-echo --max-ppsize=500000 -f stats.pools/nexus_pool.R --args stats.pools/pool.R
+#
+#     nexus_source("stats.R")                        # beside the script; errors then name its lines
+#     nexus_register(1, mean_of, args = "[f8]", returns = "f8")
+#     nexus_serve()
+#
+# A script that is started by itself (`-f stats.pools/pool.R`) begins with source("<path>/nexus_pool.R"). The environment
+# variable R_DEFAULT_PACKAGES=NULL saves 80 ms of a start: functions of stats, utils, methods, graphics and grDevices are
+# there all the same, and their package is loaded when one of them is first used.
+#
+#     nexus_register(mid, f, args, returns)          f is function `mid` of this pool; args and returns are schemas
+#     nexus_serve()                                  serves nexus; never returns
+#     nexus_foreign(pool, mid, args, returns)        a function that calls function `mid` of another pool
+#     nexus_start(f, ...); nexus_result(future)      calls such a function without waiting; waits for its result
+#     nexus_command(name, ...)                       the result of a command of this program
+#     nexus_log(level, text); nexus_progress(done, total, label)
+#     nexus_source(file)                             source(), relative to the file that asks for it
+#
+# Types:
+#
+#     schema                R value that a function gets            R value that is taken
+#     z                     NULL                                    NULL; a result of type z may be anything, and is dropped
+#     b                     logical                                 logical
+#     i1 i2 i4 u1 u2        integer; -2147483648 is a numeric       a whole number in range: integer, numeric, integer64,
+#     u4 i8 u8 j            numeric; beyond 2^53 its digits, as       or its digits as character
+#                             character: no number is changed
+#     f4 f8                 numeric                                 numeric or integer, also a bare NA
+#     s                     character, UTF-8                        character, or a factor: its labels
+#     y                     raw                                     raw
+#     ?X                    NULL or X                               NULL, or NA where X is a scalar; or X
+#     [X], X one of b i u j f s    a vector                         a vector, or a list of such scalars
+#     [?X], the same        a vector with NA for null               the same; NaN is a number, not NA
+#     [{k:X,...}], X scalars or ?X    a data.frame                  a data.frame, or a list of records
+#     [X], otherwise        a list                                  a list; for [[X]] also a matrix, by rows
+#     (X,Y)                 a list                                  a list, or a vector for scalars
+#     {k:X,l:Y}             a named list                            a named list, vector or data.frame, in any order
+#     \(X,Y)Z               a function                              a function
+#
+# In [f8] and f8 an NA travels as the NaN that it is: R gets it back as NA, others see NaN. Elsewhere NA needs a `?`.
+# The command line's values have no schema in nexus_command: one element is a scalar unless it is in I(), no or several
+# are a list, whole numbers are integers, and a named list is a record.
+#
+# An error of another pool arrives as a condition of class nexus_error: `$kind`, `$message`, and all of it in `$error`.
+# A call that nexus cancels is ended by an interrupt. Warnings and prints go to where nexus passes them on to standard
+# error. A worker runs one function at a time; while it waits for another pool, calls that come back run nested in it.
+
+evalq({
+
+# ---- the interface ---------------------------------------------------------------------------------------------------
+
+nexus_register <- function(mid, f, args = character(), returns = "z") {
+    name <- substitute(f)
+    name <- if (is.name(name)) as.character(name) else paste("function", format(mid))
+    invisible(.Call(C_register, mid, f, name, args, returns))
+}
+
+nexus_serve <- function() {
+    restore()
+    .Call(C_serve)
+}
+
+nexus_foreign <- function(pool, mid, args = character(), returns = "z") elsewhere(.Call(C_foreign, pool, mid, args, returns))
+
+nexus_start <- function(f, ...) {
+    target <- if (is.function(f)) environment(f)$.nexus_target
+    if (is.null(target)) stop("nexus_start takes a function of another pool")
+    .Call(C_start, target, list(...))
+}
+
+nexus_result <- function(future) .Call(C_result, future)
+
+nexus_command <- function(name, ...) .Call(C_command, list(name, ...))
+
+# From where nexus can't be reached, while the pool loads, a line goes to standard error.
+nexus_log <- function(level, text) {
+    level <- paste(level, collapse = " ")
+    text <- paste(text, collapse = "\n")
+    if (!.Call(C_tell, list("log", level, text))) cat(level, ": ", text, "\n", sep = "", file = stderr())
+    invisible()
+}
+
+nexus_progress <- function(done, total = NULL, label = "") {
+    .Call(C_tell, list("progress", done, total, paste(label, collapse = " ")))
+    invisible()
+}
+
+nexus_source <- function(file) {
+    if (!startsWith(file, "/")) file <- file.path(state$folder, file)
+    before <- state$folder
+    on.exit(state$folder <- before)
+    state$folder <- dirname(file)
+    source(file, keep.source = TRUE)
+    invisible()
+}
+
+# ---- calls -----------------------------------------------------------------------------------------------------------
+
+# What runs the function of a call. An error or interrupt that nobody handles leaves it with list(condition, ...): this
+# is what tryCatch does, in one frame of the stack instead of five, so that calls can nest.
+run <- function(.nexus_run = TRUE) {
+    .Internal(.addCondHands(both, leaving, environment(), environment(), FALSE))
+    .Internal(.addCondHands(both, looking, environment(), NULL, TRUE))
+    .Call(C_invoke)
+}
+
+both <- c("error", "interrupt")
+
+leaving <- list(function(condition) NULL, function(condition) NULL)
+
+looking <- list(
+    function(condition) .Call(C_trace, trace(condition)),
+    # The signal alone ends nothing: nexus says first which call it cancels.
+    function(condition) if (!.Call(C_cancelled) && !is.null(findRestart("resume"))) invokeRestart("resume"))
+
+# The frames of the running call, innermost first: names, files and lines. Lines are known of code that was sourced
+# with its source. The frames of this file, and of what raises conditions, are left out.
+trace <- function(condition) {
+    names <- files <- character()
+    lines <- integer()
+    file <- ""
+    line <- 0L
+    inner <- 0L
+    for (k in 1:10000) {
+        frame <- sys.frame(-k)
+        call <- sys.call(-k)
+        if (exists(".nexus_run", frame, inherits = FALSE)) break
+        f <- sys.function(-k)
+        name <- if (is.name(call[[1L]])) as.character(call[[1L]])
+                else if (is.function(call[[1L]])) .Call(C_name_of, call[[1L]])
+                else paste(deparse(call[[1L]], nlines = 1L), collapse = "")
+        if (!nzchar(name) && (is.function(call[[1L]]))) name <- "(anonymous)"
+        own <- identical(environment(f), ours) || identical(environment(f), baseenv()) && name %in% plumbing ||
+            identical(environment(f), .BaseNamespaceEnv) && name %in% plumbing
+        if (!own && !is.null(environment(f)$.nexus_target)) own <- TRUE
+        if (!own) {
+            names <- c(names, name)
+            files <- c(files, file)
+            lines <- c(lines, line)
+            if (length(names) == 100L) break
+        }
+        # Where the frame outside of this one stands is kept with the call that made this one.
+        at <- attr(call, "srcref")
+        if (is.null(at)) {
+            if (!own) {
+                file <- ""
+                line <- 0L
+            }
+        } else {
+            file <- attr(at, "srcfile")$filename
+            file <- if (is.null(file)) "" else file
+            line <- at[[1L]]
+        }
+    }
+    list(names, files, lines)
+}
+
+plumbing <- c("stop", ".handleSimpleError", "h", "tryCatch", "tryCatchList", "tryCatchOne", "doTryCatch",
+              "withCallingHandlers", "signalCondition", "warning", "withRestarts", "withOneRestart", "doWithOneRestart",
+              ".signalSimpleWarning", "try", "simpleError", "stopifnot")
+
+# A function of another pool.
+elsewhere <- function(target) local(function(...) .Call(C_call, .nexus_target, list(...)), list2env(list(.nexus_target = target, C_call = C_call), parent = ours))
+
+remote_error <- function(error, wire) {
+    message <- error[["message"]]
+    message <- if (is.character(message) && length(message) == 1L) message else "an error without a message"
+    stop(structure(class = c("nexus_error", "error", "condition"),
+                   list(message = message, call = NULL, kind = error[["kind"]], trace = error[["trace"]], error = error, wire = wire)))
+}
+
+fail <- function(class, message) stop(structure(class = c(class, "error", "condition"), list(message = message, call = NULL)))
+
+# ---- the start -------------------------------------------------------------------------------------------------------
+
+# Binds the exports of R's default packages where autoload() would, on the search path before base: each is a promise
+# that loads its package. Those that are attached already, as without R_DEFAULT_PACKAGES=NULL, are left alone.
+provide <- function() {
+    attached <- search()
+    for (package in c("stats", "utils", "methods", "graphics", "grDevices")) {
+        if (paste0("package:", package) %in% attached) next
+        info <- file.path(.Library, package, "Meta", "nsInfo.rds")
+        if (!file.exists(info)) next
+        for (name in readRDS(info)$exports)
+            .Internal(delayedAssign(name, call("getExportedValue", package, name), .BaseNamespaceEnv, .AutoloadEnv))
+    }
+}
+
+# Undone when loading is done: what is set for loading only.
+restore <- function() NULL
+
+prepare <- function() {
+    # Where source() reads this file from, or else what R was told to read.
+    for (k in rev(seq_len(sys.nframe()))) {
+        file <- sys.frame(k)$ofile
+        if (is.character(file)) break
+        file <- NULL
+    }
+    words <- commandArgs()
+    script <- NULL
+    if (is.null(file)) {
+        file <- words[match("-f", words) + 1L]
+        if (is.na(file)) file <- sub("^--file=", "", grep("^--file=", words, value = TRUE)[1L])
+        if (is.na(file)) stop("nexus_pool.R can't tell where it lies: start it with R -f, or source() it")
+        script <- commandArgs(TRUE)[1L]
+        if (is.na(script)) stop("nexus_pool.R is given no script: end the command with --args and the pool's script")
+    }
+    folder <- dirname(file)
+    library <- file.path(folder, "nexus_pool.so")
+    if (!file.exists(library)) stop(library, " is missing: make it with R CMD SHLIB ", file.path(folder, "nexus_pool.c"), call. = FALSE)
+    dyn.load(library)
+    .Call("nexus_setup", ours, PACKAGE = "nexus_pool")
+    for (name in c("run", "trace", "elsewhere", "nexus_log", "nexus_progress", "nexus_register", "nexus_start", "nexus_result", "nexus_command"))
+        .Call(C_plain, ours[[name]])
+    # Lines for traces; warnings when they happen, for there is no prompt at which they could wait.
+    options(keep.source = TRUE, warn = 1L)
+    provide()
+    state$folder <- if (is.null(script)) folder else dirname(script)
+    script
+}
+
+state <- new.env()
+ours <- environment()
+
+
+(function(script) if (!is.null(script)) source(script, keep.source = TRUE))(prepare())
+
+}, attach(NULL, name = "nexus"))
