@@ -6,9 +6,11 @@ mod lz;
 use std::path::Path;
 use std::{env, fs};
 
-const RUNTIMES: [&str; 3] = [
+const RUNTIMES: [&str; 5] = [
     "src/runtimes/python/nexus_pool.py",
     "src/runtimes/cpp/nexus.hpp",
+    "src/runtimes/r/nexus_pool.R",
+    "src/runtimes/r/nexus_pool.c",
     "src/runtimes/js/nexus_pool.js",
 ];
 

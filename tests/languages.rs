@@ -129,7 +129,10 @@ fn a_slow_call_does_not_block_a_quick_one() {
 fn chains_that_need_each_others_only_worker_go_on() {
     let program = program("languages");
     for (first, second) in pairs() {
-        program.check(&["--timeout", "40", "drive-meet", first, second, "50", "4"], "400");
+        program.check(
+            &["--timeout", "40", "drive-meet", first, second, "50", "4"],
+            "400",
+        );
     }
 }
 

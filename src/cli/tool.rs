@@ -81,7 +81,7 @@ struct View {
     path: Option<String>,
 }
 
-/// Print the file that a pool's code in some language loads to speak with nexus: py, cpp, js.
+/// Print the file that a pool's code in some language loads to speak with nexus: py, cpp, js, r, or r.c for its helper in C.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "runtime")]
 struct Runtime {
@@ -99,7 +99,7 @@ struct Packed {
 }
 
 /// The files of the runtimes.
-const RUNTIMES: [Packed; 3] = [
+const RUNTIMES: [Packed; 5] = [
     Packed {
         lang: "py",
         bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus_pool.py")),
@@ -109,6 +109,16 @@ const RUNTIMES: [Packed; 3] = [
         lang: "cpp",
         bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus.hpp")),
         len: include_bytes!("../runtimes/cpp/nexus.hpp").len(),
+    },
+    Packed {
+        lang: "r",
+        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus_pool.R")),
+        len: include_bytes!("../runtimes/r/nexus_pool.R").len(),
+    },
+    Packed {
+        lang: "r.c",
+        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus_pool.c")),
+        len: include_bytes!("../runtimes/r/nexus_pool.c").len(),
     },
     Packed {
         lang: "js",
@@ -271,6 +281,8 @@ mod tests {
     fn runtimes_come_out_as_they_went_in() {
         check("py", include_bytes!("../runtimes/python/nexus_pool.py"));
         check("cpp", include_bytes!("../runtimes/cpp/nexus.hpp"));
+        check("r", include_bytes!("../runtimes/r/nexus_pool.R"));
+        check("r.c", include_bytes!("../runtimes/r/nexus_pool.c"));
         check("js", include_bytes!("../runtimes/js/nexus_pool.js"));
     }
 }
