@@ -6,12 +6,14 @@ move. Only prints: a figure that misses its goal is no error.
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
 
 WORK = os.path.abspath(sys.argv[1])
 BENCH = os.path.join(WORK, "program", "bench")
+LANGUAGES = os.path.join(WORK, "languages", "languages")
 HELLO = os.path.join(WORK, "hello-static")
 LENGTH_IN_PYTHON = "import json, sys; print(len(json.load(open(sys.argv[1]))))"
 
@@ -20,6 +22,10 @@ def main():
     table("what", "measured", "beside it", "ratio", "goal", "")
     commands()
     round_trips()
+    chains()
+    languages()
+    ends()
+    large()
     for count, rounds, goal_ms, goal_mib in ((10**6, 5, 60, 60), (10**7, 3, 600, 400)):
         floats(count, rounds, goal_ms, goal_mib)
     throughput()
@@ -81,6 +87,77 @@ def round_trips():
     row("C++ to C++ and back, 64 bytes", min(cpp), "us", "bare epoll relay", floor, 1.6, by_ratio=True)
     row("Python to C++ and back, 64 bytes", min(from_py), "us", "bare epoll relay", floor, 60)
     row("C++ to Python and back, 64 bytes", min(to_py), "us", "bare epoll relay", floor)
+
+
+def chains():
+    """Calls that alternate between Python and C++, one worker each, timed where no start counts."""
+    pools = '["cpp","py"]'
+    by_depth = {depth: float(run(LANGUAGES, "drive-time_chain", pools, str(depth), str(times))) / 1000
+                for depth, times in ((10, 200), (100, 50), (1000, 10))}
+    per_level = {depth: ms / depth * 1000 for depth, ms in by_depth.items()}
+    for depth, goal in ((100, 20), (1000, 200)):
+        name = "Python and C++ in turn, depth %d" % depth
+        row(name, by_depth[depth], "ms", "us a level, depth 10", per_level[10], goal)
+    row("cost of a level at depth 1000", per_level[1000], "us", "us a level, depth 10", per_level[10], 1.3, by_ratio=True)
+
+
+def languages():
+    """A whole command in a language above a bare start of its interpreter."""
+    bare_r = ["env", "R_DEFAULT_PACKAGES=NULL", "R", "--vanilla", "--no-echo", "-e", "0"]
+    for name, command, bare, goal in (("R", "r-add", bare_r, 15), ("JavaScript", "js-add", ["node", "-e", "0"], 10)):
+        (ms, _), (bare_ms, _) = measure(20, [LANGUAGES, command, "1", "2"], bare)
+        row("%s command, above its interpreter" % name, ms - bare_ms, "ms", "bare start", bare_ms, goal)
+
+
+def ends():
+    """Deaths and signals, and what a program takes while it waits."""
+    deaths = sorted(float(run(LANGUAGES, "drive-time_death", "py")) / 1000 for _ in range(11))
+    (cpp_ms, _), = measure(20, [LANGUAGES, "cpp-add", "1", "2"])
+    row("death of a worker to the error", deaths[5], "ms", "a whole C++ command", cpp_ms, 20)
+    times = []
+    for _ in range(11):
+        with sitting() as nexus:
+            start = time.perf_counter()
+            nexus.send_signal(signal.SIGINT)
+            nexus.wait()
+            times.append((time.perf_counter() - start) * 1000)
+    row("Ctrl-C to everything gone", sorted(times)[5], "ms", "a whole C++ command", cpp_ms, 50)
+    with sitting() as nexus:
+        mib = sum(proportional_kib(pid) for pid in family(nexus.pid)) / 1024
+        nexus.send_signal(signal.SIGINT)
+    bare = subprocess.Popen(["python3", "-c", "print('sitting', flush=True); input()"], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE)
+    bare.stdout.readline()
+    bare_mib = proportional_kib(bare.pid) / 1024
+    bare.communicate(b"\n")
+    row("idle memory, a Python worker, PSS", mib, "MiB", "bare python3", bare_mib, 20)
+
+
+def sitting():
+    """A program whose Python worker sleeps."""
+    nexus = subprocess.Popen([LANGUAGES, "drive-sit", "60"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE)
+    nexus.stderr.readline()
+    return nexus
+
+
+def family(pid):
+    """A process and all below it."""
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+        return [pid] + [below for child in file.read().split() for below in family(int(child))]
+
+
+def proportional_kib(pid):
+    with open("/proc/%d/smaps_rollup" % pid) as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+
+
+def large():
+    """Floats from Python to C++ and back, without their making."""
+    mib = 64
+    echo = float(run(LANGUAGES, "drive-time_echo", "cpp", str(mib << 17), "7"))
+    floor = float(run(os.path.join(WORK, "copy"), str(mib << 20), "7")) / 1000
+    row("%d MiB of floats, Python, C++, back" % mib, echo, "ms", "bare copy, fresh buffers", floor, 1.5, by_ratio=True)
 
 
 def floats(count, rounds, goal_ms, goal_mib):
