@@ -3,7 +3,14 @@
 #include "nexus.hpp"
 
 #include <cstdlib>
+#include <iostream>
 #include <stdexcept>
+
+// What user code prints before main must not get into the protocol either.
+struct Loud {
+    Loud() { std::cout << "loaded" << std::endl; }
+};
+static Loud loud;
 
 struct Point {
     double x, y;
@@ -42,6 +49,8 @@ static void fail(const std::string& how) {
     if (how == "range") (void)std::vector<int>().at(3);
     if (how == "int") throw 42;
     if (how == "text") throw "a bare text";
+    if (how == "memory") throw std::bad_alloc();
+    if (how == "string") throw std::string("a bare string");
     if (how == "own") throw nexus::error("not today", "cancelled");
     if (how == "bytes") throw std::runtime_error("caf\xe9");
 }
@@ -118,6 +127,128 @@ static std::string from_a_foreign_thread() {
     return message;
 }
 
+using i8 = std::int64_t;
+using Function = std::function<i8(i8)>;
+
+// n calls of py 4 at once; the last first.
+static i8 fan(i8 n) {
+    std::vector<nexus::Future<i8>> calls;
+    for (i8 i = 1; i <= n; i++) calls.push_back(nexus::call_async<i8>("py", 4, i));
+    i8 sum = 0;
+    for (; !calls.empty(); calls.pop_back()) sum += calls.back().get();
+    return sum;
+}
+
+// n threads, each with m calls of py 4.
+static i8 crowd(i8 n, i8 m) {
+    std::atomic<i8> sum{0};
+    const auto caller = nexus::caller();
+    std::vector<std::thread> threads;
+    for (i8 i = 0; i < n; i++)
+        threads.emplace_back([&sum, caller, m] {
+            for (i8 k = 0; k < m; k++) sum += caller.call<i8>("py", 4, k);
+        });
+    for (std::thread& t : threads) t.join();
+    return sum;
+}
+
+// A thread that uses everything, and one that is cancelled.
+static std::string from_an_attached_thread(const Function& f) {
+    std::string seen;
+    const auto caller = nexus::caller();
+    std::thread([&] {
+        try {
+            const nexus::attached on(caller);
+            nexus::log("info", "from a thread");
+            nexus::progress(1);
+            seen = std::to_string(nexus::call<i8>("py", 4, 20) + f(1));
+            for (;;) nexus::check();
+        } catch (const nexus::Cancelled&) {
+            seen += " then cancelled";
+        }
+    }).join();
+    return seen;
+}
+
+// The caller of a call before, as far as it is still good for something.
+static std::string stale() {
+    static std::optional<nexus::caller> last;
+    std::string found = "first";
+    try {
+        if (last) last->call("py", 4, 1);
+    } catch (const nexus::error& e) {
+        found = e.what();
+    }
+    last.emplace();
+    return found;
+}
+
+static i8 ready() {
+    auto f = nexus::call_async<i8>("py", 4, 1);
+    i8 rounds = 0;
+    for (; !f.ready(); rounds++) nexus::check();
+    const i8 result = f.get();
+    try {
+        f.get();
+    } catch (const nexus::error&) {
+        return result;
+    }
+    return -1;
+}
+
+static i8 apply(const Function& f, i8 n) { return f(n); }
+static Function adder(i8 n) {
+    return [n](i8 x) { return x + n; };
+}
+static Function compose(Function f, Function g) {
+    return [f, g](i8 x) { return f(g(x)); };
+}
+static Function back(Function f) { return f; }
+static i8 twice(i8 n) { return 2 * n; }
+static Function registered() { return twice; }
+static std::vector<Function> many(i8 n) { return std::vector<Function>(static_cast<std::size_t>(n), adder(1)); }
+static std::function<std::string(const std::vector<std::string>&)> joiner(std::string with) {
+    return [with](const std::vector<std::string>& words) {
+        std::string out;
+        for (const std::string& word : words) out += (out.empty() ? "" : with) + word;
+        return out;
+    };
+}
+
+static double view(const std::string&, nexus::span<double> a, nexus::span<double> b) {
+    double sum = 0;
+    for (const double x : a) sum += x;
+    for (const double x : b) sum += 10 * x;
+    return sum;
+}
+static nexus::span<std::int32_t> kept_view() { return nexus::call<nexus::span<std::int32_t>>("py", 5); }
+static i8 text_view(std::string_view a, std::optional<std::string_view> b) {
+    return static_cast<i8>(a.size() + (b ? b->size() : 0));
+}
+#if __cplusplus >= 202002L
+static double std_view(std::string, std::span<const double> a, std::span<const double> b) { return view("", {a.data(), a.size()}, {b.data(), b.size()}); }
+#endif
+
+// Computes until it is cancelled.
+static i8 spin() {
+    nexus::progress(0);
+    for (;;) nexus::check();
+}
+static void doze() {
+    nexus::progress(0);
+    while (!nexus::cancelled()) sleep(100);
+    nexus::check();
+}
+static void storm(i8 n) {
+    for (i8 i = 1; i <= n; i++) nexus::progress(static_cast<double>(i), static_cast<double>(n), "stormy");
+}
+static void half_a_storm(i8 n) {
+    for (i8 i = 1; i <= n; i++) nexus::progress(static_cast<double>(i));
+}
+static void shout(i8 n) { nexus::log("warn", std::string(static_cast<std::size_t>(n), 'x')); }
+static i8 pid() { return getpid(); }
+static void crash() { std::raise(SIGSEGV); }
+
 int main() {
     nexus::add<&sum>(1);
     nexus::add<join>(2);
@@ -136,6 +267,33 @@ int main() {
     nexus::add(15, "twice", [](std::int64_t n) { return 2 * n; });
     nexus::add(16, "nothing", [] {});
     nexus::add<&burrow>(17);
+    nexus::add<&fan>(20);
+    nexus::add<&crowd>(21);
+    nexus::add<&from_an_attached_thread>(22);
+    nexus::add<&stale>(23);
+    nexus::add<&ready>(24);
+    nexus::add<&apply>(25);
+    nexus::add<&adder>(26);
+    nexus::add<&compose>(27);
+    nexus::add<&back>(28);
+    nexus::add<&registered>(29);
+    nexus::add(30, "registered twice", twice);
+    nexus::add<&many>(31);
+    nexus::add<&joiner>(32);
+    nexus::add<&view>(33);
+    nexus::add<&kept_view>(34);
+    nexus::add<&text_view>(35);
+#if __cplusplus >= 202002L
+    nexus::add<&std_view>(36);
+#endif
+    nexus::add<&spin>(37);
+    nexus::add<&doze>(38);
+    nexus::add<&storm>(39);
+    nexus::add<&half_a_storm>(40);
+    nexus::add<&shout>(41);
+    nexus::add<&pid>(42);
+    nexus::add<&crash>(43);
+    nexus::add(44, "echo_big", [](nexus::big_integer v) { return v; });
     add_same<bool, std::int8_t, std::int16_t, std::int32_t, std::int64_t, std::uint8_t, std::uint16_t, std::uint32_t,
              std::uint64_t, float, double, std::string, nexus::bytes, nexus::nil, std::optional<std::int32_t>,
              std::vector<std::int8_t>, std::vector<std::int16_t>, std::vector<std::int32_t>, std::vector<std::int64_t>,

@@ -7,6 +7,7 @@ so that the runtime is not checked against itself. Needs a C++ compiler ($CXX, d
 import fcntl
 import os
 import random
+import resource
 import select
 import shutil
 import signal
@@ -20,6 +21,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 HEADER_DIR = os.path.join(HERE, "..", "..", "..", "src", "runtimes", "cpp")
 WAIT_S = 30
+COMPILER = [os.environ.get("CXX", "c++"), "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread", "-I", HEADER_DIR]
 PACKED = {1: "b", 2: "h", 3: "i", 4: "q", 5: "B", 6: "H", 7: "I", 8: "Q", 9: "f", 10: "d"}
 
 
@@ -159,6 +161,24 @@ class Peer:
         self.sock.close()
 
 
+class Pipes:
+    """Two files as a socket."""
+
+    def __init__(self, to, back):
+        self.to, self.back = to, back
+
+    def settimeout(self, _):
+        pass
+
+    def sendall(self, data):
+        # While it is written, what comes back may have to be read: not in these tests, whose answers follow the whole.
+        self.to.write(data)
+        self.to.flush()
+
+    def recv(self, n):
+        return self.back.read1(n)
+
+
 class Worker(Peer):
     last_id = 0
 
@@ -183,7 +203,7 @@ class Worker(Peer):
 class Pool:
     """A spawned pool with its control channel."""
 
-    def __init__(self, exe):
+    def __init__(self, exe, **more):
         self.dir = tempfile.mkdtemp(prefix="nexus-test.")
         path = os.path.join(self.dir, "pipe-cpp")
         listener = socket.socket(socket.AF_UNIX)
@@ -196,7 +216,7 @@ class Pool:
         self.output = tempfile.TemporaryFile()
         given = (listener.fileno(), theirs.fileno(), life_read)
         env = dict(os.environ, NEXUS_LISTEN_FD=str(given[0]), NEXUS_CONTROL_FD=str(given[1]),
-                   NEXUS_LIFE_FD=str(given[2]), NEXUS_POOL="cpp", NEXUS_DIR=self.dir)
+                   NEXUS_LIFE_FD=str(given[2]), NEXUS_POOL="cpp", NEXUS_DIR=self.dir, NEXUS_PROTOCOL="1", **more)
         self.process = subprocess.Popen([exe], stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output,
                                         pass_fds=given, env=env, process_group=0)
         fcntl.fcntl(life_read, fcntl.F_SETOWN, -self.process.pid)
@@ -237,11 +257,11 @@ def setUpModule():
     build_dir = tempfile.mkdtemp(prefix="nexus-build.")
     unittest.addModuleCleanup(shutil.rmtree, build_dir)
     compilers = []
-    for tests in (Ordinary, Sanitized):
+    for tests, source, flags in ((Ordinary, "pool.cpp", Ordinary.flags), (Sanitized, "pool.cpp", Sanitized.flags),
+                                 (Threads, "pool.cpp", Threads.flags),
+                                 (Conformance, "../../programs/languages/pools/pool.cpp", ("-std=c++20", "-O1"))):
         tests.exe = os.path.join(build_dir, tests.__name__)
-        command = [os.environ.get("CXX", "c++"), "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread",
-                   *tests.flags, "-I", HEADER_DIR, os.path.join(HERE, "pool.cpp"), "-o", tests.exe]
-        compilers.append(subprocess.Popen(command))
+        compilers.append(subprocess.Popen([*COMPILER, *flags, os.path.join(HERE, source), "-o", tests.exe]))
     for compiler in compilers:
         if compiler.wait(WAIT_S * 10) != 0:
             raise RuntimeError("the pool does not compile")
@@ -451,9 +471,9 @@ class Shared:
 
     def test_prints(self):
         self.check(5, ["no newline"], None)
-        self.assertEqual(self.pool.printed(), "no newline")
+        self.assertEqual(self.pool.printed(), "loaded\nno newline")
         self.check(5, [" and\nmore"], None)
-        self.assertEqual(self.pool.printed(), "no newline and\nmore")
+        self.assertEqual(self.pool.printed(), "loaded\nno newline and\nmore")
 
     def test_foreign_calls(self):
         def serve(worker, message):
@@ -464,7 +484,7 @@ class Shared:
         def wrong(worker, message):
             return None, "tall"
         self.check_error(7, ["height"], "result of py 2: expected f8, found the string \"tall\"", serve=wrong)
-        self.assertIn("outside of a function", self.worker.call(14)[1])
+        self.assertIn("take nexus::caller() in the function", self.worker.call(14)[1])
 
     def test_foreign_errors(self):
         remote = {"kind": "timeout", "message": "took too long", "pool": "py", "pid": 5, "stderr_tail": ["a", "b"],
@@ -522,7 +542,8 @@ class Shared:
             message = self.worker.recv()
         self.assertGreater(depth, 10_000)
         self.assertEqual(message[1], depth)
-        self.assertIn("leave too little of its stack", message[2]["message"])
+        self.assertEqual(message[2]["kind"], "raised")
+        self.assertIn("calls are nested too deep: %d of them" % depth, message[2]["message"])
 
     def test_answers_out_of_order(self):
         self.worker.send([0, 1, "call", [6, 1]])
@@ -534,14 +555,6 @@ class Shared:
         self.assertEqual(self.worker.request("ping", []), (None, None))
         self.worker.send([1, inner[1], None, 20])
         self.assertEqual([self.worker.recv(), self.worker.recv()], [[1, 2, None, 21], [1, 1, None, 11]])
-
-    def test_cancel(self):
-        self.worker.send([0, 1, "call", [7, "a"]])
-        late = self.worker.recv()
-        self.worker.send([2, "cancel", [1]])
-        self.assertEqual(self.worker.recv()[2]["kind"], "cancelled")
-        self.worker.send([1, late[1], None, 1.0])
-        self.check(15, [4], 8)
 
     def test_crossing_frames(self):
         """8 MiB each way at once, while neither side reads first."""
@@ -626,18 +639,530 @@ class Shared:
         self.assertFalse(os.path.exists(path))
 
     def test_started_by_hand(self):
-        done = subprocess.run([self.exe], capture_output=True, text=True, timeout=WAIT_S)
-        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        ours, theirs = os.openpty()
+        done = subprocess.run([self.exe], stdin=theirs, capture_output=True, text=True, timeout=WAIT_S)
+        os.close(ours)
+        os.close(theirs)
+        self.assertEqual((done.returncode, done.stdout), (1, "loaded\n"))
+        self.assertIn("this is a pool of a nexus program: run the program, not the pool", done.stderr)
         self.assertIn("1  sum ([f8]) -> f8", done.stderr)
+        self.assertIn("25  apply (\\(i8)i8,i8) -> i8", done.stderr)
         self.assertIn("&4Node{size:i4,kids:[^4Node],label:?s}", done.stderr)
 
+    def test_views(self):
+        """Lists of numbers that are looked at where they lie, at each alignment, and some that can't be."""
+        mids = [33, 36] if "-std=c++20" in self.flags else [33]
+        for mid in mids:
+            for size in range(9):
+                for n in (0, 1, 2, 3, 40, 5000):
+                    a, b = [float(x) for x in range(n)], [float(x) for x in range(n // 2)]
+                    self.check(mid, ["x" * size, packed(10, a), packed(10, b)], sum(a) + 10.0 * sum(b))
+            self.check(mid, ["", [1, 2], packed(5, [3])], 33.0)
+            self.check_error(mid, ["", [1, "x"], []], "argument 2 of", "at [1]: expected f8")
+        self.check(34, [], [1, -2, 3], lambda worker, message: (None, packed(3, [1, -2, 3])))
+        self.check(35, ["abc", "é"], 5)
+        self.check(35, ["abc", None], 3)
 
-class Ordinary(Shared, unittest.TestCase):
-    flags = ("-O2",)
+    def test_big_integers(self):
+        for v in (0, 1, -1, 127, 128, -128, -129, 255, 2**31, 2**63 - 1, -2**63, 2**63, 2**64 - 1):
+            self.check(44, [v], v)
+        for v in (2**64, -2**63 - 1, 3**200, -3**200):
+            data = v.to_bytes((v if v > 0 else ~v).bit_length() // 8 + 1, "big", signed=True)
+            self.check(44, [Ext((11, data))], Ext((11, data)))
+            self.check(44, [Ext((11, (b"\0" if v > 0 else b"\xff") * 3 + data))], Ext((11, data)))
+        self.check(44, [Ext((11, b"\0" * 7 + b"\x05"))], 5)
+        self.check(44, [Ext((11, b""))], 0)
+        self.check_error(44, ["5"], "expected j, found the string")
+
+    def test_log_and_progress(self):
+        seen = []
+
+        def serve(worker, message):
+            seen.append(message[1:])
+        self.check(39, [100_000], None, serve)
+        self.assertEqual(seen[0], ["progress", [1, 100_000, "stormy"]])
+        self.assertEqual(seen[-1], ["progress", [100_000, 100_000, "stormy"]])
+        self.assertEqual(len([note for note in seen if note == seen[-1]]), 1)
+        self.assertLess(len(seen), 400)
+        seen.clear()
+        self.check(40, [100_000], None, serve)
+        self.assertEqual((seen[0], seen[-1]), (["progress", [1, None, ""]], ["progress", [100_000, None, ""]]))
+        self.assertLess(len(seen), 400)
+        for size, shown in ((0, 0), (32 << 10, 32 << 10), (20 << 20, 32 << 10)):
+            seen.clear()
+            self.check(41, [size], None, serve)
+            [[method, [level, text]]] = seen
+            self.assertEqual((method, level, text[:shown]), ("log", "warn", "x" * shown))
+            self.assertEqual(text[shown:], " ... (%d bytes)" % size if size > shown else "")
+
+class Concurrent:
+    """What concerns several threads, or calls that are out at once; run with the thread sanitizer too."""
+
+    def setUp(self):
+        self.pool = Pool(self.exe)
+        self.addCleanup(self.pool.close)
+        self.worker = self.pool.connect()
+        self.addCleanup(lambda: self.worker.close())
+
+    def until_answered(self, ids, serve):
+        """Receives until all of these requests are answered: their (error, result)."""
+        answers = {}
+        while len(answers) < len(ids):
+            message = self.worker.recv()
+            if message[0] == 1:
+                self.assertIn(message[1], ids)
+                answers[message[1]] = (message[2], message[3])
+            else:
+                serve(message)
+        return answers
+
+    def test_fan(self):
+        """All calls are out before the first is answered; answers come in any order; each names its parent."""
+        count = 300
+        self.worker.send([0, 77, "call", [20, count]])
+        calls = [self.worker.recv() for _ in range(count)]
+        self.assertEqual([c[3] for c in calls], [[["py", 77], 4, n] for n in range(1, count + 1)])
+        random.Random(3).shuffle(calls)
+        for call in calls[1:]:
+            self.worker.send([1, call[1], None, call[3][2]])
+        self.assertEqual(self.worker.request("ping", []), (None, None))
+        self.worker.send([1, calls[0][1], None, calls[0][3][2]])
+        self.assertEqual(self.worker.recv(), [1, 77, None, sum(range(count + 1))])
+        self.worker.send([0, 78, "call", [7, "x"]])  # a plain call is plain again
+        call = self.worker.recv()
+        self.assertEqual(call[3][0], "py")
+        self.worker.send([1, call[1], None, 1.0])
+        self.assertEqual(self.worker.recv(), [1, 78, None, 1.0])
+
+    def test_fan_that_fails(self):
+        """The function ends with the last call's error; late answers harm nobody."""
+        self.worker.send([0, 1, "call", [20, 10]])
+        calls = [self.worker.recv() for _ in range(10)]
+        self.worker.send([1, calls[-1][1], {"kind": "raised", "message": "no"}, None])
+        self.assertEqual(self.worker.recv()[2]["message"], "no")
+        for call in calls:
+            self.worker.send([1, call[1], None, 1])
+        self.assertEqual(self.worker.call(15, 4), (None, 8))
+
+    def test_too_many_calls_at_once(self):
+        self.worker.send([0, 1, "call", [20, 65_537]])
+        for _ in range(65_536):
+            self.worker.recv()
+        self.assertIn("can't have more than 65536 calls open", self.worker.recv()[2]["message"])
+        self.assertEqual(self.worker.call(15, 4), (None, 8))
+
+    def test_crowd(self):
+        """Threads that call at once, while calls come in that one of them has to run."""
+        threads, rounds = 8, 40
+        self.worker.send([0, 1, "call", [21, threads, rounds]])
+        nested = 1000
+        waiting = {1}
+
+        def serve(message):
+            nonlocal nested
+            self.assertEqual(message[2:3] + message[3][:2], ["call", ["py", 1], 4])
+            if message[3][2] % 5 == 0:
+                nested += 1
+                waiting.add(nested)
+                self.worker.send([0, nested, "call", [15, nested]])
+            self.worker.send([1, message[1], None, message[3][2]])
+        answers = self.until_answered(waiting, serve)
+        self.assertEqual(answers.pop(1), (None, threads * sum(range(rounds))))
+        self.assertEqual(answers, {n: (None, 2 * n) for n in range(1001, nested + 1)})
+
+    def test_crowd_and_large_frames(self):
+        """Each side sends much at once, nobody blocks."""
+        self.worker.send([0, 1, "call", [21, 4, 3]])
+        calls = [self.worker.recv() for _ in range(4)]
+        data = bytes(1 << 20)
+        for n in range(2, 6):
+            self.worker.send([0, n, "call", [10, data]])
+        for call in calls:
+            self.worker.send([1, call[1], None, 1])
+        answers = self.until_answered(set(range(1, 6)), lambda m: self.worker.send([1, m[1], None, 1]))
+        self.assertEqual(answers[1], (None, 12))
+        self.assertEqual([len(answers[n][1]) for n in range(2, 6)], [1 << 20] * 4)
+
+    def test_attached_thread(self):
+        f = Ext((12, pack(["py", 99, -5, 7])))
+        self.worker.send([0, 1, "call", [22, f]])
+        self.assertEqual(self.worker.recv(), [2, "log", ["info", "from a thread"]])
+        self.assertEqual(self.worker.recv(), [2, "progress", [1, None, ""]])
+        call = self.worker.recv()
+        self.assertEqual(call[3], [["py", 1], 4, 20])
+        self.worker.send([1, call[1], None, 20])
+        call = self.worker.recv()
+        self.assertEqual(call[3], [["py", 1, 99], -5, 7, 1])
+        self.worker.send([1, call[1], None, 300])
+        self.worker.send([2, "cancel", [1]])
+        self.assertEqual(self.worker.recv(), [1, 1, None, "320 then cancelled"])
+
+    def test_stale_caller(self):
+        self.assertEqual(self.worker.call(23), (None, "first"))
+        self.assertIn("the call has ended for which this thread works", self.worker.call(23)[1])
+
+    def test_ready(self):
+        self.worker.send([0, 1, "call", [24]])
+        call = self.worker.recv()
+        self.worker.send([1, call[1], None, 5])
+        self.assertEqual(self.worker.recv(), [1, 1, None, 5])
+        self.worker.send([0, 2, "call", [24]])
+        self.worker.recv()
+        self.worker.send([2, "cancel", [2]])
+        self.assertEqual(self.worker.recv()[2]["kind"], "cancelled")
+
+    def test_cancel(self):
+        """While it waits, while it computes, before it starts, and one that is not the innermost."""
+        self.worker.send([0, 1, "call", [7, "a"]])
+        late = self.worker.recv()
+        self.worker.send([2, "cancel", [4711]])
+        self.worker.send([2, "cancel", [1]])
+        answer = self.worker.recv()
+        self.assertEqual((answer[1], answer[2]["kind"]), (1, "cancelled"))
+        self.worker.send([1, late[1], None, 1.0])
+        self.worker.send([0, 2, "call", [37]])
+        self.assertEqual(self.worker.recv()[1], "progress")
+        self.worker.send([0, 3, "call", [37]])
+        self.worker.send([2, "cancel", [3]])  # it waits behind the other
+        self.worker.send([2, "cancel", [2]])
+        self.assertEqual([(a[1], a[2]["kind"]) for a in (self.worker.recv(), self.worker.recv())],
+                         [(2, "cancelled"), (3, "cancelled")])
+        self.worker.send([0, 4, "call", [7, "outer"]])
+        outer = self.worker.recv()
+        self.worker.send([0, 5, "call", [7, "inner"]])
+        inner = self.worker.recv()
+        self.worker.send([2, "cancel", [4]])
+        self.assertEqual(self.worker.request("ping", []), (None, None))  # the inner one runs on
+        self.worker.send([1, inner[1], None, 2.0])
+        self.assertEqual(self.worker.recv(), [1, 5, None, 2.0])
+        answer = self.worker.recv()
+        self.assertEqual((answer[1], answer[2]["kind"]), (4, "cancelled"))
+        self.worker.send([1, outer[1], None, 1.0])
+        self.assertEqual(self.worker.call(8, "x", serve=lambda w, m: (None, None)), (None, "nothing was thrown"))
+
+    def test_function_values(self):
+        def call(mid, *args, serve=None):
+            error, result = self.worker.call(mid, *args, serve=serve)
+            self.assertIsNone(error)
+            return result
+        pid = self.pool.process.pid
+        tag, data = call(26, 5)
+        pool, where, mid = unpack(data)
+        add5 = Ext((tag, data))
+        self.assertEqual((tag, pool, where), (12, "cpp", pid))
+        self.assertLess(mid, -2**32)
+        self.assertEqual(call(mid, 10), 15)             # called from elsewhere
+        self.assertEqual(call(25, add5, 1), 6)          # come home: no call goes out
+        self.assertEqual(call(28, add5), add5)          # given away again, it is the same
+        composed = call(27, add5, call(26, 100))
+        self.assertEqual(call(unpack(composed[1])[2], 1), 106)
+        self.assertEqual(unpack(call(29)[1]), ["cpp", None, 30])
+        # Another's, with a bound argument; it is passed on as it came.
+        foreign = Ext((12, pack(["py", 99, -7, "bound"])))
+        self.assertEqual(call(28, foreign), foreign)
+
+        def serve(worker, message):
+            self.assertEqual(message[2:], ["call", [["py", None, 99], -7, "bound", 3]])
+            return None, 33
+        self.assertEqual(call(25, foreign, 3, serve=serve), 33)
+
+        def anywhere(worker, message):
+            self.assertEqual(message[2:], ["call", ["cpp", 30, 3]])
+            return None, 6
+        self.assertEqual(call(25, Ext((12, pack(["cpp", None, 30]))), 3, serve=anywhere), 6)
+        # Own, but of other types than it was given with: called as another's would be, so that types convert.
+        joiner = call(32, "-")
+        self.assertEqual(call(unpack(joiner[1])[2], ["a", "b"]), "a-b")
+        error, _ = self.worker.call(25, joiner, 1, serve=lambda w, m: (None, m[3][0][2]))
+        self.assertIsNone(error)
+        for bad, words in ((Ext((12, pack(["cpp", pid, mid - 999]))), "the function value is no longer there"),
+                           (Ext((12, pack(["cpp"]))), "function value: expected"),
+                           (Ext((12, b"\xff")), "function value"), (Ext((12, pack([1, 2, 3]))), "expected s"), (5, "expected \\(i8)i8")):
+            self.assertIn(words, self.worker.call(25, bad, 1)[0]["message"])
+        error, _ = self.worker.call(mid - 999, 1)
+        self.assertEqual((error["kind"], error["message"][:39]), ("terminated", "the function value is no longer there: "))
+        self.assertEqual(self.worker.call(15, 4), (None, 8))
+
+    def test_function_values_limit(self):
+        for _ in range(6):
+            self.assertIsNone(self.worker.call(31, 10_000)[0])
+        error, _ = self.worker.call(31, 10_000)
+        self.assertIn("65536 function values, the limit", error["message"])
+        self.assertEqual(self.worker.call(15, 4), (None, 8))
 
 
-class Sanitized(Shared, unittest.TestCase):
-    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+class Ordinary(Shared, Concurrent, unittest.TestCase):
+    flags = ("-std=c++17", "-O2")
+
+    def test_memory_limit(self):
+        """A message that doesn't fit into the memory is refused, and the worker goes on."""
+        with open("/proc/%d/statm" % self.pool.process.pid) as statm:
+            used = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.prlimit(self.pool.process.pid, resource.RLIMIT_AS, (used + (32 << 20),) * 2)
+        size = 128 << 20
+        head = b"\x94\x00\x05\xa4call\x92" + pack(10) + b"\xc6" + struct.pack(">I", size)
+        self.worker.sock.sendall(struct.pack(">I", len(head) + size) + head)
+        for _ in range(size >> 20):
+            self.worker.sock.sendall(bytes(1 << 20))
+        _, id, error, _ = self.worker.recv()
+        self.assertEqual((id, error["kind"]), (5, "raised"))
+        self.assertIn("there was not enough memory for a message of 134217", error["message"])
+        self.assertEqual(self.worker.call(15, 4), (None, 8))
+
+    def test_no_pool(self):
+        """A program that has the header but serves nothing keeps its input and output."""
+        with tempfile.TemporaryDirectory(prefix="nexus-build.") as folder:
+            exe = os.path.join(folder, "plain")
+            subprocess.run([*COMPILER, "-x", "c++", "-", "-o", exe], check=True, timeout=WAIT_S * 4, text=True,
+                           input='#include "nexus.hpp"\nint main() { std::printf("%d\\n", std::getchar()); }\n')
+            done = subprocess.run([exe], input=b"A", capture_output=True, timeout=WAIT_S)
+        self.assertEqual((done.stdout, done.stderr), (b"65\n", b""))
+
+
+class Sanitized(Shared, Concurrent, unittest.TestCase):
+    flags = ("-std=c++20", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+class Threads(Concurrent, unittest.TestCase):
+    flags = ("-std=c++17", "-O1", "-fsanitize=thread")
+
+    def tearDown(self):
+        self.assertNotIn("ThreadSanitizer", self.pool.printed())
+
+
+class Transports(unittest.TestCase):
+    """Workers that are processes: forked by a parent, or started one by one."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.exe = Ordinary.exe
+
+    def isolated(self):
+        pool = Pool(self.exe, NEXUS_ISOLATE="1")
+        self.addCleanup(pool.close)
+        return pool
+
+    def start(self, stdin, stdout, **more):
+        """A pool without a parent; its errors go to `self.output`."""
+        self.output = tempfile.TemporaryFile()
+        self.addCleanup(self.output.close)
+        process = subprocess.Popen([self.exe], stdin=stdin, stdout=stdout, stderr=self.output, process_group=0, **more)
+        self.addCleanup(process.wait, WAIT_S)
+        self.addCleanup(process.kill)
+        return process
+
+    def printed(self):
+        self.output.seek(0)
+        return self.output.read().decode()
+
+    def connect(self, pool):
+        worker = pool.connect()
+        self.addCleanup(worker.close)
+        return worker
+
+    def test_isolated(self):
+        pool = self.isolated()
+        self.assertEqual(pool.hello[2][0]["features"], ["signal"])
+        first = self.connect(pool)
+        self.assertEqual((first.hello[2][0]["features"], first.call(42)), (["retire"], (None, first.hello[2][0]["pid"])))
+        pool.control.send([0, 1, "grow", [2]])
+        self.assertEqual(pool.control.recv(), [1, 1, None, 3])
+        second, third = self.connect(pool), self.connect(pool)
+        pids = [w.call(42)[1] for w in (first, second, third)]
+        self.assertEqual(len({*pids, pool.process.pid}), 4)
+        # Its closures are its own.
+        mids = [unpack(w.call(26, 1)[1][1])[1:] for w in (first, second)]
+        self.assertEqual([mid[0] for mid in mids], pids[:2])
+        self.assertNotEqual(mids[0][1], mids[1][1])
+        # One is retired, one killed, one crashes; the parent lives on.
+        first.send([2, "retire", []])
+        self.assertEqual(pool.control.recv(), [2, "worker_exit", [{"pid": pids[0], "exit_code": 0}]])
+        pool.control.send([2, "signal", [pids[0], 9]])  # no longer there
+        pool.control.send([2, "signal", [os.getpid(), 9]])  # not its own
+        pool.control.send([2, "signal", [pids[1], 1]])  # no such signal
+        pool.control.send([2, "signal", [pids[1], 9]])
+        self.assertEqual(pool.control.recv(), [2, "worker_exit", [{"pid": pids[1], "signal": 9}]])
+        third.send([0, 1, "call", [43]])
+        self.assertEqual(pool.control.recv(), [2, "worker_exit", [{"pid": pids[2], "signal": 11}]])
+        pool.control.send([0, 2, "grow", [1]])
+        self.assertEqual(pool.control.recv(), [1, 2, None, 1])
+        last = pool.connect()
+        self.assertEqual(last.call(15, 2), (None, 4))
+        last.close()
+        last = pool.connect()  # a worker whose connection was closed takes another
+        self.assertEqual(last.call(15, 2), (None, 4))
+        last.close()
+        watched = os.pidfd_open(last.hello[2][0]["pid"])
+        pool.control.send([2, "shutdown", []])
+        self.assertEqual(pool.process.wait(WAIT_S), 0)
+        self.assertTrue(gone(watched))
+
+    def test_interrupt(self):
+        """A cancel and SIGINT end what sleeps or computes; SIGINT alone does nothing."""
+        pool = self.isolated()
+        worker = pool.connect()
+        pid = worker.hello[2][0]["pid"]
+        for mid in (38, 37):
+            worker.send([0, mid, "call", [mid]])
+            self.assertEqual(worker.recv()[1], "progress")
+            pool.control.send([2, "signal", [pid, 2]])
+            pool.control.send([0, 1, "ping", []])
+            self.assertEqual(pool.control.recv(), [1, 1, None, None])
+            worker.send([2, "cancel", [mid]])
+            pool.control.send([2, "signal", [pid, 2]])
+            answer = worker.recv()
+            self.assertEqual((answer[1], answer[2]["kind"]), (mid, "cancelled"))
+        pool.control.send([2, "signal", [pid, 2]])
+        self.assertEqual(worker.call(15, 2), (None, 4))
+        worker.close()
+
+    def test_isolated_depth(self):
+        worker = self.isolated().connect()
+        for depth in range(1, 10_001):
+            worker.send([0, depth, "call", [6, 10_001 - depth]])
+            call = worker.recv()
+            self.assertEqual(call[0], 0)
+        worker.send([1, call[1], None, 0])
+        for back in range(9_999):
+            answer = worker.recv()
+            worker.send([1, 9_999 - back, None, answer[3]])
+        self.assertEqual(worker.recv(), [1, 1, None, 10_000])
+        worker.close()
+
+    def test_other_protocol(self):
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        with theirs:
+            process = self.start(subprocess.DEVNULL, subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+                                 env=dict(os.environ, NEXUS_WORKER_FD=str(theirs.fileno()), NEXUS_PROTOCOL="2", NEXUS_POOL="x"))
+        self.assertEqual(process.wait(WAIT_S), 1)
+        self.assertIn("nexus pool x: nexus speaks version 2 of the pool protocol, this pool version 1", self.printed())
+
+    def test_direct(self):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = self.start(subprocess.DEVNULL, subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+                                 env=dict(os.environ, NEXUS_WORKER_FD=str(theirs.fileno()), NEXUS_POOL="cpp"))
+        worker = Worker(ours)
+        self.assertEqual(worker.recv()[2][0]["pid"], process.pid)
+        self.assertEqual(worker.call(15, 2), (None, 4))
+        self.assertEqual(worker.call(12), (None, 0))  # children inherit nothing
+        worker.send([0, 9, "call", [38]])
+        self.assertEqual(worker.recv()[1], "progress")
+        worker.send([2, "cancel", [9]])
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(worker.recv()[2]["kind"], "cancelled")
+        worker.close()
+        self.assertEqual(process.wait(WAIT_S), 0)
+
+    def over_stdio(self, process, stdin, stdout):
+        """Speaks with a pool over its standard input and output, as far as the end of it."""
+        worker = Worker(Pipes(stdin, stdout))
+        self.assertEqual(worker.recv()[2][0]["pid"], process.pid)
+        worker.send([2, "hello", [{"protocol": 1, "pool": "far", "more": [1]}]])
+        self.assertEqual(worker.call(5, "printed\n"), (None, None))
+        self.assertEqual(worker.call(12), (None, 0))
+        error, _ = worker.call(3, "runtime")
+        self.assertEqual((error["message"], error["pool"]), ("plain text", "far"))
+        data = bytes(range(256)) * (20 << 10)  # 5 MiB
+        self.assertEqual(worker.call(10, data), (None, data[::-1]))
+        self.assertEqual(worker.call(7, "x", serve=lambda w, m: (None, 2.0)), (None, 2.0))
+        self.assertEqual(self.printed(), "loaded\nprinted\n")
+        return worker
+
+    def test_stdio_pipes(self):
+        process = self.start(subprocess.PIPE, subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        self.over_stdio(process, process.stdin, process.stdout)
+        process.stdin.close()
+        self.assertEqual(process.wait(WAIT_S), 0)
+
+    def test_stdio_sockets(self):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = self.start(theirs, theirs)
+        with ours, ours.makefile("wb") as stdin, ours.makefile("rb") as stdout:
+            self.over_stdio(process, stdin, stdout)
+        self.assertEqual(process.wait(WAIT_S), 0)
+
+    def test_stdio_end_while_user_code_runs(self):
+        process = self.start(subprocess.PIPE, subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        worker = self.over_stdio(process, process.stdin, process.stdout)
+        worker.send([0, 9, "call", [13]])
+        self.assertEqual(worker.recv()[1], "progress")
+        children = []
+        for task in os.listdir("/proc/%d/task" % process.pid):
+            with open("/proc/%d/task/%s/children" % (process.pid, task)) as listed:
+                children += listed.read().split()
+        watched = os.pidfd_open(int(children[0]))
+        process.stdin.close()
+        self.assertEqual(process.wait(WAIT_S), -signal.SIGKILL)
+        self.assertTrue(gone(watched))
+
+    def test_stdio_other_protocol(self):
+        process = self.start(subprocess.PIPE, subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        worker = Worker(Pipes(process.stdin, process.stdout))
+        worker.recv()
+        worker.send([2, "hello", [{"protocol": 3, "pool": "far"}]])
+        self.assertEqual(process.wait(WAIT_S), 1)
+        process.stdin.close()
+        self.assertIn("nexus speaks version 3 of the pool protocol, this pool version 1", self.printed())
+
+
+class Conformance(unittest.TestCase):
+    """The functions that the pools of all languages have."""
+
+    def test_functions(self):
+        pool = Pool(self.exe)
+        self.addCleanup(pool.close)
+        worker = pool.connect()
+        self.addCleanup(worker.close)
+
+        def check(mid, args, expected, serve=None):
+            error, result = worker.call(mid, *args, serve=serve)
+            self.assertIsNone(error)
+            self.assertEqual(result, expected)
+
+        def answer(value):
+            return lambda _, message: (None, value)
+        notes = []
+        check(1, [packed(10, [1.5, -2])], [1.5, -2])
+        check(2, [2, -5], -3)
+        check(3, [{"name": "é", "tags": ["a"]}], {"name": "é", "age": None, "tags": ["a"]})
+        check(4, [[True, -5, b"\0", 0.5]], [True, -5, b"\0", 0.5])
+        self.assertEqual(worker.call(5, "no")[0]["message"], "no")
+        check(6, ["py", 2, 3], 7, answer(6))
+        check(7, [0.001], None)
+        check(8, ["hello"], None)
+        self.assertIn("hello\n", pool.printed())
+        check(9, ["info", "text"], None, lambda _, m: notes.append(m[1:]))
+        check(10, [1.5, 3.0, "x"], None, lambda _, m: notes.append(m[1:]))
+        self.assertEqual(notes, [["log", ["info", "text"]], ["progress", [1.5, 3.0, "x"]]])
+        check(11, ["py", 2, 10], 110, lambda _, m: (None, 2 * m[3][2]))
+        _, add3 = worker.call(13, 3)
+        check(12, [add3, 4], 7)
+        check(15, [0.001], None)
+        check(16, [packed(3, [1]), packed(5, [2]), packed(4, [3]), packed(9, [4])], [[1], [2], [3], [4]])
+        check(17, [b"xyz"], b"xyz")
+        check(18, ["té"], "té")
+        check(19, ["other", 4], 5, answer(5))
+        check(20, ["py", 2, 1], "", answer(1))
+        check(20, ["py", 2, 1], "odd", lambda _, m: ({"kind": "odd", "message": ""}, None))
+        check(21, [["py", "cpp"], 0], 0)
+        check(21, [["py", "cpp"], 3], 3, answer(2))
+        _, add6 = worker.call(22, add3, add3)
+        check(12, [add6, 4], 10)
+        check(23, [packed(10, [1.5, 2])], 3.5)
+        check(24, [4], [0, 1, 2, 3])
+        check(25, [4], 8)
+        check(26, [1], 1)
+        check(27, [Ext((11, b"\x01" + bytes(8)))], Ext((11, b"\x01" + bytes(8))))
+        check(28, [], pool.process.pid)
+        check(29, [{"value": 1, "kids": [{"value": 2, "kids": []}, {"value": 3, "kids": []}]}], 6)
+        worker.send([0, 90, "call", [14, 5]])
+        self.assertEqual(pool.process.wait(WAIT_S), 5)
 
 
 def be_nexus(exe):
