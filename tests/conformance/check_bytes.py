@@ -163,7 +163,7 @@ def feed(kit, cases):
         pool.grow(1)
     worker, bystander = pool.connect(), pool.connect()
     for case, data, framed in cases:
-        kit.log.append("case: %s" % case)
+        kit.log.append(("kit", "sends", case))
         # Whatever id it makes the worker answer is no mistake here.
         worker.lenient = True
         try:
@@ -214,7 +214,9 @@ def frames(kit):
               ("a map for params", [0, 900, "call", {"mid": 2}]), ("text for an id", [0, "x", "call", [ADD, 1, 2]]),
               ("a negative id", [0, -5, "call", [ADD, 1, 2]]), ("a huge id", [0, 2**64 - 1, "call", [ADD, 1, 2]]),
               ("nil for an id", [0, None, "call", [ADD, 1, 2]]), ("a short notification", [2, "cancel"]),
-              ("nil for a notification's method", [2, None, []]), ("a map for a cancel", [2, "cancel", {}]),
+              ("nil for a notification's method", [2, None, []]), ("a map for a cancel", [2, "cancel", {}]), ("an empty cancel", [2, "cancel", []]),
+              ("a cancel of text", [2, "cancel", ["x"]]), ("a cancel of -1", [2, "cancel", [-1]]),
+              ("a cancel of a big integer", [2, "cancel", [2**70]]), ("nil for a cancel", [2, "cancel", [None]]),
               ("an unused byte", Raw(b"\xc1")), ("bytes left", Raw(b"\x93\x02\xa4news\x90\xc0\xc0\xc0"))]
     feed(kit, [(name, wire.frame(body), True) for name, body in bodies])
 

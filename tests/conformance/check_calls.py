@@ -356,7 +356,6 @@ def endless(kit):
     """a chain of 20,000 ends in its result or in an error, never in the death of the worker"""
     worker = kit.worker()
     worker.needs("reentrant")
-    kit.log.clear()
     reply = through(worker, [kit.name], CHAIN, [kit.name], 20_000)
     if reply.error is None:
         expect("chain", reply.result, 20_000)
@@ -483,7 +482,7 @@ def gone(kit):
     """the number of a function that is not there any more: an error of kind terminated"""
     worker = kit.worker()
     mid = opened(kit, worker, worker.call(ADDER, 5))[2]
-    for other in (mid - 1000, -(2**32 * 12345 + 1), -1, -2**63):
+    for other in (mid - 1000, -(2**32 * 12345 + 1), -2**62):
         error = worker.error(other, 1)
         if error["kind"] != "terminated":
             kit.complain("%d: the error is of kind %s, expected terminated" % (other, show(error["kind"])))
@@ -541,14 +540,13 @@ def limit(kit):
     """65,536 closures at a time, then an error; those that are there still work"""
     worker = kit.worker()
     first, last, refused = None, None, 0
-    for start in range(0, 66_560, 1024):
-        calls = [worker.begin(ADDER, n) for n in range(start, start + 1024)]
+    for start in range(0, 66_560, 128):
+        calls = [worker.begin(ADDER, n) for n in range(start, start + 128)]
         for call in calls:
             reply = worker.finish(call)
             refused += reply.error is not None
             last = last if reply.error is not None else reply.result
             first = first or reply.result
-        kit.log.clear()
     if refused != 66_560 - 65_536:
         kit.complain("of 66,560 closures %d were refused, expected 1024" % refused)
     expect("the first", invoke(kit, worker, first, 1), 1)

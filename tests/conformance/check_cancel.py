@@ -30,14 +30,13 @@ def interruptible(worker):
 
 @check("cancel.unknown")
 def unknown(kit):
-    """a cancel for an id that is unknown, finished or no id is ignored"""
+    """a cancel for an id that is unknown or finished is ignored"""
     worker = kit.worker()
     worker.cancel(12345)
     call = worker.begin(ADD, 1, 2)
     expect("add", worker.value(call), 3)
-    for id in (call, call + 1000, -1, "x", None, 2**70):
+    for id in (call, call + 1000, 0, 2**32, 2**63):
         worker.cancel(id)
-    worker.notify("cancel", [])
     worker.works()
     call = worker.begin(NAP, 50)
     worker.cancel(call - 1)

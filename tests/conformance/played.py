@@ -21,6 +21,7 @@ import wire
 READ_BYTES = 1 << 20
 # A frame that is larger than any check asks for is a mistake.
 FRAME_BYTES_MAX = 256 << 20
+SHORT_BYTES = 4096
 PAUSE_S = 0.005
 # From a word that ends a process to its end: generous, for a busy machine; what has a limit of its own says so.
 END_S = 5
@@ -65,6 +66,15 @@ class Kit:
         self.until = time.monotonic() + self.timeout
         self.complaints, self.notes = [], []
         self.log.clear()
+
+    def note(self, label, verb, message, size):
+        """Remembers a message for the details of a failure; a large one only in short."""
+        self.log.append((label, verb, message if size < SHORT_BYTES else wire.show(message)))
+
+    def messages(self):
+        """The last messages, as text."""
+        return ["%s: %s %s" % (label, verb, message if isinstance(message, str) else wire.show(message))
+                for label, verb, message in self.log]
 
     def left(self):
         """Seconds until the check's time is over."""
@@ -449,7 +459,7 @@ class Channel:
                 message = wire.decode(data)
             except wire.Malformed as error:
                 raise Failure("a frame is not msgpack: %s" % error, "came      %s" % data[:60].hex()) from None
-            self.kit.log.append("%s: came %s" % (self.label, wire.show(message)))
+            self.kit.note(self.label, "came", message, length)
             self.take(message)
 
     def shut(self):
@@ -482,8 +492,9 @@ class Channel:
     # ---- messages ----
 
     def say(self, message):
-        self.kit.log.append("%s: sent %s" % (self.label, wire.show(message)))
-        self.send(wire.frame(message))
+        data = wire.frame(message)
+        self.kit.note(self.label, "sent", message, len(data))
+        self.send(data)
 
     def notify(self, method, params):
         self.say([2, method, params])
