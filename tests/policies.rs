@@ -6,6 +6,7 @@ use harness::{NEXUS, Program, Ran, finish};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SOURCE: &str = r#"
@@ -220,6 +221,25 @@ fn a_pool_runs_as_its_user() {
 }
 
 #[test]
+fn every_transport_keeps_the_policy() {
+    for transport in ["direct", "stdio"] {
+        let policy = format!(
+            r#""transport": "{transport}", "limits": {{"open_files": 50, "memory_bytes": 200000000}}"#
+        );
+        let program = program(&policy);
+        program.check(&["limits", "RLIMIT_NOFILE"], "[50,50]");
+        program.check_error(&["hold", "300000000"], 1, &["MemoryError"]);
+        if is_root() {
+            check_user(
+                &format!(r#"{policy}, "user": 54328, "group": 54329"#),
+                54328,
+                54329,
+            );
+        }
+    }
+}
+
+#[test]
 fn users_and_groups_that_do_not_exist() {
     if !is_root() {
         return;
@@ -309,7 +329,7 @@ fn a_pool_that_can_not_become_its_user_does_not_start() {
     }
 }
 
-fn can_all_read(path: &std::path::Path) -> bool {
+fn can_all_read(path: &Path) -> bool {
     let path = fs::canonicalize(path).unwrap();
     path.ancestors()
         .all(|part| fs::metadata(part).unwrap().permissions().mode() & 0o001 != 0)
@@ -317,10 +337,45 @@ fn can_all_read(path: &std::path::Path) -> bool {
 
 #[test]
 fn strays_of_another_user_are_ended() {
-    if is_root() {
-        let program = program(r#""user": "nobody""#);
-        program.check(&["stray"], "");
+    if !is_root() {
+        return;
+    }
+    // As in a container, where root can't see the environment of another user's process; this test then can't either.
+    let blind = "--bounding-set=-sys_ptrace,-perfmon,-sys_admin";
+    for (without, user) in [(None, 54331), (Some(blind), 54332)] {
+        let program = program(&format!(r#""user": {user}, "group": {user}"#));
+        let path = program.path().display().to_string();
+        let words = without.into_iter().chain([path.as_str(), "stray"]);
+        let words: Vec<&str> = words.collect();
+        let ran = finish(program.command_of("setpriv".as_ref(), &words).spawn().unwrap());
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         program.assert_nothing_left();
+        let processes = fs::read_dir("/proc").unwrap();
+        let of_user = processes.filter(|entry| {
+            let metadata = entry.as_ref().unwrap().metadata();
+            metadata.is_ok_and(|metadata| metadata.uid() == user)
+        });
+        assert_eq!(of_user.count(), 0, "processes of user {user} are left");
+    }
+}
+
+/// A directory in which any user may make and remove files, as in `/tmp`; gone when it is dropped.
+struct Open(PathBuf);
+
+impl Open {
+    fn new(name: &str) -> Option<Open> {
+        let parents = [std::env::temp_dir(), "/tmp".into()];
+        let parent = parents.iter().find(|parent| can_all_read(parent))?;
+        let dir = parent.join(format!("nexus-test-{name}-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, PermissionsExt::from_mode(0o1777)).unwrap();
+        Some(Open(dir))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -329,29 +384,30 @@ fn the_directory_belongs_to_the_user_of_all_pools() {
     if !is_root() {
         return;
     }
-    let program = program(r#""user": 54327, "group": 54327"#);
-    program.check(&["owner"], "54327");
-    // A directory is removed by its owner only where others may write, as in /tmp.
-    fs::set_permissions(program.temp_dir(), PermissionsExt::from_mode(0o1777)).unwrap();
-    if !can_all_read(&program.temp_dir()) {
-        println!(
-            "skipped: another user can't enter {}",
-            program.temp_dir().display()
-        );
+    let Some(open) = Open::new("open") else {
+        println!("skipped: no directory for temporary files that all can enter");
         return;
-    }
+    };
+    let program = program(r#""user": 54327, "group": 54327"#);
+    let mut command = program.command(&["owner"]);
+    let ran = finish(command.env("TMPDIR", &open.0).spawn().unwrap());
+    assert_eq!(ran.stdout, "54327\n", "{}", ran.stderr);
+
     let fifo = program.dir.join("alive");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let line = format!("exec {} hang 9>{}", program.path().display(), fifo.display());
-    let mut child = program.command_of("sh".as_ref(), &["-c", &line]).spawn().unwrap();
+    let mut command = program.command_of("sh".as_ref(), &["-c", &line]);
+    let mut child = command.env("TMPDIR", &open.0).spawn().unwrap();
     let mut alive = fs::File::open(fifo).unwrap();
     let mut line = String::new();
     BufReader::new(child.stderr.take().unwrap())
         .read_line(&mut line)
         .unwrap();
     assert_eq!(line, "running\n");
+    assert_eq!(fs::read_dir(&open.0).unwrap().count(), 1);
     child.kill().unwrap();
     child.wait().unwrap();
+    // All processes of the run hold the other end.
     assert_eq!(alive.read_to_end(&mut Vec::new()).unwrap(), 0);
-    program.assert_nothing_left();
+    assert_eq!(fs::read_dir(&open.0).unwrap().count(), 0);
 }

@@ -11,17 +11,18 @@ use crate::manifest::model::{CallTargets, Host, Identity, Lifetime, Limits, Recy
 
 impl Checker<'_> {
     pub fn transport(&mut self, node: Node) -> Transport {
-        let words = [
-            ("unix", Transport::Unix),
-            ("direct", Transport::Direct),
-            ("stdio", Transport::Stdio),
-        ];
-        self.choice(node, "transport", &words).unwrap_or_default()
+        match self.choice(node, "transport", &["unix", "direct", "stdio"]) {
+            Some(1) => Transport::Direct,
+            Some(2) => Transport::Stdio,
+            _ => Transport::Unix,
+        }
     }
 
     pub fn lifetime(&mut self, node: Node) -> Lifetime {
-        let words = [("shared", Lifetime::Shared), ("oneshot", Lifetime::Oneshot)];
-        self.choice(node, "lifetime", &words).unwrap_or_default()
+        match self.choice(node, "lifetime", &["shared", "oneshot"]) {
+            Some(1) => Lifetime::Oneshot,
+            _ => Lifetime::Shared,
+        }
     }
 
     pub fn recycle(&mut self, node: Node) -> Recycle {
@@ -108,19 +109,18 @@ impl Checker<'_> {
         self.wrong_with_hint(element, expected, hint);
     }
 
-    /// One of some words; none when it is absent or another.
-    pub fn choice<T: Copy>(&mut self, node: Node, key: &str, words: &[(&str, T)]) -> Option<T> {
+    /// Which of some words it is; none when it is absent or another.
+    pub fn choice(&mut self, node: Node, key: &str, words: &[&str]) -> Option<usize> {
         let found = optional(node, key)?;
         let word = self.string(found)?;
-        let choice = words.iter().find(|(known, _)| *known == word);
+        let choice = words.iter().position(|known| *known == word);
         if choice.is_none() {
-            let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
-            let quoted: Vec<String> = known.iter().map(|known| quoted(known)).collect();
+            let quoted: Vec<String> = words.iter().map(|known| quoted(known)).collect();
             let (last, others) = quoted.split_last()?;
             let expected = format!("{} or {last}", others.join(", "));
-            self.wrong_with_hint(found, expected, did_you_mean(word, &known));
+            self.wrong_with_hint(found, expected, did_you_mean(word, words));
         }
-        choice.map(|(_, choice)| *choice)
+        choice
     }
 
     /// The object of that key, whose own keys are among those given.

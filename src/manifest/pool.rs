@@ -170,13 +170,12 @@ impl Checker<'_> {
     }
 
     fn output(&mut self, node: Node, key: &str) -> Output {
-        let words = [
-            ("stderr", Output::Stderr),
-            ("inherit", Output::Inherit),
-            ("null", Output::Null),
-            ("log", Output::Log),
-        ];
-        self.choice(node, key, &words).unwrap_or_default()
+        match self.choice(node, key, &["stderr", "inherit", "null", "log"]) {
+            Some(1) => Output::Inherit,
+            Some(2) => Output::Null,
+            Some(3) => Output::Log,
+            _ => Output::Stderr,
+        }
     }
 
     /// A string that isn't empty and that the system can pass on.

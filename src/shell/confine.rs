@@ -48,6 +48,13 @@ pub fn credentials(pool: &Pool) -> Result<Option<Credentials>> {
     resolve(pool).map(Some)
 }
 
+/// The users other than this process's own as whom pools run.
+pub fn users(pools: &[Pool]) -> Vec<u32> {
+    let users = pools.iter().filter_map(|pool| credentials(pool).ok()?);
+    let users = users.map(|credentials| credentials.user);
+    users.filter(|user| *user != process::user()).collect()
+}
+
 /// Gives the run's directory to the user of the pools that look for it, so that they can remove it when this process is gone.
 ///
 /// Only where all have the same user. What belongs to one of several could be used by it to mislead the others; it is
@@ -131,7 +138,7 @@ pub fn spawn_error(pool: &Pool, failed: &SpawnError) -> Option<Box<Error>> {
         }
         Step::Program if error.kind() == io::ErrorKind::WouldBlock => {
             let most = pool.limits.processes?;
-            let why = format!("its user already has the {most} processes that its limit allows");
+            let why = format!("its user already runs more processes than its limit of {most} allows");
             let hint = "raise \"processes\" in \"limits\" of the pool in the manifest: it counts all processes of the user";
             return Some(refused(pool, &why, hint));
         }

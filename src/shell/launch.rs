@@ -422,7 +422,6 @@ mod tests {
         let worker = launch_shell("exec 3<&-; echo ready; exec cat", STDIO);
         worker.socket.set_nonblocking(false).unwrap();
         (&worker.socket).read_exact(&mut [0; 6]).unwrap();
-        drop(worker.life);
         drop(worker.socket);
         assert_eq!(exit(&worker.child), Exit::Code(0));
     }

@@ -1,7 +1,7 @@
 //! The poll loop: one thread, one epoll instance, one hub. Carries bytes, effects and events between the hub and the
 //! system, and leaves nothing behind. Decides nothing: that is the hub's.
 
-use super::confine::give_directory;
+use super::confine::{give_directory, users};
 use super::connection::{Connection, Received};
 use super::launch::{Launched, LaunchedWorker, Place, launch, launch_worker, socket_path};
 use super::notes::Notes;
@@ -194,7 +194,7 @@ impl<'m> Session<'m> {
             }
         }
         self.notes.finish();
-        end_strays(&format!("NEXUS_RUN={}", self.mark));
+        end_strays(&format!("NEXUS_RUN={}", self.mark), &users(&self.manifest.pools));
         if let Some(dir) = &self.dir {
             // If it can't be removed, the user sees that it stands in their temp dir.
             let _ = std::fs::remove_dir_all(dir);

@@ -6,14 +6,16 @@ use crate::sys::process;
 const ROUNDS_MAX: usize = 100;
 
 /// Ends every adopted process that was started with `mark` in its environment, and reaps what has ended. Children that this
-/// process had before are left alone.
-pub fn end_strays(mark: &str) {
+/// process had before are left alone. Where the environment can't be seen, a process of one of `users`, for whom only pools
+/// run here, is taken for a stray.
+pub fn end_strays(mark: &str, users: &[u32]) {
+    let is_stray = |pid: &u32| {
+        process::has_environment_entry(*pid, mark)
+            .unwrap_or_else(|| process::user_of(*pid).is_some_and(|user| users.contains(&user)))
+    };
     for _ in 0..ROUNDS_MAX {
         while let Ok(Some(_)) = process::reap_any() {}
-        let strays: Vec<u32> = process::children()
-            .into_iter()
-            .filter(|pid| process::has_environment_entry(*pid, mark))
-            .collect();
+        let strays: Vec<u32> = process::children().into_iter().filter(is_stray).collect();
         if strays.is_empty() {
             return;
         }

@@ -4,6 +4,7 @@ use super::errno::check;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// How a process ended.
@@ -150,12 +151,18 @@ pub fn children() -> Vec<u32> {
         .collect()
 }
 
-/// Whether the process was started with exactly this entry in its environment.
-pub fn has_environment_entry(pid: u32, entry: &str) -> bool {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment
-        .split(|byte| *byte == 0)
-        .any(|found| found == entry.as_bytes())
+/// Whether the process was started with exactly this entry in its environment; none if that can't be seen. Another user's
+/// environment can't be in a container, not even by root.
+pub fn has_environment_entry(pid: u32, entry: &str) -> Option<bool> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut entries = environment.split(|byte| *byte == 0);
+    Some(entries.any(|found| found == entry.as_bytes()))
+}
+
+/// The user whom a process counts as; none if it is gone.
+pub fn user_of(pid: u32) -> Option<u32> {
+    let metadata = std::fs::metadata(format!("/proc/{pid}")).ok()?;
+    Some(metadata.uid())
 }
 
 /// Ends a child at once and waits until it is gone, which a killed process soon is.
