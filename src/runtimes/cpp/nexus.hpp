@@ -202,12 +202,14 @@ constexpr std::size_t stack_bytes_left = std::size_t{32} << 20;  // for the inne
 constexpr std::size_t frame_bytes_max = 0xffffffff - 1024;       // a u32, less what nexus keeps for its own envelope
 constexpr std::size_t kept_bytes_max = std::size_t{1} << 20;     // what an empty buffer keeps for the next frame
 constexpr std::size_t receive_bytes = std::size_t{64} << 10;     // the least room for one read
+constexpr std::size_t lent_bytes_min = std::size_t{64} << 10;    // from here on a list is sent from where it lies
 constexpr std::size_t pipe_bytes = 4096;                         // what a pipe that is ready takes without blocking
 constexpr unsigned value_depth_max = 512;                        // levels: a recursive record can nest without end
 constexpr std::size_t trace_entries_max = 256;                   // an error that climbs 10,000 calls stays small
 constexpr std::size_t message_bytes_max = 10'000;                // of an error that is made here
 constexpr std::size_t log_bytes_max = std::size_t{32} << 10;     // of a line: it shall pass nexus in one piece
 constexpr std::uint64_t workers_max = 1024;                      // nexus asks for no more
+constexpr std::size_t digits_max = 41'525;                       // of a big integer, in bytes
 constexpr std::uint32_t list_reserve_max = 4096;                 // elements; then a list grows with what is there
 constexpr std::size_t open_calls_max = std::size_t{1} << 16;     // of one worker, each way: what nexus allows
 constexpr std::size_t closures_max = std::size_t{1} << 16;       // function values of this process
@@ -372,6 +374,19 @@ class writer {
 public:
     buffer out;
 
+    /// Bytes that stay where they are: they follow the first `at` of `out`, and must be there until the frame is sent.
+    struct loan {
+        std::size_t at, size;
+        const char* data;
+    };
+    std::vector<loan> loans;
+
+    void lend(const void* data, std::size_t n) {
+        if (n < lent_bytes_min) return out.append(data, n);
+        loans.push_back({out.size(), n, static_cast<const char*>(data)});
+        lent_ += n;
+    }
+
     void nil() { byte(0xc0); }
     void boolean(bool v) { byte(v ? 0xc3 : 0xc2); }
     void natural(std::uint64_t v) {
@@ -407,7 +422,7 @@ public:
     void text(std::string_view v) { string(readable(v)); }
     void binary(const void* data, std::size_t n) {
         length(0xc4, 0, n);
-        out.append(data, n);
+        lend(data, n);
     }
     void list(std::size_t n) {
         if (n < 16) byte(0x90 | n);
@@ -421,16 +436,21 @@ public:
         if (n > 0 && n <= 16 && (n & (n - 1)) == 0) byte(0xd4u + static_cast<unsigned>(__builtin_ctzll(n)));
         else length(0xc7, 0, n);
         byte(static_cast<std::uint8_t>(tag));
-        out.append(data, n);
+        lend(data, n);
     }
 
     /// A frame is written between these two.
     void begin_frame() {
-        out.clear();
+        clear();
         out.append("\0\0\0\0", 4);
     }
+    void clear() {
+        out.clear();
+        loans.clear();
+        lent_ = 0;
+    }
     void end_frame() {
-        const std::size_t n = out.size() - 4;
+        const std::size_t n = out.size() - 4 + lent_;
         if (n > frame_bytes_max)
             throw error("a message of " + std::to_string(n) + " bytes is longer than a frame can be (4294966271)");
         const auto big = __builtin_bswap32(static_cast<std::uint32_t>(n));
@@ -457,6 +477,8 @@ private:
         std::memcpy(p + 1, &v, sizeof v);
         out.added(1 + width);
     }
+
+    std::size_t lent_ = 0;
 };
 
 // ---------------------------------------------------------------------------------------------- msgpack in
@@ -712,7 +734,8 @@ constexpr bool never = false;
 /// The wire form of a C++ type: `schema`, `write` and `read`. Specialised below, and by NEXUS_RECORD for structs.
 template <class T, class = void>
 struct value {
-    static_assert(never<T>, "nexus: this type has no wire form; describe a struct with NEXUS_RECORD(Type, field, ...)");
+    static_assert(never<T>, "nexus: this type has no wire form; describe a struct with NEXUS_RECORD(Type, field, ...), "
+                  "give a function away as a std::function");
 };
 
 template <class T>
@@ -833,9 +856,11 @@ struct value<big_integer> {
     static void schema(schema_text& s) { s.text += 'j'; }
     static void write(writer& out, big_integer v) {
         v.shorten();
-        if (v.digits.size() <= 8) return out.integer(static_cast<std::int64_t>(v));
-        if (v.digits.size() > 9 || v.digits[0] != 0)
-            return out.extension(big_integer_tag, v.digits.data(), v.digits.size());
+        const std::size_t n = v.digits.size();
+        if (n <= 8) return out.integer(static_cast<std::int64_t>(v));
+        if (n > digits_max)
+            throw error("an integer of " + std::to_string(n) + " bytes is longer than nexus takes (" + std::to_string(digits_max) + ")");
+        if (n > 9 || v.digits[0] != 0) return out.extension(big_integer_tag, v.digits.data(), n);
         v.digits.erase(v.digits.begin());
         out.natural(static_cast<std::uint64_t>(static_cast<std::int64_t>(v)));
     }
@@ -1470,20 +1495,17 @@ public:
         return partial_->missing() == 0 ? std::move(partial_) : nullptr;
     }
 
-    /// Sends whole frames. While the peer takes nothing, `when_full` is called: two large frames that cross must not
-    /// block each other.
+    /// Sends the frame. While the peer takes nothing, `when_full` is called: two large frames that cross must not block
+    /// each other.
     template <class Full>
-    void send(const buffer& frames, Full when_full) {
-        const char* from = frames.data();
-        for (std::size_t left = frames.size(); left > 0;) {
-            const ssize_t n = write_some(from, left);
-            if (n < 0) {
-                when_full();
-            } else {
-                from += n;
-                left -= static_cast<std::size_t>(n);
-            }
+    void send(const writer& frame, Full when_full) {
+        std::size_t at = 0;
+        for (const writer::loan& loan : frame.loans) {
+            send(frame.out.data() + at, loan.at - at, when_full);
+            send(loan.data, loan.size, when_full);
+            at = loan.at;
         }
+        send(frame.out.data() + at, frame.out.size() - at, when_full);
     }
 
     /// Waits until there is something to read, or if asked for room to write. True: to read.
@@ -1498,6 +1520,18 @@ public:
     }
 
 private:
+    template <class Full>
+    void send(const char* from, std::size_t left, Full when_full) {
+        while (left > 0) {
+            const ssize_t n = write_some(from, left);
+            if (n < 0) {
+                when_full();
+            } else {
+                from += n;
+                left -= static_cast<std::size_t>(n);
+            }
+        }
+    }
     static bool is_socket(int fd) {
         struct stat status = {};
         return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
@@ -1660,7 +1694,7 @@ struct function {
     void (*address)();
     std::shared_ptr<const void> value;  // a std::function of type `*type`
     const std::type_info* type;
-    void (*run)(const function&, activation&, message&, std::uint32_t count, writer& out);
+    void (*run)(const function&, activation&, message&, std::uint32_t count);
     std::string (*signature)();
 };
 
@@ -1897,6 +1931,7 @@ public:
     void progress(activation& call, double done, std::optional<double> total, std::string_view label) {
         {
             const std::lock_guard<std::mutex> guard(lock_);
+            if (call.is_ended) return;
             auto& p = call.progress;
             const bool is_full = total && done >= *total;
             p.done = done, p.total = total, p.label = readable(label.substr(0, 1000));
@@ -1908,24 +1943,35 @@ public:
         send_progress(done, total, label);
     }
 
-    /// After user code, before the response: what it left undone.
+    /// After user code: does what it left undone, and answers.
+    template <class T>
+    void respond(activation& call, const T& result) {
+        end(call);
+        write_response(scratch(), call.id, result);
+        deliver();
+    }
+
+private:
     void end(activation& call) {
-        bool has_progress = false;
         {
             const std::lock_guard<std::mutex> guard(lock_);
             if (call.is_ended) return;
-            call.is_ended = true;
-            has_progress = call.progress.is_kept;
+            call.is_ended = true;  // from here on no other thread touches it
             active_.erase(std::find(active_.rbegin(), active_.rend(), &call).base() - 1);
             if (call.is_shared) shared_--;
             if (call.open > 0)
                 for (const auto& [id, request] : open_)
                     if (request->call.get() == &call) settle(*request, open_call::ended);
         }
-        if (has_progress) send_progress(call.progress.done, call.progress.total, call.progress.label);
+        if (call.progress.is_kept) send_progress(call.progress.done, call.progress.total, call.progress.label);
     }
 
-private:
+    /// Sends the response, and what was printed before it.
+    void deliver() {
+        if (__fpending(stdout) > 0) std::fflush(stdout);
+        send(scratch());
+    }
+
     // ---- what follows needs the lock
 
     void enter(open_call& request, bool is_async) {
@@ -2095,7 +2141,6 @@ private:
         process.running++;
         activation* const outer = std::exchange(current, &call);
         std::shared_ptr<const function> f;
-        bool is_answered = true;
         try {
             m.check_memory();
             if (m.is_cancelled) throw Cancelled();
@@ -2109,24 +2154,21 @@ private:
                 if (is_stack_short())
                     throw error("calls are nested too deep: " + std::to_string(depth) +
                                 " of them leave too little of this worker's stack; make the recursion end earlier");
-                f->run(*f, call, m, params - 1, scratch());
+                f->run(*f, call, m, params - 1);
             } else if (m.method == "ping") {
-                end(call);
-                write_response(scratch(), m.id, nil());
+                respond(call, nil());
             } else {
                 throw error("unknown method " + quoted(m.method) + ": a worker knows call and ping", "protocol");
             }
         } catch (const closed&) {
-            is_answered = false;
+            end(call);
         } catch (...) {
             const error e = caught();
             end(call);
             fail(m.id, f.get(), e);
+            deliver();
         }
-        end(call);
         current = outer;
-        if (__fpending(stdout) > 0) std::fflush(stdout);
-        if (is_answered) send(scratch());
         if (--process.running == 0 && process.stopping) exit_now();
     }
 
@@ -2177,11 +2219,11 @@ private:
         const std::lock_guard<std::mutex> guard(sending_);
         bool is_sent = !is_closed_;
         try {
-            if (is_sent) channel_.send(out.out, [this] { make_way(); });
+            if (is_sent) channel_.send(out, [this] { make_way(); });
         } catch (const closed&) {
             is_sent = false;
         }
-        out.out.clear();
+        out.clear();
         out.out.trim();
         return is_sent;
     }
@@ -2222,9 +2264,9 @@ private:
     std::uint64_t last_id_ = 0;
 };
 
-/// Reads `count` arguments, calls, writes the response.
+/// Reads `count` arguments, calls, responds.
 template <class R, class... A, class Callable, std::size_t... I>
-void run(const Callable& callable, const function& f, activation& call, message& m, std::uint32_t count, writer& out,
+void run(const Callable& callable, const function& f, activation& call, message& m, std::uint32_t count,
          std::index_sequence<I...>) {
     reader& in = m.body;
     in.about = {"argument", f.name, 0};
@@ -2235,12 +2277,10 @@ void run(const Callable& callable, const function& f, activation& call, message&
     m.finish();
     if constexpr (std::is_void_v<R>) {
         callable(static_cast<A&&>(std::get<I>(args))...);
-        call.owner->end(call);
-        write_response(out, m.id, nil());
+        call.owner->respond(call, nil());
     } else {
         const std::decay_t<R> result = callable(static_cast<A&&>(std::get<I>(args))...);
-        call.owner->end(call);
-        write_response(out, m.id, result);
+        call.owner->respond(call, result);
     }
 }
 
@@ -2250,8 +2290,8 @@ using result_of = std::conditional_t<std::is_void_v<R>, nil, std::decay_t<R>>;
 template <class R, class... A>
 void register_function(std::int64_t mid, std::string name, R (*f)(A...), const char* file, int line) {
     function entry{mid, std::move(name), file, line, reinterpret_cast<void (*)()>(f), nullptr, nullptr,
-                   [](const function& self, activation& call, message& m, std::uint32_t count, writer& out) {
-                       run<R, A...>(reinterpret_cast<R (*)(A...)>(self.address), self, call, m, count, out,
+                   [](const function& self, activation& call, message& m, std::uint32_t count) {
+                       run<R, A...>(reinterpret_cast<R (*)(A...)>(self.address), self, call, m, count,
                                     std::index_sequence_for<A...>());
                    },
                    [] { return schema_of<std::tuple<std::decay_t<A>...>>() + " -> " + schema_of<result_of<R>>(); }};
@@ -2347,8 +2387,8 @@ struct value<std::function<R(A...)>> {
 private:
     static std::int64_t keep(const callable& f) {
         return closures.add({0, "a function value", nullptr, 0, nullptr, std::make_shared<const callable>(f), &typeid(callable),
-                             [](const function& self, activation& call, message& m, std::uint32_t count, writer& out) {
-                                 run<R, A...>(*static_cast<const callable*>(self.value.get()), self, call, m, count, out,
+                             [](const function& self, activation& call, message& m, std::uint32_t count) {
+                                 run<R, A...>(*static_cast<const callable*>(self.value.get()), self, call, m, count,
                                               std::index_sequence_for<A...>());
                              },
                              [] { return schema_of<callable>(); }});
@@ -2382,6 +2422,10 @@ inline void* serve_connections(void*) {
 /// A thread that serves the only connection of this process.
 inline void* serve_alone(void*) {
     std::make_shared<worker>(process.in_fd, process.out_fd)->serve();
+    if (getpgrp() == getpid()) {  // what user code has started ends with it
+        std::signal(SIGTERM, SIG_IGN);
+        kill(0, SIGTERM);
+    }
     exit_now();
 }
 
@@ -2432,8 +2476,7 @@ public:
 
 private:
     void send() {
-        channel_.send(out_.out, [this] { channel_.wait(false, true, -1); });
-        out_.out.clear();
+        channel_.send(out_, [this] { channel_.wait(false, true, -1); });
     }
 
     /// The next message; meanwhile deaths are reported.

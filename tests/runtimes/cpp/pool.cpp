@@ -229,6 +229,12 @@ static i8 text_view(std::string_view a, std::optional<std::string_view> b) {
 static double std_view(std::string, std::span<const double> a, std::span<const double> b) { return view("", {a.data(), a.size()}, {b.data(), b.size()}); }
 #endif
 
+// Waits for a foreign call; a child of it is there too.
+static void wait_with_child() {
+    if (fork() == 0) execlp("sleep", "sleep", "1000", static_cast<char*>(nullptr));
+    nexus::call("py", 4, 1);
+}
+
 // Computes until it is cancelled.
 static i8 spin() {
     nexus::progress(0);
@@ -294,6 +300,7 @@ int main() {
     nexus::add<&pid>(42);
     nexus::add<&crash>(43);
     nexus::add(44, "echo_big", [](nexus::big_integer v) { return v; });
+    nexus::add<&wait_with_child>(45);
     add_same<bool, std::int8_t, std::int16_t, std::int32_t, std::int64_t, std::uint8_t, std::uint16_t, std::uint32_t,
              std::uint64_t, float, double, std::string, nexus::bytes, nexus::nil, std::optional<std::int32_t>,
              std::vector<std::int8_t>, std::vector<std::int16_t>, std::vector<std::int32_t>, std::vector<std::int64_t>,

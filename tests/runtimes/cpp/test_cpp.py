@@ -1086,19 +1086,21 @@ class Transports(unittest.TestCase):
         self.assertEqual(process.wait(WAIT_S), 0)
 
     def test_stdio_end_while_user_code_runs(self):
-        process = self.start(subprocess.PIPE, subprocess.PIPE)
-        self.addCleanup(process.stdout.close)
-        worker = self.over_stdio(process, process.stdin, process.stdout)
-        worker.send([0, 9, "call", [13]])
-        self.assertEqual(worker.recv()[1], "progress")
-        children = []
-        for task in os.listdir("/proc/%d/task" % process.pid):
-            with open("/proc/%d/task/%s/children" % (process.pid, task)) as listed:
-                children += listed.read().split()
-        watched = os.pidfd_open(int(children[0]))
-        process.stdin.close()
-        self.assertEqual(process.wait(WAIT_S), -signal.SIGKILL)
-        self.assertTrue(gone(watched))
+        """Whether it computes or waits: it ends, and so does what it started."""
+        for mid, code in ((13, -signal.SIGKILL), (45, 0)):
+            process = self.start(subprocess.PIPE, subprocess.PIPE)
+            self.addCleanup(process.stdout.close)
+            worker = self.over_stdio(process, process.stdin, process.stdout)
+            worker.send([0, 9, "call", [mid]])
+            worker.recv()
+            children = []
+            for task in os.listdir("/proc/%d/task" % process.pid):
+                with open("/proc/%d/task/%s/children" % (process.pid, task)) as listed:
+                    children += listed.read().split()
+            watched = os.pidfd_open(int(children[0]))
+            process.stdin.close()
+            self.assertEqual(process.wait(WAIT_S), code)
+            self.assertTrue(gone(watched))
 
     def test_stdio_other_protocol(self):
         process = self.start(subprocess.PIPE, subprocess.PIPE)
