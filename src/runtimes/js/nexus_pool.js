@@ -232,6 +232,14 @@ function nameOf(value) {
 
 /** An error as one of a response; its trace is innermost first and leaves this file's frames and node's own out. */
 function describe(error, name, plain) {
+  try {
+    return described(error, name, plain);
+  } catch {
+    return failure('raised', 'an error whose message can\'t be made', { function: clean(name), trace: [] }); // a hostile proxy
+  }
+}
+
+function described(error, name, plain) {
   const trace = stackOf(error);
   if (error instanceof RemoteError) return { ...error.error, trace: cut([...error.trace, ...trace]) };
   // What this file found wrong around the function is a sentence by itself, without the name of a JavaScript type.
@@ -526,15 +534,17 @@ function recordOf(fields) {
         throw new Mismatch(text, quote(record));
       }
       let count = 0;
+      let absent = false;
       out.map(keys.length);
       each(out, keys.length, (i) => {
         const has = map ? record.has(keys[i]) : Object.hasOwn(record, keys[i]);
         const value = !has ? undefined : map ? record.get(keys[i]) : record[keys[i]];
         count += has;
-        if (value === undefined && !has && !inners[i].optional) throw missing(keys[i]);
+        absent = !has && !inners[i].optional;
+        if (absent) throw missing(keys[i]);
         out.raw(encoded[i]);
         inners[i].write(out, value);
-      }, (i) => (Object.hasOwn(record, keys[i]) || map ? step(i) : ''));
+      }, (i) => (absent ? '' : step(i)));
       const own = map ? [...record.keys()] : Object.keys(record);
       if (own.length === count) return;
       for (const key of own) {
@@ -1340,7 +1350,7 @@ class Call {
       reject(cancelled(site));
     }
     this.waits.clear();
-    if (this.controller) this.controller.abort(cancelled());
+    if (this.controller) context.run(this, () => this.controller.abort(cancelled()));
   }
 
   end(frame) {
@@ -1396,7 +1406,7 @@ function receive(reader) {
   let kind, id, method, count;
   try {
     count = reader.array();
-    kind = reader.byte();
+    kind = reader.integer();
     if (!(count === 4 && kind < 2 || count === 3 && kind === 2)) throw new Malformed('it is no message');
     if (kind !== 2) id = readAny(reader);
     if (kind !== 1) method = reader.text();
@@ -1596,7 +1606,7 @@ class Connection {
     const reader = new Reader(this.buffer, from, to, this.view);
     let id;
     try {
-      if (reader.array() !== 4 || !reader.skip(0)) throw null;
+      if (reader.array() !== 4 || reader.integer() !== 0) throw null;
       id = readAny(reader);
       if (reader.text() !== 'call') throw null;
     } catch {

@@ -318,7 +318,7 @@ class TestTypes(PoolTest):
             ("i8", 2**63 - 1), ("i8", -2**53), ("i8", 2**53), ("i8", 2**53 - 1), ("i8", 2**32), ("i8", -2**31 - 1),
             ("u1", 255), ("u2", 65535), ("u4", 2**32 - 1), ("u8", 2**64 - 1), ("u8", 0), ("i8", -1), ("i8", -33),
             ("j", 0), ("j", 2**64 - 1), ("j", -2**63), ("j", big(2**64)), ("j", big(-2**63 - 1)), ("j", big(3**500)),
-            ("j", big(-3**500)), ("j", big(-2**71)), ("j", big(2**71)), ("j", big(2**71 - 1)), ("j", big(-2**71 - 1)),
+            ("j", big(-3**500)), ("j", big(-2**71), Ext(11, b"\x80" + bytes(8))), ("j", big(2**71)), ("j", big(2**71 - 1)), ("j", big(-2**71 - 1)),
             ("j", Ext(11, b"\x05"), 5), ("j", Ext(11, b"\xff"), -1), ("j", Ext(11, b""), 0),
             ("f8", 0.1), ("f8", float("inf")), ("f8", -0.0), ("f8", 5e-324), ("f8", float("nan")), ("f8", 3, 3.0),
             ("f8", 2**63 - 1, float(2**63)),
@@ -481,7 +481,7 @@ class TestTypes(PoolTest):
             ("{a:s,b:s}", {"b": "x"}, "argument 1 of same: expected {a:s,b:s}, found no key \"a\""),
             ("{a:s}", {"a": 1}, "argument 1 of same, .a: expected s (a string without lone surrogates), found number 1"),
             ("{a:s}", 5, "argument 1 of same: expected {a:s}, found number 5"),
-            ("{a:?s}", Exact(b"\x82\xa1a\xc0\xa1a\xc0"), "argument 1 of same: expected {a:?s}, found the key \"a\" twice"),
+            ("{a:?s}", Exact(b"\x82\xa1a\xc0\xa1a\xc0"), "argument 1 of same, .a: expected {a:?s}, found the key \"a\" twice"),
             ("\\(j)j", 5, "argument 1 of same: expected \\(j)j, found number 5"),
             ("[f8", None, 'SchemaError: schema "[f8" at 3: expected \']\''),
             ("q", None, 'SchemaError: schema "q" at 0: expected a type that JavaScript can hold'),
@@ -647,8 +647,7 @@ class TestCalls(PoolTest):
                          [("js", name, pool.file) for name in ("inner", "outer")])
         self.assertTrue(all(entry["line"] > 1 for entry in error["trace"][-2:]))
         error, _ = line.call(3, "empty")
-        self.assertEqual([entry["function"] for entry in error["trace"]], ["THROWN.empty", "inner", "middle", "above"][-len(error["trace"]):])
-        self.assertEqual([entry["function"] for entry in error["trace"]][-2:], ["middle", "above"])
+        self.assertEqual([entry["function"] for entry in error["trace"]], ["Object.empty", "inner", "middle", "above"])
         error, _ = line.call(4)
         self.assertEqual(error["message"], "RangeError: Maximum call stack size exceeded")
 
@@ -841,7 +840,7 @@ class TestForeignCalls(PoolTest):
         error, _ = line.call(1, 4, foreign=foreign)
         self.assertEqual((error["kind"], error["message"], error["signal"], error["pid"]), ("terminated", "it died", 11, 1))
         self.assertEqual([(each["lang"], each["function"], each["line"]) for each in error["trace"]],
-                         [("cpp", "f", 3), ("js", "inner", 3), ("js", "outer", 6), ("js", "inner", 3), ("js", "outer", 6)])
+                         [("cpp", "f", 3), ("js", "inner", 4), ("js", "outer", 7), ("js", "inner", 4), ("js", "outer", 7)])
         self.assertEqual(line.call(2, 2, foreign=foreign), (None, "true|terminated|it died|f|RemoteError: it died"))
         for odd in ({}, 5, {"kind": 1, "trace": 7, "message": None}, {"message": "m", "x": Ext(10, b"12345678")}):
             with self.subTest(odd=odd):
@@ -1221,7 +1220,7 @@ class TestProcesses(PoolTest):
         self.assertIn("no_such_module", output)
 
     def test_little_is_loaded(self):
-        line = self.line("nexus.register(1, () => process.moduleLoadList.filter((name) => /child_process|worker_threads|internal.worker$|NativeModule (http|tls|url$|stream.promises)/.test(name)), { args: [], returns: '[s]' });")
+        line = self.line("nexus.register(1, () => process.moduleLoadList.filter((name) => /child_process|worker_threads|internal.worker$|NativeModule (http|tls|url)$/.test(name)), { args: [], returns: '[s]' });")
         error, loaded = line.call(1)
         self.assertIsNone(error)
         plain = subprocess.run([NODE, "-p", "process.moduleLoadList.join('\\n')"], stdout=subprocess.PIPE, timeout=WAIT_S).stdout.decode().splitlines()
@@ -1242,7 +1241,7 @@ class TestConformancePool(PoolTest):
         tree = {"value": 1, "kids": [{"value": 2, "kids": []}, {"value": 3, "kids": [{"value": 4, "kids": []}]}]}
         lists = [Ext(3, bytes(4)), Ext(5, b"a"), Ext(4, bytes(8)), Ext(9, bytes(4))]
         for mid, args, expected in (
-                (1, [floats(1.0)], floats(1.0)), (2, [2, 3], 5), (3, [record], record), (4, [[True, big(1 << 70), b"y", 0.5]],) * 2,
+                (1, [floats(1.0)], floats(1.0)), (2, [2, 3], 5), (3, [record], record), (4, [[True, big(1 << 70), b"y", 0.5]], None),
                 (7, [0.001], None), (8, ["said"], None), (15, [0.001], None), (16, lists, lists), (17, [b"\0"], b"\0"), (18, ["é"], "é"),
                 (23, [floats(1.0, 2.5)], 3.5), (24, [3], floats(0.0, 1.0, 2.0)), (25, [4], 8), (26, [1], 1), (27, [big(-3**99)], big(-3**99)),
                 (28, [], pool.process.pid), (29, [tree], 10), (21, [["js"], 0], 0)):
