@@ -1,7 +1,7 @@
 //! The build script: packs the runtimes of the languages, which the binary carries. Builds no other language's code.
 
-#[path = "codec/lz.rs"]
-mod lz;
+#[path = "codec/squeeze.rs"]
+mod squeeze;
 
 use std::path::Path;
 use std::{env, fs};
@@ -16,13 +16,13 @@ const RUNTIMES: [&str; 5] = [
 
 fn main() {
     let out = env::var_os("OUT_DIR").expect("cargo names a directory for what is built");
-    println!("cargo::rerun-if-changed=src/codec/lz.rs");
+    println!("cargo::rerun-if-changed=src/codec/squeeze.rs");
     for path in RUNTIMES {
         println!("cargo::rerun-if-changed={path}");
         let text = fs::read(path).expect("a runtime can be read");
-        let packed = lz::pack(&text);
+        let packed = squeeze::pack(&text);
         assert!(
-            lz::unpack(&packed, text.len()) == Some(text),
+            squeeze::unpack(&packed, text.len()) == text,
             "{path} is not what was packed"
         );
         let name = Path::new(path).file_name().expect("a runtime has a name");
