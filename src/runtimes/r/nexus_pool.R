@@ -49,6 +49,17 @@
 # A call that nexus cancels is ended by an interrupt. Warnings and prints go to where nexus passes them on to standard
 # error. A worker runs one function at a time; while it waits for another pool, calls that come back run nested in it.
 
+# What R is told to read with -f it reads like what is typed, which takes 50 ms for this file; parse() takes one. And its
+# compiler, which would start for what follows, takes longer than all that it would compile: it is put off.
+if (sys.nframe() == 0L) {
+    options(nexus_compiling = .Internal(enableJIT(0L)), nexus_file = commandArgs()[match("-f", commandArgs()) + 1L])
+    if (is.na(getOption("nexus_file"))) options(nexus_file = sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[1L]))
+    lapply(parse(getOption("nexus_file"), keep.source = FALSE), eval)
+    nexus_serve()
+}
+
+options(nexus_compiling = c(getOption("nexus_compiling"), .Internal(enableJIT(0L)))[[1L]])
+
 evalq({
 
 # ---- the interface ---------------------------------------------------------------------------------------------------
@@ -94,8 +105,14 @@ nexus_source <- function(file) {
     before <- state$folder
     on.exit(state$folder <- before)
     state$folder <- dirname(file)
-    source(file, keep.source = TRUE)
+    read(file)
     invisible()
+}
+
+# Evaluates a file. source() does more, and loads the package utils for it.
+read <- function(file) {
+    text <- readLines(file, warn = FALSE, encoding = "UTF-8")
+    lapply(parse(text = text, keep.source = TRUE, srcfile = srcfilecopy(file, text, isFile = TRUE), encoding = "UTF-8"), eval, globalenv())
 }
 
 # ---- calls -----------------------------------------------------------------------------------------------------------
@@ -200,12 +217,10 @@ prepare <- function() {
         if (is.character(file)) break
         file <- NULL
     }
-    words <- commandArgs()
     script <- NULL
     if (is.null(file)) {
-        file <- words[match("-f", words) + 1L]
-        if (is.na(file)) file <- sub("^--file=", "", grep("^--file=", words, value = TRUE)[1L])
-        if (is.na(file)) stop("nexus_pool.R can't tell where it lies: start it with R -f, or source() it")
+        file <- getOption("nexus_file")
+        if (is.null(file)) stop("nexus_pool.R can't tell where it lies: start it with R -f, or source() it")
         script <- commandArgs(TRUE)[1L]
         if (is.na(script)) stop("nexus_pool.R is given no script: end the command with --args and the pool's script")
     }
@@ -220,6 +235,7 @@ prepare <- function() {
     options(keep.source = TRUE, warn = 1L)
     provide()
     state$folder <- if (is.null(script)) folder else dirname(script)
+    .Internal(enableJIT(getOption("nexus_compiling")))
     script
 }
 
@@ -227,6 +243,6 @@ state <- new.env()
 ours <- environment()
 
 
-(function(script) if (!is.null(script)) source(script, keep.source = TRUE))(prepare())
+(function(script) if (!is.null(script)) read(script))(prepare())
 
 }, attach(NULL, name = "nexus"))

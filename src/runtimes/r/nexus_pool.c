@@ -54,7 +54,7 @@ extern char *R_TempDir;
 #define TRACE_ENTRIES_MAX 100
 #define MESSAGE_BYTES_MAX 10000
 #define TEXT_SHOWN 60              /* bytes of a text that an error quotes */
-/* A worker runs on a stack of its own: the system's main stack ends at 8 MiB, and nested calls need about 9 KiB each. */
+/* A worker runs on a stack of its own: the system's main stack ends at 8 MiB, and nested calls need 24 KiB each. */
 #define STACK_BYTES ((size_t)1 << 30)
 #define STACK_SPARE ((size_t)1 << 20)
 /* R's limit of nested evaluations guards against endless recursion; it grows with the calls that nest. */
@@ -1610,7 +1610,8 @@ static volatile sig_atomic_t held = 1, noted, closed;
 /* The calls on this worker's stack, outermost first. */
 struct call { int64_t id; char answered; volatile char cancelled; };
 static struct call *calls;
-static int depth, calls_room;
+static int depth, deepest, calls_room;
+static char *stack_low;            /* the lowest address of the worker's own stack that may be used */
 
 /* Requests to nexus that wait for an answer, by ascending id. `data` is what has arrived: error and result. */
 struct request { int64_t id; enum { R_OPEN, R_ANSWERED, R_DROPPED } state; unsigned char *data; size_t length; };
@@ -2187,6 +2188,7 @@ static void dispatch(int64_t id, struct reader params)
         calls_room = room;
     }
     calls[depth++] = (struct call){ .id = id };
+    if (depth > deepest) deepest = depth;
     incoming = params;
     SET_VECTOR_ELT(keep, K_TRACE, R_NilValue);
     SEXP token = PROTECT(R_MakeUnwindCont());
@@ -2702,7 +2704,14 @@ static void serve_connection(void *data)
 {
     (void)data;
     struct reader r;
-    while (!closed) step(-1, &r);
+    while (!closed) {
+        step(-1, &r);
+        if (deepest > 100 && stack_low) {   /* the memory of a deep stack goes back */
+            char *top = (char *)((uintptr_t)&r & ~(uintptr_t)65535) - 65536;
+            madvise(stack_low, (size_t)(top - stack_low), MADV_DONTNEED);
+            deepest = 0;
+        }
+    }
 }
 
 static void connected(int input, int output)
@@ -2763,6 +2772,7 @@ static void become_worker(void)
         char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
         if (stack == MAP_FAILED) continue;
         mprotect(stack, 65536, PROT_NONE);
+        stack_low = stack + 65536;
         getcontext(&there);
         there.uc_stack.ss_sp = stack;
         there.uc_stack.ss_size = size;
