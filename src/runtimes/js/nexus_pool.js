@@ -168,11 +168,12 @@ module.exports = {
 /** A foreign call or command that failed. `error` is all of it; `kind`, `message` and `trace` are its parts. */
 class RemoteError extends Error {
   constructor(error, site) {
-    if (error === null || typeof error !== 'object') error = { kind: 'protocol', message: 'an error that is not a map' };
-    super(String(error.message));
-    this.error = error;
-    this.kind = error.kind;
-    this.trace = Array.isArray(error.trace) ? error.trace : [];
+    if (error === null || typeof error !== 'object') error = { message: 'an error that is not a map' };
+    const { kind, message, trace } = error;
+    super(typeof message === 'string' ? message : 'an error without a message');
+    this.kind = typeof kind === 'string' ? kind : 'protocol';
+    this.trace = Array.isArray(trace) ? trace : [];
+    this.error = { ...error, kind: this.kind, message: this.message, trace: this.trace };
     // What made the call is on the stack when it is made, not when the answer arrives.
     if (site) this.stack = `RemoteError: ${this.message}${/\n[^]*|$/.exec(site.stack)[0]}`;
   }
@@ -1407,7 +1408,7 @@ function receive(reader) {
   try {
     count = reader.array();
     kind = reader.integer();
-    if (!(count === 4 && kind < 2 || count === 3 && kind === 2)) throw new Malformed('it is no message');
+    if (!(count === 4 && (kind === 0 || kind === 1) || count === 3 && kind === 2)) throw new Malformed('it is no message');
     if (kind !== 2) id = readAny(reader);
     if (kind !== 1) method = reader.text();
     if (kind !== 1 && (count = reader.array()) === undefined) throw new Malformed('its params are no array');
@@ -1462,14 +1463,15 @@ function begin(id, reader, count) {
   calls.set(id, call);
   let called, args;
   try {
-    const mid = count > 0 ? readAny(reader) : undefined;
+    const { at } = reader;
+    const mid = count > 0 ? reader.integer() : undefined;
     called = functions.get(mid);
     if (!called && (typeof mid === 'bigint' || mid < 0)) {
       called = closures.get(BigInt(mid));
       if (!called) throw gone(mid);
     }
     if (!called) {
-      call.end(response(id, failure('protocol', `the pool has no function ${quote(mid)}`)));
+      call.end(response(id, failure('protocol', `the pool has no function ${count > 0 ? found(reader, at) : ''}`)));
       return;
     }
     call.name = called.signature.name;
