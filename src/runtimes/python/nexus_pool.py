@@ -72,9 +72,12 @@ GROW_WORKERS_MAX = 1024
 # is raised to so much (the kernel keeps 128 MiB free below it in any case), half of which is for the last call's own code.
 NESTED_CALLS_MAX = 60_000
 STACK_BYTES = 192 << 20
-# Nested calls between two looks at the stack, and interpreter frames that each call may take without one.
+# Nested calls between two looks at the stack, and interpreter frames that each call may take without one. From 3.12 on
+# frames of Python code lie on the heap, and what C code takes of the stack is counted apart.
 LOOK_CALLS = 32
-CALL_FRAMES = 10
+CALL_FRAMES = 50 if sys.version_info >= (3, 12) else 10
+# What this file needs of either count to take a call and answer it.
+ROOM_FRAMES = 40
 # Frames of a worker without nested calls: a value of the 512 levels that nexus lets through takes four per level.
 FRAMES_MIN = 4000
 # Function values that a worker keeps for others: they stay as long as it lives.
@@ -347,7 +350,7 @@ def describe(error, function):
     trace.reverse()
     remote = isinstance(error, RemoteError)
     if remote:
-        trace = [*(error.trace or []), *trace]
+        trace = [*(error.trace if type(error.trace) is list else []), *trace]
     del trace[TRACE_ENTRIES_MAX // 2:-(TRACE_ENTRIES_MAX // 2)]
     if remote:
         return {**error.error, "trace": trace}
@@ -665,7 +668,7 @@ def function_of(args, returns):
         fn, signature = functions[mid]  # it has come home
         if not bound:
             return fn
-        first = signature.arguments("decode", bound)
+        first = each([arg.decode for arg in signature.types()], bound)
         return lambda *rest: fn(*first, *rest)
 
     return Type(text, encode, decode)
@@ -1337,7 +1340,8 @@ class Worker:
     # What user code does through `talk`, each with two arguments.
 
     def talk(self, action, one, two):
-        """Talks to nexus while user code waits: no signal interrupts it, and it has some frames of its own."""
+        """Talks to nexus while user code waits: no signal interrupts it, nor the end of the interpreter's stack."""
+        ROOM == SAME_ROOM  # to compare them takes that much stack: if it isn't there, RecursionError comes here and now
         limit, self.user = sys.getrecursionlimit(), False
         try:
             sys.setrecursionlimit(limit + CALL_FRAMES)
@@ -1358,19 +1362,22 @@ class Worker:
 
     def request(self, method, params):
         """The result of a request."""
+        self.look_at_stack()  # before anything is sent
         id = self.start(method, params)
         try:
-            return succeeded(self.collect(id, None))
+            return succeeded(self.outcome(id))
         finally:
             self.answers.pop(id, None)
 
     def collect(self, id, deadline):
-        """The answer to a request, None if it is not here by the deadline. Calls that arrive meanwhile run on this
-        stack."""
+        """The answer to a request that was started, None if it is not here by the deadline."""
+        self.look_at_stack()
         if id not in self.answers:
             raise RuntimeError("the call that started this one has ended")
-        if len(self.calls) % LOOK_CALLS == 0:
-            self.look_at_stack()
+        return self.outcome(id, deadline)
+
+    def outcome(self, id, deadline=None):
+        """As `collect`. Calls that arrive meanwhile run on this stack."""
         while self.answers[id] is None:
             if self.cancelled:
                 self.obey_cancel()
@@ -1429,6 +1436,9 @@ class Worker:
 
     def look_at_stack(self):
         """Raises the interpreter's limit by what the last calls took of it, and ends before the machine's stack does."""
+        depth = len(self.calls)
+        if depth % LOOK_CALLS:
+            return
         step, frames, calls = sys._getframe(), 0, 0
         while step is not None and calls <= LOOK_CALLS:
             frames += 1
@@ -1437,11 +1447,20 @@ class Worker:
         sys.setrecursionlimit(sys.getrecursionlimit() + max(0, frames * 3 // 2 - LOOK_CALLS * CALL_FRAMES))
         if self.stack_start is None:
             self.stack_start, self.stack_bytes = stack_pointer(), raise_stack()
-        depth = len(self.calls)
         # Where the kernel does not tell, calls of 4 KiB are assumed.
         used = self.stack_start - stack_pointer() if self.stack_start else depth << 12
         if used > self.stack_bytes // 2 or depth >= NESTED_CALLS_MAX:
             raise RecursionError("calls are nested %d deep on one worker, which is all that its stack holds" % depth)
+
+
+def nested(depth):
+    lists = []
+    for _ in range(depth):
+        lists = [lists]
+    return lists
+
+
+ROOM, SAME_ROOM = nested(ROOM_FRAMES), nested(ROOM_FRAMES)
 
 
 def stack_pointer():
