@@ -295,19 +295,48 @@ class Line:
                 self.send([1, message[1], error.args[0], None])
 
 
+class PipeLine(Line):
+    """The same over a pair of pipes."""
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer, self.last_id = reader, writer, 0
+
+    def send(self, message):
+        data = memoryview(framed(message))
+        while data:
+            assert select.select([], [self.writer], [], WAIT_S)[1], "the worker does not read"
+            data = data[os.write(self.writer, data[:4096]):]
+
+    def exactly(self, size):
+        data = bytearray()
+        while len(data) < size:
+            assert select.select([self.reader], [], [], WAIT_S)[0], "the worker says nothing"
+            chunk = os.read(self.reader, min(size - len(data), MIB))
+            if not chunk:
+                return None
+            data += chunk
+        return bytes(data)
+
+
+def written(signatures, functions=FUNCTIONS):
+    """A directory with the code of a pool."""
+    code = tempfile.mkdtemp(prefix="pool.")
+    with open(os.path.join(code, "functions.py"), "w") as file:
+        file.write(textwrap.dedent(functions))
+    with open(os.path.join(code, "pool.py"), "w") as file:
+        file.write("import nexus_pool\nimport functions\n")
+        for mid, (name, args, returns) in signatures.items():
+            file.write("nexus_pool.register(%d, functions.%s, args=%r, returns=%r)\n" % (mid, name, args, returns))
+        file.write("nexus_pool.serve()\n")
+    return code
+
+
 class Pool:
     """A running pool and nexus's ends of its descriptors."""
 
     def __init__(self, signatures=None, functions=FUNCTIONS, env=(), executable=sys.executable):
         self.dir = tempfile.mkdtemp(prefix="nexus.")
-        self.code = tempfile.mkdtemp(prefix="pool.")
-        with open(os.path.join(self.code, "functions.py"), "w") as file:
-            file.write(textwrap.dedent(functions))
-        with open(os.path.join(self.code, "pool.py"), "w") as file:
-            file.write("import nexus_pool\nimport functions\n")
-            for mid, (name, args, returns) in (signatures or SIGNATURES).items():
-                file.write("nexus_pool.register(%d, functions.%s, args=%r, returns=%r)\n" % (mid, name, args, returns))
-            file.write("nexus_pool.serve()\n")
+        self.code = written(signatures or SIGNATURES, functions)
         self.path = os.path.join(self.dir, "pipe-py")
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(self.path)

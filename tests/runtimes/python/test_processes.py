@@ -2,15 +2,20 @@
 
 It does not test nexus: played.py stands in for it. Run it with the interpreter to be tested.
 """
+import fcntl
+import getpass
 import os
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import played
-from played import RUNTIME_DIR, WAIT_S, PoolTest, framed
+from played import MIB, RUNTIME_DIR, WAIT_S, Line, PipeLine, PoolTest, framed, written
 
 
 class TestProcesses(PoolTest):
@@ -187,6 +192,219 @@ class TestProcesses(PoolTest):
                 for pid in pids:
                     self.gone(int(pid))
                 self.assertFalse(os.path.exists(dir))
+
+ALONE = """
+    print("loading")
+    import os, subprocess, sys, time
+    import nexus_pool
+    subprocess.call(["echo", "child of the loader"])
+    back = nexus_pool.foreign("cpp", 7, args=["y"], returns="y")
+
+    def add(a, b): return a + b
+    def where(): return "%s %s" % (os.environ.get("NEXUS_POOL"), nexus_pool.pool_name)
+    def says(text):
+        print(text)
+        os.write(1, b"raw\\n")
+        subprocess.call(["sh", "-c", "cat; echo child"])
+        return sys.stdin.read()
+    def gives(): return lambda: 1
+    def through(data): return back(data)
+    def starts():
+        child = subprocess.Popen(["sleep", "1000"])
+        nexus_pool.log("info", "%d %d" % (os.getpid(), child.pid))
+        while True: pass
+    def forks():
+        pid = os.fork()
+        if pid == 0:
+            try: back(b"")
+            except RuntimeError: os._exit(9)
+            os._exit(1)
+        return os.waitpid(pid, 0)[1] >> 8
+    def leaves(code): sys.exit(code)
+    def open_descriptors(): return len(os.listdir("/proc/self/fd"))
+"""
+ALONE_SIGNATURES = {1: ("add", ["j", "j"], "j"), 2: ("where", [], "s"), 3: ("says", ["s"], "s"), 4: ("gives", [], "\\()j"),
+                    5: ("through", ["y"], "y"), 6: ("starts", [], "z"), 7: ("forks", [], "j"), 8: ("leaves", ["j"], "z")}
+
+
+class TestWorkersWithoutParent(PoolTest):
+    def code(self):
+        code = written(ALONE_SIGNATURES, ALONE)
+        self.addCleanup(shutil.rmtree, code)
+        return code
+
+    def started(self, command, **kwargs):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True, **kwargs)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait, WAIT_S)
+        self.addCleanup(process.kill)
+        return process
+
+    def env(self, **more):
+        return {"PATH": os.environ["PATH"], "PYTHONPATH": RUNTIME_DIR, "PYTHONDONTWRITEBYTECODE": "1", **more}
+
+    def stdio(self, command, greeting={"protocol": 1, "pool": "far"}, **kwargs):
+        """A worker that is reached through pipes, its process, and its pid."""
+        process = self.started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **kwargs)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stdin.close)
+        line = PipeLine(process.stdout.fileno(), process.stdin.fileno())
+        kind, method, (hello,) = line.receive() or [None, None, [process.stderr.read()]]
+        self.assertEqual((kind, method), (2, "hello"), hello)
+        self.assertEqual((hello["protocol"], hello["lang"], hello["features"]), (1, "py", ["retire"]))
+        line.send([2, "hello", [greeting]])
+        return line, process, hello["pid"]
+
+    def errors(self, process):
+        """All that is printed, once nobody holds standard error any more."""
+        return process.communicate(timeout=WAIT_S)[1].decode() if process.stdout is None else process.stderr.read().decode()
+
+    def check_serves(self, line):
+        self.assertEqual(line.call(1, 2, 3), (None, 5))
+        self.assertEqual(line.call(5, b"k", foreign=lambda params: params[2] * 3), (None, b"kkk"))
+        self.assertEqual(line.call(7), (None, 9))
+        self.assertEqual(line.call(3, "said"), (None, ""))
+        for size in (100_000, 4 * MIB):
+            self.assertEqual(line.call(5, b"k" * size, foreign=lambda params: params[2]), (None, b"k" * size))
+        line.request("ping", [])
+        self.assertIsNone(line.receive()[3])
+
+    PRINTED = "loading\nchild of the loader\nsaid\nraw\nchild\n"
+
+    def test_standard_input_and_output(self):
+        for command in ([sys.executable, "pool.py"], ["sh", "-c", "exec 5<&0; %s pool.py; exit $?" % sys.executable]):
+            line, process, _ = self.stdio(command, cwd=self.code(), env=self.env())
+            self.check_serves(line)
+            self.assertEqual(line.call(2), (None, "None far"))
+            self.assertEqual(played.unpacked(line.call(4)[1].data)[0], "far")
+            process.stdin.close()
+            self.assertEqual(process.wait(WAIT_S), 0)
+            self.assertEqual(self.errors(process), self.PRINTED)
+
+    def test_standard_input_ends_while_a_function_runs(self):
+        line, process, _ = self.stdio(["sh", "-c", "%s pool.py; exit 3" % sys.executable], cwd=self.code(), env=self.env())
+        line.request("call", [6])
+        _, _, (_, pids) = line.receive()
+        process.stdin.close()
+        self.assertEqual(process.wait(WAIT_S), 3)
+        for pid in pids.split():
+            self.gone(int(pid))
+
+    def test_cancel_without_a_signal(self):
+        line, process, pid = self.stdio([sys.executable, "pool.py"], cwd=self.code(), env=self.env())
+        line.request("call", [6])
+        line.receive()
+        line.send([2, "cancel", [1]])
+        kind, id, error, _ = line.receive()
+        self.assertEqual((kind, id, error["kind"]), (1, 1, "cancelled"))
+        self.assertEqual(line.call(1, 2, 3), (None, 5))
+        process.stdin.close()
+        os.killpg(pid, signal.SIGKILL)  # with the child that was left
+
+    def test_exit_codes(self):
+        line, process, _ = self.stdio([sys.executable, "pool.py"], cwd=self.code(), env=self.env())
+        line.request("call", [8, 3])
+        self.assertIsNone(line.receive())
+        self.assertEqual(process.wait(WAIT_S), 3)
+
+    def test_another_version(self):
+        line, process, _ = self.stdio([sys.executable, "pool.py"], {"protocol": 2, "pool": "far"}, cwd=self.code(), env=self.env())
+        self.assertEqual(process.wait(WAIT_S), 1)
+        self.assertIn("nexus speaks version 2 of the pool protocol, this nexus_pool.py version 1: ", self.errors(process))
+
+    def test_a_test_that_imports_it_keeps_its_output(self):
+        done = subprocess.run([sys.executable, "-c", "import functions; print(functions.add(1, 2))"], cwd=self.code(),
+                              env=self.env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, timeout=WAIT_S)
+        self.assertEqual(sorted(done.stdout), sorted(b"loading\nchild of the loader\n3\n"))
+
+    def direct(self):
+        """A worker on an inherited socket, its process, and the end of its life pipe."""
+        ours, theirs = socket.socketpair()
+        ours.settimeout(WAIT_S)
+        self.addCleanup(ours.close)
+        reader, life = os.pipe()
+        process = self.started([sys.executable, "pool.py"], cwd=self.code(), pass_fds=(theirs.fileno(), reader),
+                               stdin=subprocess.DEVNULL,
+                               env=self.env(NEXUS_POOL="near", NEXUS_PROTOCOL="1", NEXUS_WORKER_FD=str(theirs.fileno()),
+                                            NEXUS_LIFE_FD=str(reader)), stdout=subprocess.DEVNULL)
+        fcntl.fcntl(reader, fcntl.F_SETOWN, -process.pid)
+        fcntl.fcntl(reader, fcntl.F_SETFL, os.O_ASYNC)
+        os.close(reader)
+        theirs.close()
+        line = Line(ours)
+        self.assertEqual(line.receive()[2][0]["pid"], process.pid)
+        return line, process, life
+
+    def test_a_socket(self):
+        line, process, life = self.direct()
+        self.check_serves(line)
+        self.assertEqual(line.call(2), (None, "near near"))
+        line.request("call", [6])
+        line.receive()
+        line.send([2, "cancel", [line.last_id]])
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(line.receive()[2]["kind"], "cancelled")
+        line.socket.close()
+        self.assertEqual(process.wait(WAIT_S), 0)
+        os.killpg(process.pid, signal.SIGKILL)  # the child that was left
+        os.close(life)
+
+    def test_nexus_dies(self):
+        line, process, life = self.direct()
+        line.request("call", [6])
+        _, _, (_, pids) = line.receive()
+        os.close(life)
+        self.assertEqual(process.wait(WAIT_S), -signal.SIGIO)
+        for pid in pids.split():
+            self.gone(int(pid))
+
+    def test_ssh(self):
+        code, dir = self.code(), tempfile.mkdtemp(prefix="sshd.")
+        self.addCleanup(shutil.rmtree, dir)
+        ssh = self.ssh(dir)
+        command = "cd %s && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=%s exec %s pool.py" % (code, os.path.abspath(RUNTIME_DIR),
+                                                                                      sys.executable)
+        line, process, _ = self.stdio([*ssh, command])
+        self.check_serves(line)
+        self.assertEqual(line.call(2), (None, "None far"))
+        process.stdin.close()
+        self.assertEqual(process.wait(WAIT_S), 0)
+        self.assertEqual(self.errors(process), self.PRINTED)
+        line, process, _ = self.stdio([*ssh, command])
+        line.request("call", [6])
+        _, _, (_, pids) = line.receive()
+        process.kill()
+        for pid in pids.split():
+            self.gone(int(pid))
+
+    def ssh(self, dir):
+        """The ssh that reaches a server of our own on this machine."""
+        server = shutil.which("sshd") or "/usr/sbin/sshd"
+        if not os.path.exists(server) or shutil.which("ssh") is None:
+            self.skipTest("openssh-server and openssh-client are not installed")
+        for key in ("host", "user"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(dir, key)], check=True, timeout=WAIT_S)
+        shutil.copy(os.path.join(dir, "user.pub"), os.path.join(dir, "authorized_keys"))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        if os.getuid() == 0 and not os.path.exists("/run/sshd"):  # it insists on this one
+            os.mkdir("/run/sshd")
+            self.addCleanup(os.rmdir, "/run/sshd")
+        process = self.started([server, "-D", "-e", "-f", "/dev/null", "-h", os.path.join(dir, "host"), "-p", str(port),
+                                "-o", "ListenAddress=127.0.0.1", "-o", "PidFile=none", "-o", "StrictModes=no", "-o", "UsePAM=no",
+                                "-o", "AuthorizedKeysFile=" + os.path.join(dir, "authorized_keys"), "-o", "PermitRootLogin=yes"])
+        said = b""
+        while b"Server listening" not in said:
+            if not select.select([process.stderr], [], [], WAIT_S)[0]:
+                self.skipTest("sshd says nothing")
+            chunk = os.read(process.stderr.fileno(), 4096)
+            said += chunk
+            if not chunk:
+                self.skipTest("sshd can't be started here: " + said.decode().strip())
+        return ["ssh", "-q", "-F", "none", "-i", os.path.join(dir, "user"), "-p", str(port), "-o", "StrictHostKeyChecking=no",
+                "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", getpass.getuser() + "@127.0.0.1"]
+
 
 if __name__ == "__main__":
     unittest.main()
