@@ -31,9 +31,9 @@
 //            std::span or std::string_view argument shows is there until the function returns; a nexus::span keeps it.
 // Errors     | An exception ends its call, not the pool. A failed foreign call throws nexus::error, which
 //            | carries the remote kind, message and trace; if it passes, the user sees one stack.
-// Cancel     | A call that nexus cancels ends where it waits for a foreign call: with nexus::Cancelled, which no handler
-//            | of std::exception takes. What computes for long asks nexus::cancelled(), or calls nexus::check(), which
-//            | throws; both are cheap enough for an inner loop.
+// Cancel     | A call that nexus cancels ends where it makes a foreign call or waits for one: with nexus::Cancelled,
+//            | which no handler of std::exception takes. What computes for long asks nexus::cancelled(), or calls
+//            | nexus::check(), which throws; both are cheap enough for an inner loop.
 // At once    | auto f = nexus::call_async<double>("py", 3, x); ... f.get()
 //            | A thread that a function starts works for the call through nexus::caller(), taken in the function:
 //            |     auto caller = nexus::caller();
@@ -43,12 +43,13 @@
 // Functions  | A std::function that is given away stays callable as long as the worker lives, 65,536 of them; one that
 //            | came in is called through nexus, unless it is this process's own.
 // Threads    | Each worker is a thread that serves one connection: user code must be safe to run in several threads at
-//            | once. Only where the manifest asks for one process per call, or has workers renewed, each worker is a
-//            | process: then start no thread before nexus::serve(). While a thread waits, it runs requests that come
-//            | back, nested on its stack: don't hold a lock across a call.
-// Prints     | stdout is line buffered and goes to nexus, never into the result.
+//            | once. Where the manifest asks for a process per call, or renews workers, each worker is a process that
+//            | is forked: then start no thread before nexus::serve(). While a thread waits, it runs requests that
+//            | come back, nested on its stack: don't hold a lock across a call.
+// Prints     | stdout is line buffered and goes to nexus, never into the result. Where frames go over standard input and
+//            | output, the runtime moves both away before main, and what is printed goes to stderr.
 // The end    | On shutdown stdio is flushed and the process exits at once: no destructor of a static object runs.
-//            | When nexus dies, the runtime removes NEXUS_DIR and kills its process group.
+//            | When nexus dies, or the connection ends under a call, the runtime kills its process group.
 //
 // It does not read the manifest, check a schema it was not compiled for, or speak to other pools but through nexus.
 
@@ -186,7 +187,8 @@ struct error : std::exception {
 struct Cancelled {};
 
 inline big_integer::operator std::int64_t() const {
-    if (digits.size() > 8) throw error("an integer of " + std::to_string(digits.size()) + " bytes doesn't fit into 64 bits");
+    if (digits.size() > 8)
+        throw error("an integer of " + std::to_string(digits.size()) + " bytes doesn't fit into 64 bits");
     std::uint64_t v = is_negative() ? ~std::uint64_t{0} : 0;
     for (const std::uint8_t digit : digits) v = v << 8 | digit;
     return static_cast<std::int64_t>(v);
@@ -859,7 +861,8 @@ struct value<big_integer> {
         const std::size_t n = v.digits.size();
         if (n <= 8) return out.integer(static_cast<std::int64_t>(v));
         if (n > digits_max)
-            throw error("an integer of " + std::to_string(n) + " bytes is longer than nexus takes (" + std::to_string(digits_max) + ")");
+            throw error("an integer of " + std::to_string(n) + " bytes is longer than nexus takes (" +
+                        std::to_string(digits_max) + ")");
         if (n > 9 || v.digits[0] != 0) return out.extension(big_integer_tag, v.digits.data(), n);
         v.digits.erase(v.digits.begin());
         out.natural(static_cast<std::uint64_t>(static_cast<std::int64_t>(v)));
@@ -1311,8 +1314,8 @@ inline void on_signal(int number, void (*handler)(int)) {
 inline void check_protocol(std::uint64_t spoken) {
     if (spoken == protocol) return;
     std::fprintf(stderr,
-                 "nexus pool %s: nexus speaks version %llu of the pool protocol, this pool version %llu: compile it with "
-                 "the header of this nexus (nexus runtime cpp)\n",
+                 "nexus pool %s: nexus speaks version %llu of the pool protocol, this pool version %llu: compile it "
+                 "with the header of this nexus (nexus runtime cpp)\n",
                  process.pool, static_cast<unsigned long long>(spoken), static_cast<unsigned long long>(protocol));
     _exit(1);
 }
@@ -1322,9 +1325,9 @@ inline int inherited(const char* name) {
     const char* text = std::getenv(name);
     char* end = nullptr;
     const long fd = text != nullptr ? std::strtol(text, &end, 10) : -1;
-    const bool is_open = end != text && fd >= 0 && fd <= INT32_MAX && fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC) == 0;
+    const bool is_number = end != text && fd >= 0 && fd <= INT32_MAX;
     unsetenv(name);
-    return is_open ? static_cast<int>(fd) : -1;
+    return is_number && fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC) == 0 ? static_cast<int>(fd) : -1;
 }
 
 /// The protocol takes standard input and output; user code gets nothing to read, and prints to standard error.
@@ -1355,6 +1358,7 @@ inline void prepare() {
     process.pool = copied("NEXUS_POOL");
     process.dir = copied("NEXUS_DIR");
     process.is_isolated = std::strcmp(copied("NEXUS_ISOLATE"), "1") == 0;
+    unsetenv("NEXUS_ISOLATE");
     process.listen_fd = inherited("NEXUS_LISTEN_FD");
     process.control_fd = inherited("NEXUS_CONTROL_FD");
     process.in_fd = process.out_fd = inherited("NEXUS_WORKER_FD");
@@ -1593,7 +1597,8 @@ struct message {
         if (kind_of.natural == request) type = request;
         if (kind_of.natural == response) type = response;
         if (head.count != (type == notification ? 3 : 4))
-            body.malformed("a message of " + std::to_string(head.count) + " elements can't be of type " + std::to_string(type));
+            body.malformed("a message of " + std::to_string(head.count) + " elements can't be of type " +
+                           std::to_string(type));
         if (type != notification) {
             const token number = body.next();
             if (number.is != kind::natural) body.malformed("expected an id, found " + described(number));
@@ -1782,8 +1787,8 @@ inline thread_local activation* current = nullptr;
 inline activation& here(const char* doing) {
     if (current == nullptr)
         throw error(std::string(doing) +
-                    " in a thread that works for no call: take nexus::caller() in the function that nexus runs, give it to "
-                    "the thread, and call through it, or attach it there: nexus::attached on(caller)");
+                    " in a thread that works for no call: take nexus::caller() in the function that nexus runs, give "
+                    "it to the thread, and call through it, or attach it there: nexus::attached on(caller)");
     return *current;
 }
 
@@ -1804,8 +1809,8 @@ template <class T>
 constexpr bool is_borrowing<std::span<T>> = true;
 #endif
 
-/// One side of a connection: runs what is asked, and asks for what user code calls. Any number of threads may wait on it:
-/// one reads and hands the others their answers; a call that comes in is run by one that waits, the home thread first.
+/// One side of a connection: runs what is asked, and asks for what user code calls. Any number of threads may wait on
+/// it: one reads and hands the others their answers; a call that comes in is run by one that waits, the home thread first.
 class worker : public std::enable_shared_from_this<worker> {
 public:
     worker(int in, int out) : channel_(in, out) {}
@@ -1826,7 +1831,9 @@ public:
 
     /// A request of ours that has no answer yet, or whose answer nobody took.
     struct open_call {
-        open_call(activation& maker, bool is_async) : call(maker.shared_from_this()) { call->owner->enter(*this, is_async); }
+        open_call(activation& maker, bool is_async) : call(maker.shared_from_this()) {
+            call->owner->enter(*this, is_async);
+        }
         open_call(const open_call&) = delete;
         ~open_call() { call->owner->leave(*this); }
 
@@ -1875,7 +1882,7 @@ public:
             if constexpr (std::is_void_v<R>) {
                 in.skip();
             } else {
-                static_assert(!is_borrowing<R>, "nexus: a result doesn't outlive the call: take what owns, or a nexus::span");
+                static_assert(!is_borrowing<R>, "nexus: a result must own its memory; take a nexus::span");
                 R result{};
                 value<R>::read(in, result);
                 answer.finish();
@@ -1909,9 +1916,9 @@ public:
     /// Whether the call was cancelled, by what has come; looks for more now and then.
     bool is_cancelled(activation& call) {
         const std::int64_t now = now_ms();
-        if (!call.is_cancelled && (now >= look_ms_.load(std::memory_order_relaxed) || process.look_now.load(std::memory_order_relaxed))) {
+        if (!call.is_cancelled && (now >= look_ms_ || process.look_now)) {
             process.look_now = false;
-            look_ms_.store(now + look_ms, std::memory_order_relaxed);
+            look_ms_ = now + look_ms;
             look();
         }
         return call.is_cancelled || is_closed_;
@@ -1978,6 +1985,7 @@ private:
         const std::lock_guard<std::mutex> guard(lock_);
         if (request.call->is_ended)
             throw error("the call has ended for which this thread works: join it before the function returns");
+        if (request.call->is_cancelled) throw Cancelled();
         if (open_.size() >= open_calls_max)
             throw error("a worker can't have more than " + std::to_string(open_calls_max) + " calls open at once");
         if (is_async && !std::exchange(request.call->is_shared, true)) shared_++;
@@ -2313,8 +2321,8 @@ struct remote_function {
     std::shared_ptr<const place> at;
 
     R operator()(A... args) const {
-        return worker::ask<R>(here("a function value was called"), {at->pool, at->mid, at->pid, at->bound, at->bound_count},
-                              args...);
+        return worker::ask<R>(here("a function value was called"),
+                              {at->pool, at->mid, at->pid, at->bound, at->bound_count}, args...);
     }
 };
 
@@ -2363,7 +2371,8 @@ struct value<std::function<R(A...)>> {
         if (t.is != kind::extension || t.tag != function_tag) in.mismatch(schema_of<callable>(), t);
         reader data(t.data, t.count);
         data.about = {"function value", {}, 0};
-        typename remote_function<R, A...>::place place;
+        using place_type = typename remote_function<R, A...>::place;
+        place_type place;
         const token head = data.next();
         if (head.is != kind::list || head.count < 3) data.mismatch("(s,?i8,i8,...)", head);
         value<std::string>::read(data, place.pool);
@@ -2381,12 +2390,13 @@ struct value<std::function<R(A...)>> {
             }
         }
         place.wire.assign(t.data, t.count);
-        f = remote_function<R, A...>{std::make_shared<const typename remote_function<R, A...>::place>(std::move(place))};
+        f = remote_function<R, A...>{std::make_shared<const place_type>(std::move(place))};
     }
 
 private:
     static std::int64_t keep(const callable& f) {
-        return closures.add({0, "a function value", nullptr, 0, nullptr, std::make_shared<const callable>(f), &typeid(callable),
+        return closures.add({0, "a function value", nullptr, 0, nullptr, std::make_shared<const callable>(f),
+                             &typeid(callable),
                              [](const function& self, activation& call, message& m, std::uint32_t count) {
                                  run<R, A...>(*static_cast<const callable*>(self.value.get()), self, call, m, count,
                                               std::index_sequence_for<A...>());
@@ -2715,11 +2725,12 @@ inline int serve() {
     // A mark by which the program is known as a pool before main.
     asm volatile(
         ".ifndef nexus_serves\n.weak nexus_serves\n.pushsection .data\nnexus_serves: .long 1\n.popsection\n.endif");
-    detail::prepare();
-    if (detail::process.speaks == detail::transport::unix_socket) detail::control(detail::process.control_fd).serve();
-    if (detail::process.speaks != detail::transport::none) detail::be_worker(detail::serve_alone, detail::process.in_fd);
+    using namespace detail;
+    prepare();
+    if (process.speaks == transport::unix_socket) control(process.control_fd).serve();
+    if (process.speaks != transport::none) be_worker(serve_alone, process.in_fd);
     std::fprintf(stderr, "this is a pool of a nexus program: run the program, not the pool. It has the functions\n");
-    for (const auto& [mid, f] : detail::functions)
+    for (const auto& [mid, f] : functions)
         std::fprintf(stderr, "%6lld  %s %s\n", static_cast<long long>(mid), f.name.c_str(), f.signature().c_str());
     return 1;
 }

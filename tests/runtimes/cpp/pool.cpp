@@ -226,7 +226,9 @@ static i8 text_view(std::string_view a, std::optional<std::string_view> b) {
     return static_cast<i8>(a.size() + (b ? b->size() : 0));
 }
 #if __cplusplus >= 202002L
-static double std_view(std::string, std::span<const double> a, std::span<const double> b) { return view("", {a.data(), a.size()}, {b.data(), b.size()}); }
+static double std_view(std::string, std::span<const double> a, std::span<const double> b) {
+    return view("", {a.data(), a.size()}, {b.data(), b.size()});
+}
 #endif
 
 // Waits for a foreign call; a child of it is there too.

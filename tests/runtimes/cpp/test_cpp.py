@@ -877,7 +877,8 @@ class Concurrent:
         self.assertIsNone(error)
         for bad, words in ((Ext((12, pack(["cpp", pid, mid - 999]))), "the function value is no longer there"),
                            (Ext((12, pack(["cpp"]))), "function value: expected"),
-                           (Ext((12, b"\xff")), "function value"), (Ext((12, pack([1, 2, 3]))), "expected s"), (5, "expected \\(i8)i8")):
+                           (Ext((12, b"\xff")), "function value"), (Ext((12, pack([1, 2, 3]))), "expected s"),
+                           (5, "expected \\(i8)i8")):
             self.assertIn(words, self.worker.call(25, bad, 1)[0]["message"])
         error, _ = self.worker.call(mid - 999, 1)
         self.assertEqual((error["kind"], error["message"][:39]), ("terminated", "the function value is no longer there: "))
@@ -1034,7 +1035,8 @@ class Transports(unittest.TestCase):
         self.addCleanup(ours.close)
         with theirs:
             process = self.start(subprocess.DEVNULL, subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-                                 env=dict(os.environ, NEXUS_WORKER_FD=str(theirs.fileno()), NEXUS_PROTOCOL="2", NEXUS_POOL="x"))
+                                 env=dict(os.environ, NEXUS_WORKER_FD=str(theirs.fileno()), NEXUS_PROTOCOL="2",
+                                          NEXUS_POOL="x"))
         self.assertEqual(process.wait(WAIT_S), 1)
         self.assertIn("nexus pool x: nexus speaks version 2 of the pool protocol, this pool version 1", self.printed())
 

@@ -1,5 +1,7 @@
-// The C++ pool of the conformance kit: the functions that every language's pool offers, under the same ids, each as short
-// as the language allows. Does nothing that a user's pool could not do. c++ -std=c++17 -O2 -pthread pool.cpp -o pool-cpp
+// The C++ pool of the conformance kit: the functions that every language's pool offers, under the same ids, each as
+// short as the language allows. Does nothing that a user's pool could not do.
+//
+//     c++ -std=c++17 -O2 -pthread -I <folder of nexus.hpp> pool.cpp -o pool-cpp
 #include "nexus.hpp"
 
 #include <chrono>
@@ -71,8 +73,8 @@ static void spin(double seconds) {
     while (std::chrono::steady_clock::now() < end) nexus::check();
 }
 
-static Lists echo_lists(const std::vector<std::int32_t>& a, const std::vector<std::uint8_t>& b, const std::vector<i8>& c,
-                        const std::vector<float>& d) {
+static Lists echo_lists(const std::vector<std::int32_t>& a, const std::vector<std::uint8_t>& b,
+                        const std::vector<i8>& c, const std::vector<float>& d) {
     return {a, b, c, d};
 }
 
