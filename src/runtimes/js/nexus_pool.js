@@ -326,9 +326,10 @@ function found(reader, at) {
   return quote(readAny(reader));
 }
 
-// The msgpack ext types of packed lists.
+// The msgpack ext types of packed lists: the typed arrays, and the types of their elements.
 const ELEMENTS = [null, Int8Array, Int16Array, Int32Array, BigInt64Array, Uint8Array, Uint16Array, Uint32Array,
   BigUint64Array, Float32Array, Float64Array];
+const NAMES = ['', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f4', 'f8'];
 const BIG_INTEGER = 11;
 const FUNCTION = 12;
 
@@ -342,8 +343,8 @@ function small(text) {
   }, (out, value) => out.integer(value), (reader) => reader.integer());
 }
 
-function big(text, low, high, meaning) {
-  return scalar(text, meaning || `an integer from ${low} to ${high}`, (value) => {
+function wide(text, low, high) {
+  return scalar(text, low === undefined ? 'an integer' : `an integer from ${low} to ${high}`, (value) => {
     if (typeof value === 'number' && Number.isSafeInteger(value)) value = BigInt(value);
     return typeof value === 'bigint' && (low === undefined || value >= low && value <= high) ? value : undefined;
   }, (out, value) => out.big(value), (reader) => reader.integer());
@@ -356,25 +357,35 @@ function real(text, meaning, check, put) {
   });
 }
 
-const SCALARS = new Map([
-  small('i1'), small('i2'), small('i4'), big('i8', -(2n ** 63n), 2n ** 63n - 1n),
-  small('u1'), small('u2'), small('u4'), big('u8', 0n, 2n ** 64n - 1n), big('j', undefined, undefined, 'an integer'),
-  real('f4', 'a number in single precision', (value) => {
+// Made when first used: a command needs few of them.
+const SCALARS = {
+  i1: small, i2: small, i4: small, u1: small, u2: small, u4: small,
+  i8: (text) => wide(text, -(2n ** 63n), 2n ** 63n - 1n),
+  u8: (text) => wide(text, 0n, 2n ** 64n - 1n),
+  j: (text) => wide(text),
+  f4: (text) => real(text, 'a number in single precision', (value) => {
     const single = Math.fround(value);
     return Math.abs(single) === Infinity && Math.abs(value) !== Infinity ? undefined : single;
   }, (out, value) => out.single(value)),
-  real('f8', 'a number', (value) => value, (out, value) => out.double(value)),
-  scalar('b', 'a boolean', (value) => (typeof value === 'boolean' ? value : undefined),
+  f8: (text) => real(text, 'a number', (value) => value, (out, value) => out.double(value)),
+  b: (text) => scalar(text, 'a boolean', (value) => (typeof value === 'boolean' ? value : undefined),
     (out, value) => out.byte(value ? 0xc3 : 0xc2), (reader) => ({ 0xc2: false, 0xc3: true })[reader.byte()]),
-  scalar('z', 'null', (value) => (value === null || value === undefined ? null : undefined),
+  z: (text) => scalar(text, 'null', (value) => (value === null || value === undefined ? null : undefined),
     (out) => out.byte(0xc0), (reader) => (reader.byte() === 0xc0 ? null : undefined)),
-  scalar('s', 'a string without lone surrogates', (value) => (typeof value === 'string' && wellFormed(value) ? value : undefined),
+  s: (text) => scalar(text, 'a string without lone surrogates',
+    (value) => (typeof value === 'string' && wellFormed(value) ? value : undefined),
     (out, value) => out.text(value), (reader) => reader.text()),
-  scalar('y', 'a Uint8Array', (value) => {
+  y: (text) => scalar(text, 'a Uint8Array', (value) => {
     if (value instanceof Uint8Array) return value;
     return value instanceof ArrayBuffer ? new Uint8Array(value) : undefined;
   }, (out, value) => out.bytes(value), (reader) => reader.blob()),
-].map((type) => [type.text, type]));
+};
+const made = new Map();
+
+function scalarOf(text) {
+  if (!made.has(text)) made.set(text, SCALARS[text](text));
+  return made.get(text);
+}
 
 function wellFormed(text) {
   return text.isWellFormed ? text.isWellFormed() : !/\p{Surrogate}/u.test(text);
@@ -420,7 +431,7 @@ function head(reader, text, length) {
 
 function listOf(inner, length) {
   const text = length === undefined ? `[${inner.text}]` : `a:${length}${inner.text}`;
-  const code = ['', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f4', 'f8'].indexOf(inner.text);
+  const code = NAMES.indexOf(inner.text);
   if (code > 0) return packed(text, code, inner, length);
   return {
     text,
@@ -610,7 +621,7 @@ class SchemaReader {
     }
     let tag = this.take();
     if ('iuf'.includes(tag)) tag += this.take();
-    if (SCALARS.has(tag)) return SCALARS.get(tag);
+    if (Object.hasOwn(SCALARS, tag)) return scalarOf(tag);
     switch (tag) {
       case '?': return optionalOf(this.type());
       case 'a': {
@@ -1091,9 +1102,9 @@ function writeAny(out, value) {
     out.array(value.length);
     each(out, value.length, (i) => writeAny(out, value[i]));
   } else if (ArrayBuffer.isView(value)) {
-    const Elements = ELEMENTS.find((kind) => kind && kind.name === value[Symbol.toStringTag]);
-    if (!Elements) throw new Mismatch('a value that can be sent without a schema', quote(value));
-    listOf(SCALARS.get(['', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f4', 'f8'][ELEMENTS.indexOf(Elements)])).write(out, value);
+    const code = ELEMENTS.findIndex((kind) => kind && kind.name === value[Symbol.toStringTag]);
+    if (code < 0) throw new Mismatch('a value that can be sent without a schema', quote(value));
+    listOf(scalarOf(NAMES[code])).write(out, value);
   } else if (typeof value === 'object') {
     const pairs = value instanceof Map ? [...value] : Object.entries(value).filter(([, field]) => field !== undefined);
     out.map(pairs.length);
@@ -1524,16 +1535,21 @@ let descriptors = null; // of the connection: [input, output]
 class Connection {
   /** `wrapper` ends when the process does that passes the descriptors on. */
   constructor(input, output, wrapper) {
-    const { Socket } = require('net');
-    this.replace(READ_BYTES);
-    this.start = this.end = 0; // of what has arrived and was not taken yet
+    this.descriptor = output;
+    this.output = null;
     this.queue = [];
     this.queued = 0; // bytes in it
     this.scheduled = false;
+    // At once, so that nexus is not kept from what it has to do for it.
+    this.send(notification('hello', (out) => writeAny(out.array(1), {
+      protocol: PROTOCOL, lang: 'js', runtime: RUNTIME, pid: process.pid, reentrant: true, features: ['concurrent'],
+    })), true);
+    const { Socket } = require('net');
+    this.replace(READ_BYTES);
+    this.start = this.end = 0; // of what has arrived and was not taken yet
     this.held = [];
     this.heldBytes = 0;
     this.dropped = 0;
-    const leave = () => process.exit(0); // whatever the user's code has open
     const watch = (socket) => socket.on('error', leave).on('end', leave).on('close', leave);
     if (input === output) {
       const onread = { buffer: () => this.buffer.subarray(this.end), callback: (count) => this.arrived(count) };
@@ -1547,9 +1563,6 @@ class Connection {
     process.on('SIGINT', () => {}); // the cancel comes on the connection
     process.on('unhandledRejection', unhandled);
     process.on('exit', () => this.flush());
-    this.send(notification('hello', (out) => writeAny(out.array(1), {
-      protocol: PROTOCOL, lang: 'js', runtime: RUNTIME, pid: process.pid, reentrant: true, features: ['concurrent'],
-    })), true);
   }
 
   // -- in --
@@ -1646,7 +1659,7 @@ class Connection {
 
   /** Bytes that wait to be written. */
   get waiting() {
-    return this.queued + this.output.writableLength;
+    return this.queued + (this.output ? this.output.writableLength : 0);
   }
 
   /** Sends a frame: with the others of this turn of the event loop, or now. */
@@ -1670,14 +1683,33 @@ class Connection {
     if (!queued) return;
     this.queue = [];
     this.queued = 0;
-    if (queue.length === 1) this.output.write(queue[0]);
-    else if (queued <= PART_BYTES) this.output.write(Buffer.concat(queue, queued));
+    if (queue.length === 1) this.write(queue[0]);
+    else if (queued <= PART_BYTES) this.write(Buffer.concat(queue, queued));
     else {
       this.output.cork();
       for (const part of queue) this.output.write(part);
       this.output.uncork();
     }
   }
+
+  /** Most frames find room in the socket, and the way through the stream would cost them several times as much. */
+  write(bytes) {
+    if (!this.output || !this.output.writableLength) {
+      try {
+        const written = fs.writeSync(this.descriptor, bytes);
+        if (written === bytes.length) return;
+        bytes = bytes.subarray(written);
+      } catch (error) {
+        if (error.code !== 'EAGAIN') leave();
+      }
+    }
+    this.output.write(bytes);
+  }
+}
+
+/** Nexus has closed the connection: the process ends, whatever the user's code has open. */
+function leave() {
+  process.exit(0);
 }
 
 function checkProtocol(version) {
