@@ -55,7 +55,7 @@ const RUNTIME = 'node ' + process.versions.node;
 
 // The length of a frame is a u32; nexus keeps 1 KiB of it for the envelope under which it passes the frame on.
 const FRAME_BYTES_MAX = 2 ** 32 - 1 - 1024;
-// Read at once. A larger frame gets a buffer of its own, which grows with what has arrived and not with what is claimed.
+// Read at once. A larger frame gets a buffer that grows with what has arrived, not with what is claimed.
 const READ_BYTES = 1 << 16;
 const READ_GROWTH = 16;
 // Parts of a frame being written; a list of numbers, bytes or a text above BLOB_BYTES is a part of its own.
@@ -214,13 +214,16 @@ function quote(value) {
   if (typeof value === 'string') {
     return `string ${JSON.stringify(value.slice(0, QUOTED_CHARS_MAX))}${value.length > QUOTED_CHARS_MAX ? '...' : ''}`;
   }
-  if (typeof value === 'bigint') return BigInt.asIntN(256, value) === value ? `BigInt ${value}` : 'a BigInt beyond 256 bits';
+  if (typeof value === 'bigint') {
+    return BigInt.asIntN(256, value) === value ? `BigInt ${value}` : 'a BigInt beyond 256 bits';
+  }
   if (typeof value === 'number') return `number ${Object.is(value, -0) ? '-0' : value}`;
   if (typeof value === 'boolean') return `boolean ${value}`;
   if (typeof value === 'function') return `function ${value.name}`;
   if (typeof value === 'symbol') return 'symbol';
   const name = nameOf(value);
-  return Array.isArray(value) || ArrayBuffer.isView(value) ? `${name} of length ${value.length ?? value.byteLength}` : name;
+  if (!Array.isArray(value) && !ArrayBuffer.isView(value)) return name;
+  return `${name} of length ${value.length ?? value.byteLength}`;
 }
 
 function nameOf(value) {
@@ -236,7 +239,8 @@ function describe(error, name, plain) {
   try {
     return described(error, name, plain);
   } catch {
-    return failure('raised', 'an error whose message can\'t be made', { function: clean(name), trace: [] }); // a hostile proxy
+    // A hostile proxy.
+    return failure('raised', 'an error whose message can\'t be made', { function: clean(name), trace: [] });
   }
 }
 
@@ -274,13 +278,14 @@ function stackOf(error) {
   } catch {
     // A getter of the user's: there is no trace then.
   }
-  for (const line of text.split('\n')) {
-    const parts = /^\s+at (?:async )?(?:(.+?) \((.+):(\d+):\d+\)|(.+):(\d+):\d+)$/.exec(line);
+  for (const row of text.split('\n')) {
+    const parts = /^\s+at (?:async )?(?:(.+?) \((.+):(\d+):\d+\)|(.+):(\d+):\d+)$/.exec(row);
     if (!parts) continue;
     let file = parts[2] || parts[4];
     if (file === __filename || file.startsWith('node:') || file.startsWith('eval at ')) continue;
     if (file.startsWith('file://')) file = require('url').fileURLToPath(file);
-    trace.push({ lang: 'js', function: clean(parts[1] || '<anonymous>'), file: clean(file), line: +(parts[3] || parts[5]) });
+    const line = +(parts[3] || parts[5]);
+    trace.push({ lang: 'js', function: clean(parts[1] || '<anonymous>'), file: clean(file), line });
   }
   return trace;
 }
@@ -532,7 +537,8 @@ function recordOf(fields) {
         values[i] = null;
       }
       if (keys[i] === '__proto__') {
-        Object.defineProperty(record, keys[i], { value: values[i], writable: true, enumerable: true, configurable: true });
+        const value = values[i];
+        Object.defineProperty(record, keys[i], { value, writable: true, enumerable: true, configurable: true });
       } else record[keys[i]] = values[i];
     }
     return record;
@@ -1115,7 +1121,7 @@ function writeAny(out, value) {
   } else throw new Mismatch('a value that can be sent without a schema', quote(value));
 }
 
-/** Reads msgpack from `at` to `end`. What it is asked for and does not find is undefined, and the place is lost then. */
+/** Reads msgpack from `at` to `end`. What is not there is undefined, and the place is lost then. */
 class Reader {
   constructor(bytes, at, end, view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)) {
     this.bytes = bytes;
@@ -1212,7 +1218,7 @@ class Reader {
     const size = this.count(0xa0, 32, 0xd9);
     if (size === undefined) return undefined;
     const at = this.take(size);
-    const text = this.bytes.utf8Slice ? this.bytes.utf8Slice(at, at + size) : this.bytes.toString('utf8', at, at + size);
+    const text = this.bytes.toString('utf8', at, at + size);
     if (text.includes('\ufffd')) {
       try {
         new TextDecoder('utf-8', { fatal: true }).decode(this.bytes.subarray(at, at + size));
@@ -1239,8 +1245,11 @@ class Reader {
   /** The code and size of an ext type, its data being next. */
   extensionHead() {
     const tag = this.byte();
-    const size = tag >= 0xd4 && tag <= 0xd8 ? 1 << (tag - 0xd4) : tag >= 0xc7 && tag <= 0xc9 ? this.unsigned(1 << (tag - 0xc7)) : undefined;
-    return size === undefined ? undefined : { code: this.byte(), size };
+    let size;
+    if (tag >= 0xd4 && tag <= 0xd8) size = 1 << (tag - 0xd4);
+    else if (tag >= 0xc7 && tag <= 0xc9) size = this.unsigned(1 << (tag - 0xc7));
+    else return undefined;
+    return { code: this.byte(), size };
   }
 
   /** The data of an ext type of that code. */
@@ -1355,7 +1364,8 @@ class Call {
   /** Nexus does not want it any more: it is answered now, whenever the function may end. */
   cancel() {
     this.cancelled = this.failed = true;
-    this.end(response(this.id, failure('cancelled', 'the call was cancelled', { function: clean(this.name), trace: [] })));
+    const more = { function: clean(this.name), trace: [] };
+    this.end(response(this.id, failure('cancelled', 'the call was cancelled', more)));
     for (const id of this.waits) {
       const { site, reject } = requests.get(id);
       requests.delete(id);
@@ -1419,7 +1429,8 @@ function receive(reader) {
   try {
     count = reader.array();
     kind = reader.integer();
-    if (!(count === 4 && (kind === 0 || kind === 1) || count === 3 && kind === 2)) throw new Malformed('it is no message');
+    const parts = { 0: 4, 1: 4, 2: 3 }[kind];
+    if (count === undefined || count !== parts) throw new Malformed('it is no message');
     if (kind !== 2) id = readAny(reader);
     if (kind !== 1) method = reader.text();
     if (kind !== 1 && (count = reader.array()) === undefined) throw new Malformed('its params are no array');
@@ -1509,7 +1520,8 @@ function begin(id, reader, count) {
 function run(fn, args) {
   const result = fn(...args);
   // Anything with `then` counts, as in `await`.
-  return result !== null && typeof result === 'object' && typeof result.then === 'function' ? Promise.resolve(result) : result;
+  const awaited = result !== null && typeof result === 'object' && typeof result.then === 'function';
+  return awaited ? Promise.resolve(result) : result;
 }
 
 /** What nobody caught: it ends the call that it belongs to, or else the process. */
@@ -1540,7 +1552,10 @@ class Connection {
     this.queue = [];
     this.queued = 0; // bytes in it
     this.scheduled = false;
-    // At once, so that nexus is not kept from what it has to do for it.
+    process.on('SIGINT', () => {}); // the cancel comes on the connection
+    process.on('unhandledRejection', unhandled);
+    process.on('exit', () => this.flush());
+    // At once: nexus goes on while sockets are loaded here.
     this.send(notification('hello', (out) => writeAny(out.array(1), {
       protocol: PROTOCOL, lang: 'js', runtime: RUNTIME, pid: process.pid, reentrant: true, features: ['concurrent'],
     })), true);
@@ -1560,9 +1575,6 @@ class Connection {
     }
     if (wrapper) watch(new Socket({ fd: wrapper })).resume();
     this.output.on('drain', () => this.drained());
-    process.on('SIGINT', () => {}); // the cancel comes on the connection
-    process.on('unhandledRejection', unhandled);
-    process.on('exit', () => this.flush());
   }
 
   // -- in --
@@ -1758,8 +1770,8 @@ function stdio() {
   return [input, output];
 }
 
-/** For sockets, and pipes of another user: runs the pool in a child that gets them as descriptors 3 and 4, and ends as it
- * ends. Should this process end first, the child sees it on 5. */
+/** For sockets, and pipes of another user: runs the pool in a child that gets them as descriptors 3 and 4, and ends as
+ * it ends. Should this process end first, the child sees it on 5. */
 function again() {
   const { status, signal, error } = require('child_process').spawnSync(process.execPath,
     [...process.execArgv, ...process.argv.slice(1)],

@@ -939,6 +939,7 @@ class TestCancel(PoolTest):
     def test_sigint_alone_is_ignored(self):
         pool = self.pool()
         pool.line.receive()
+        pool.process.send_signal(signal.SIGINT)  # right after hello
         pool.line.request("call", [2, 5])
         request = pool.line.receive()
         pool.process.send_signal(signal.SIGINT)
