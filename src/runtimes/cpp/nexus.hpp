@@ -281,10 +281,16 @@ private:
 /// lies as its elements want to. Grows with what really comes: a length alone allocates nothing.
 class frame {
 public:
-    explicit frame(std::size_t length) : length_(length), start_((8 - length % 8) % 8) {}
+    explicit frame(std::size_t length) : length_(length), start_((8 - length % 8) % 8) {
+        if (start_ + length > sizeof small_) return;
+        memory_ = small_;
+        capacity_ = length;
+    }
     frame(const frame&) = delete;
     frame& operator=(const frame&) = delete;
-    ~frame() { std::free(memory_); }
+    ~frame() {
+        if (memory_ != small_) std::free(memory_);
+    }
 
     const char* data() const { return memory_ + start_; }
     std::size_t size() const { return filled_; }
@@ -294,7 +300,7 @@ public:
 
     /// Where the next bytes go, and how many: `n` if they are there already. Throws std::bad_alloc.
     std::pair<char*, std::size_t> room(std::size_t n = 0) {
-        if (filled_ + n > capacity_ || filled_ == capacity_) {
+        if (filled_ + n > capacity_ || (filled_ == capacity_ && capacity_ < length_)) {
             std::size_t wanted = std::max(filled_ + n, std::max(2 * capacity_, receive_bytes));
             if (wanted > length_) wanted = length_;
             void* grown = std::realloc(memory_, start_ + wanted);
@@ -313,6 +319,7 @@ private:
     const std::size_t length_, start_;
     char* memory_ = nullptr;
     std::size_t filled_ = 0, capacity_ = 0, lost_ = 0;
+    alignas(8) char small_[256];  // for a short one
 };
 
 // ---------------------------------------------------------------------------------------------- text

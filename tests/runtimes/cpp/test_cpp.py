@@ -376,10 +376,11 @@ class Shared:
         self.assertIn("dance", self.worker.request("dance", [])[0]["message"])
 
     def test_errors(self):
-        for how, message in [("runtime", "plain text"), ("text", "a bare text"), ("bytes", "caf?"),
+        for how, message in [("runtime", "plain text"), ("text", "a bare text"), ("bytes", "caf?"), ("string", "a bare string"),
                              ("int", "an exception of type int was thrown")]:
             error = self.check_error(3, [how])
             self.assertEqual(error["message"], message)
+        self.check_error(3, ["memory"], "there was not enough memory (std::bad_alloc): give the function less at once")
         error = self.check_error(3, ["range"], "std::out_of_range: vector")
         self.assertEqual((error["function"], error["pool"], error["pid"]), ("fail", "cpp", self.pool.process.pid))
         [entry] = error["trace"]
