@@ -1,6 +1,7 @@
 """A further Python pool, which drives the pools of all languages: what takes several calls at once, and timings taken where
 no start counts."""
 import array
+import os
 import time
 
 import nexus_pool
@@ -46,6 +47,15 @@ def time_echo(pool, floats, times):
     return quickest(lambda: echo(values), times) / 1000
 
 
+def relay_peak(pool, mebibytes):
+    """The most memory that nexus had, in KiB, after so much has gone to a pool and come back."""
+    time_echo(pool, mebibytes << 17, 1)
+    with open("/proc/%d/stat" % os.getppid()) as file:
+        nexus = int(file.read().rsplit(")", 1)[1].split()[1])
+    with open("/proc/%d/status" % nexus) as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
+
+
 def time_death(pool):
     """Microseconds from a worker's death to the error that this makes."""
     nexus_pool.foreign(pool, 25, args=[I8], returns=I8)(1)
@@ -75,7 +85,7 @@ def quickest(work, times):
 
 FUNCTIONS = [(meet, [TEXT, TEXT, I8, I8], I8), (exchange, [TEXT, TEXT], "[i8]"),
              (time_chain, ["[s]", I8, I8], "f8"), (time_echo, [TEXT, I8, I8], "f8"), (time_death, [TEXT], "f8"),
-             (sit, ["f8"], "z")]
+             (sit, ["f8"], "z"), (relay_peak, [TEXT, I8], I8)]
 
 if __name__ == "__main__":
     for mid, (function, args, returns) in enumerate(FUNCTIONS, 1):
