@@ -11,6 +11,9 @@ A pool's script requires this file first, then the user's code, registers functi
     nexus.register(2, async (xs) => await largest(xs) - Math.min(...xs), { args: ['[f8]'], returns: 'f8' });
     nexus.serve();
 
+In the manifest: "exec": ["node", "stats.pools/pool.js"], "transport": "direct" (or "stdio"). Options of V8 there make the
+start slower, even those that should not: with any of them node's own compiled code is not used.
+
 Functions may be sync or async. Calls run side by side on the event loop; which of them makes a foreign call is known
 through AsyncLocalStorage. Inside a function:
 
@@ -1445,14 +1448,18 @@ function receive(reader) {
 }
 
 function notified(method, reader, count) {
-  if (method === 'cancel' && count > 0) {
-    const id = readAny(reader);
-    if (calls.has(id)) calls.get(id).cancel();
-    else connection.unhold(id);
-  } else if (method === 'hello' && count > 0) {
-    const hello = readAny(reader);
-    checkProtocol(hello.protocol);
-    if (typeof hello.pool === 'string') poolName = hello.pool;
+  let param;
+  try {
+    param = count > 0 ? readAny(reader) : undefined;
+  } catch {
+    return; // nobody waits for an answer
+  }
+  if (method === 'cancel') {
+    if (calls.has(param)) calls.get(param).cancel();
+    else connection.unhold(param);
+  } else if (method === 'hello' && param) {
+    checkProtocol(param.protocol);
+    if (typeof param.pool === 'string') poolName = param.pool;
   }
 }
 
@@ -1782,12 +1789,12 @@ function again() {
 }
 
 // In stdio nothing but the end of the input says that nexus is gone. A thread reads it, so that the end is seen while
-// synchronous code runs; that gets a second to finish. It reads ahead by at most AHEAD bytes.
+// synchronous code runs; that gets half a second to finish. It reads ahead by at most AHEAD bytes.
 const WATCH = `
   const { parentPort: port, workerData: fd } = require('worker_threads');
   const AHEAD = 4 << 20;
   let ahead = 0;
-  const end = () => { port.postMessage(null); setTimeout(() => process.kill(process.pid, 'SIGKILL'), 1000); };
+  const end = () => { port.postMessage(null); setTimeout(() => process.kill(process.pid, 'SIGKILL'), 500); };
   const socket = new (require('net').Socket)({ fd, writable: false });
   socket.on('data', (chunk) => {
     if ((ahead += chunk.length) > AHEAD) socket.pause();
