@@ -5,6 +5,7 @@ Needs node 18 or later ($NODE, default node). It does not test nexus, and no wai
 import contextlib
 import json
 import os
+import random
 import select
 import shutil
 import signal
@@ -552,6 +553,14 @@ class TestTypes(PoolTest):
         error, _ = line.call(1, 2, Exact(b"\x91" * 100000))
         self.assertEqual(error["kind"], "raised")
         self.assertEqual(line.call(1, 2, 3), (None, 5))
+
+
+    def test_broken_bytes(self):
+        seed = random.randrange(1 << 31)
+        command = [NODE, os.path.join(HERE, "fuzz.js"), os.path.abspath(RUNTIME), str(seed), "50000"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=WAIT_S)
+        self.assertEqual(done.returncode, 0, "%s\n%s" % (" ".join(command), done.stderr.decode()))
+        self.assertGreater(int(done.stdout.split()[0]), 1000)
 
 
 class TestCalls(PoolTest):
