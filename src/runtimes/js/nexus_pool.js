@@ -159,13 +159,6 @@ function decode(schema, bytes) {
   return value;
 }
 
-module.exports = {
-  register, serve, foreign, command, log, progress, signal, encode, decode,
-  get RemoteError() { return RemoteError; },
-  get Mismatch() { return Mismatch; },
-  get SchemaError() { return SchemaError; },
-};
-
 // ---- errors ---------------------------------------------------------------------------------------------------------
 
 /** A foreign call or command that failed. `error` is all of it; `kind`, `message` and `trace` are its parts. */
@@ -1840,6 +1833,11 @@ class Watched {
     this.run();
   }
 }
+
+// By names that an ES module can import, too.
+module.exports = {
+  register, serve, foreign, command, log, progress, signal, encode, decode, RemoteError, Mismatch, SchemaError,
+};
 
 checkProtocol(process.env.NEXUS_PROTOCOL);
 descriptors = attach();

@@ -739,9 +739,10 @@ class TestCalls(PoolTest):
 
     def test_modules(self):
         line = self.line("""import nexus from './nexus_pool.js';
-            import { foreign } from './nexus_pool.js';
+            import { foreign, RemoteError } from './nexus_pool.js';
             const far = foreign('cpp', 1, { args: [], returns: 'z' });
             nexus.register(1, async function called() { await far(); }, { args: [], returns: 'z' });
+            if (RemoteError !== nexus.RemoteError) throw new Error('not the same');
             nexus.serve();""", file="pool.mjs")
         error, _ = line.call(1, foreign=lambda params: (_ for _ in ()).throw(KeyError({"kind": "raised", "message": "m"})))
         self.assertEqual([(entry["function"], os.path.basename(entry["file"]), entry["line"]) for entry in error["trace"]],
@@ -814,7 +815,7 @@ class TestForeignCalls(PoolTest):
         self.assertEqual(error["message"], "Mismatch: the result of function 9 of pool cpp, [0]: expected s (a string without lone "
                                            "surrogates), found number 1")
         error, _ = line.call(1, foreign=lambda params: Exact(b"\xc1"))
-        self.assertIn("the result of function 9 of pool cpp", error["message"] + "the result of function 9 of pool cpp")
+        self.assertEqual(error["message"], "Malformed: the values of a message can't be read: the byte c1 starts no value")
         error, _ = line.call(2)
         self.assertIn("Mismatch: argument 2 of function 9 of pool cpp, [1]: expected i4 (", error["message"])
         self.assertEqual([entry["function"] for entry in error["trace"]], ["bad"])
@@ -1192,17 +1193,13 @@ class TestProcesses(PoolTest):
                 self.assertIn("nexus sent what can't be read", output)
 
     def test_nothing_is_allocated_that_is_only_claimed(self):
-        line = self.line("nexus.register(1, () => process.memoryUsage().external >> 20, { args: [], returns: 'u4' });")
-        before = line.call(1)[1]
-        # The claim of a second connection would need a second worker: this one announces 4 GiB and is asked by signal.
-        self.assertLess(before, 20)
         pool = self.pool("""
             process.on('SIGUSR2', () => console.log('external', process.memoryUsage().external >> 20));
         """)
         pool.line.receive()
-        pool.line.socket.sendall(struct.pack(">I", 2**32 - 1100) + b"\x94\x00\x01\xa4call" + b"x" * 100000)
-        pool.process.send_signal(signal.SIGUSR2)
-        self.assertLess(int(pool.printed("\n").split()[1]), 32)
+        pool.line.socket.sendall(struct.pack(">I", 2**32 - 1100) + b"\x94\x00\x01\xa4call" + b"x" * 2 * MIB)
+        pool.process.send_signal(signal.SIGUSR2)  # the most of it has been read: a socket holds less
+        self.assertLess(int(pool.printed("\n").split()[1]), 64)
 
     def test_versions(self):
         done = self.pool(env={"NEXUS_PROTOCOL": "2"})
