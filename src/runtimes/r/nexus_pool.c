@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <langinfo.h>
 #include <limits.h>
 #include <math.h>
 #include <poll.h>
@@ -621,6 +622,7 @@ static const char *found(SEXP v, R_xlen_t i)
         return text;
     case REALSXP:
         if (R_IsNA(REAL(v)[i])) return "NA";
+        if (!isfinite(REAL(v)[i])) return isnan(REAL(v)[i]) ? "numeric NaN" : REAL(v)[i] > 0 ? "numeric Inf" : "numeric -Inf";
         snprintf(text, sizeof text, "numeric %.15g", REAL(v)[i]);
         return text;
     case STRSXP: {
@@ -1129,10 +1131,10 @@ static SEXP decode(const struct type *t, const struct token *k, struct reader *r
 {
     R_CheckStack();
     t = behind(t);
-    if (depth > 2 * DEPTH_MAX) return wrong("expected at most 512 levels of values"), NULL;
+    if (depth > DEPTH_MAX) return wrong("expected at most 512 levels of values"), NULL;
     switch (t->kind) {
     case T_NIL: return k->kind == NIL ? R_NilValue : (wrong_token(t, k), NULL);
-    case T_OPTIONAL: return k->kind == NIL ? R_NilValue : decode(t->kids[0], k, r, depth + 1);
+    case T_OPTIONAL: return k->kind == NIL ? R_NilValue : decode(t->kids[0], k, r, depth);
     case T_BYTES: {
         if (k->kind != BIN) return wrong_token(t, k), NULL;
         SEXP v = Rf_allocVector(RAWSXP, (R_xlen_t)k->n);
@@ -1179,7 +1181,10 @@ static int put_charsxp(const struct type *t, SEXP text, SEXP v, R_xlen_t i)
 {
     if (text == NA_STRING || Rf_getCharCE(text) == CE_BYTES) return wrong_value(t, v, i);
     const void *top = vmaxget();
-    const char *s = Rf_translateCharUTF8(text);
+    const char *s = CHAR(text);
+    /* Translating would turn what is not valid into "<ff>". */
+    int invalid = utf8((const unsigned char *)s, strlen(s)) != 1;
+    if (Rf_getCharCE(text) == CE_LATIN1 || (invalid && strcmp(nl_langinfo(CODESET), "UTF-8"))) s = Rf_translateCharUTF8(text);
     size_t n = strlen(s);
     if (utf8((const unsigned char *)s, n) != 1) return wrong_value(t, v, i);
     put_text(s, n);
@@ -1435,7 +1440,7 @@ static int encode(const struct type *t, SEXP v, int depth)
     case T_OPTIONAL:
         if (v == R_NilValue) { put_nil(); return 1; }
         if (is_scalar(t->kids[0]) && Rf_isVectorAtomic(v) && TYPEOF(v) != RAWSXP && XLENGTH(v) == 1 && is_na(v, 0)) { put_nil(); return 1; }
-        return encode(t->kids[0], v, depth + 1);
+        return encode(t->kids[0], v, depth);
     case T_BYTES:
         if (TYPEOF(v) != RAWSXP) return wrong_value(t, v, -1);
         put_head((size_t)XLENGTH(v), 0, 0, 0xc4, 0xc5);
@@ -1605,10 +1610,10 @@ static SEXP decode_plain(const struct token *k, struct reader *r, int depth)
  * `head` is where the frame that comes next starts, once the `consume` bytes of the last one are dropped. */
 static struct { unsigned char *data; size_t room, head, length, consume; } in;
 static int in_fd = -1, out_fd = -1, in_socket, out_socket;
-static volatile sig_atomic_t held = 1, noted, closed;
+static volatile sig_atomic_t held = 1, noted, closed, hung;
 
 /* The calls on this worker's stack, outermost first. */
-struct call { int64_t id; char answered; volatile char cancelled; };
+struct call { int64_t id; char began, answered; volatile char cancelled; };
 static struct call *calls;
 static int depth, deepest, calls_room;
 static char *stack_low;            /* the lowest address of the worker's own stack that may be used */
@@ -1633,6 +1638,7 @@ enum { K_FUNCTIONS, K_VALUES, K_TRACE, K_RUN, K_SLOTS };
 
 static void die(int code, const char *form, ...) __attribute__((noreturn, format(printf, 2, 3)));
 static void leave(int code) __attribute__((noreturn));
+static void leave_group(void) __attribute__((noreturn));
 
 /* Room for at least one more byte behind what has arrived; 0 if there is no memory. Safe in a signal handler. */
 static int make_room(void)
@@ -1756,6 +1762,7 @@ static void hold(void) { held = 1; }
 /* User code runs from here on. */
 static void release(void)
 {
+    if (hung) leave_group();
     held = 0;
     while (noted) { noted = 0; held = 1; look(); held = 0; }
 }
@@ -2081,6 +2088,7 @@ static char running[200];          /* the name of its function */
 static SEXP invoke(void)
 {
     int level = depth - 1;
+    calls[level].began = 1;
     struct reader r = incoming, check = incoming;
     struct token list, mid;
     snprintf(running, sizeof running, "a call");
@@ -2151,12 +2159,13 @@ static void left(void *data, Rboolean jump)
     if (!calls[level].answered) {
         calls[level].answered = 1;
         start_answer(calls[level].id);
-        put_failure("raised", "the function was left by a jump to code outside of it", running, R_NilValue);
+        /* Before it began, what ended it is R running out of one of its stacks. */
+        put_failure("raised", calls[level].began ? "the function was left by a jump to code outside of it" : "the stack of R ended before the function began: calls are nested too deep",
+                    calls[level].began ? running : NULL, R_NilValue);
         put_nil();
         send_message();
     }
     depth = level;
-    noted = 0;
     R_interrupts_pending = 0;
 }
 
@@ -2193,6 +2202,7 @@ static void dispatch(int64_t id, struct reader params)
     SET_VECTOR_ELT(keep, K_TRACE, R_NilValue);
     SEXP token = PROTECT(R_MakeUnwindCont());
     SEXP value = PROTECT(R_UnwindProtect(run_call, NULL, left, &level, token));
+    /* `noted` stays: it may be about the next call, which nexus can send as soon as this one is answered. */
     hold();
     R_interrupts_pending = 0;
     if (!calls[level].answered) {
@@ -2201,7 +2211,6 @@ static void dispatch(int64_t id, struct reader params)
         answer_failure(level, running, value);
     }
     depth = level;
-    noted = 0;
     allow_expressions();
     UNPROTECT(2);
 }
@@ -2324,6 +2333,7 @@ static int step(int64_t awaited, struct reader *r)
 /* Ends the running call as R ends what is interrupted. */
 static void interrupt(void)
 {
+    if (closed && transport != UNIX) leave_group();
     const char *why = closed ? "nexus closed the connection" : "the call was cancelled";
     held = 0;
     R_interrupts_pending = 0;
@@ -2664,16 +2674,24 @@ static void abandon(int number)
     _exit(128 + SIGKILL);
 }
 
-/* SIGIO of a worker without a parent: something has arrived, or the other side is gone. */
+/* A worker without a parent has lost nexus while a function runs: it ends, with what the function started. */
+static void leave_group(void)
+{
+    remove_directory(temp_dir);
+    if (getpgrp() == getpid()) kill(0, SIGKILL);
+    _exit(128 + SIGKILL);
+}
+
+/* SIGIO of a worker without a parent: something has arrived, or the other side is gone. While no function runs, the
+ * end of the input is found where it is read. */
 static void on_input(int number)
 {
     (void)number;
     int before = errno;
     struct pollfd p[2] = { { .fd = in_fd, .events = POLLRDHUP }, { .fd = life_fd, .events = 0 } };
-    if (poll(p, life_fd >= 0 ? 2 : 1, 0) > 0 && (depth || p[1].revents)) {
-        remove_directory(temp_dir);
-        if (getpgrp() == getpid()) kill(0, SIGKILL);
-        _exit(128 + SIGKILL);
+    if (poll(p, life_fd >= 0 ? 2 : 1, 0) > 0) {
+        if (p[1].revents || !held) leave_group();
+        hung = 1;
     }
     errno = before;
 }

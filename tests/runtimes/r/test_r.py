@@ -401,7 +401,7 @@ class TestTypes(PoolTest):
             ("i8", 2**63 - 1), ("i8", 2**53), ("i8", 2**53 + 1), ("i8", -2**53 - 1), ("u8", 2**63),
             ("u1", 255), ("u2", 65535), ("u4", 2**32 - 1), ("u8", 2**64 - 1), ("u8", 0), ("i8", -1), ("i8", -33),
             ("j", 0), ("j", 2**64 - 1), ("j", -2**63), ("j", big(2**64)), ("j", big(-2**63 - 1)), ("j", big(3**500)),
-            ("j", big(-3**500)), ("j", big(10**5000)), ("j", big(-2**127)), ("j", big(2**127)), ("j", big(-2**128 + 1)),
+            ("j", big(-3**500)), ("j", big(10**5000)), ("j", big(-2**127), Ext(11, b"\x80" + bytes(15))), ("j", big(2**127)), ("j", big(-2**128 + 1)),
             ("j", Ext(11, b"\x05"), 5), ("j", Ext(11, b"\xff\xfe"), -2), ("j", Ext(11, bytes(9) + b"\x05"), 5),
             ("i8", Ext(11, b"\x05"), 5),
             ("f8", 0.1), ("f8", INF), ("f8", -INF), ("f8", -0.0), ("f8", 5e-324), ("f8", NAN), ("f8", 3, 3.0),
@@ -473,11 +473,11 @@ class TestTypes(PoolTest):
             ("j", "'-123456789012345678901234567890'", big(-123456789012345678901234567890)), ("j", "1e20", big(10**20)),
             ("u8", "1e19", 10**19), ("i8", "structure(5e-324, class = 'integer64')", 1),
             ("[i8]", "structure(c(5e-324, 1e-323), class = 'integer64')", Ext(4, struct.pack("<2q", 1, 2))),
-            ("i2", "-0.0", 0), ("f8", "3L", 3.0), ("f8", "NA", None), ("f4", "NaN", NAN), ("f8", "c(a = 2)", 2.0),
+            ("i2", "-0.0", 0), ("f8", "3L", 3.0), ("f8", "NA", NAN), ("f4", "NaN", NAN), ("f8", "c(a = 2)", 2.0),
             ("?f8", "NA", None), ("?f8", "NA_real_", None), ("?f8", "NaN", NAN), ("?i4", "NA", None), ("?s", "NA", None),
             ("?b", "NA", None), ("?[f8]", "NULL", None), ("?s", "NULL", None),
             ("s", "factor('b', levels = c('a', 'b'))", "b"), ("[s]", "factor(c('b', 'a', 'b'))", ["b", "a", "b"]),
-            ("[?s]", "factor(c('b', NA))", ["b", None]), ("s", "'\\xe9'; x <- '\\xe9'; Encoding(x) <- 'latin1'; x" if False else "iconv('é', 'UTF-8', 'latin1')", "é"),
+            ("[?s]", "factor(c('b', NA))", ["b", None]), ("s", "iconv('é', 'UTF-8', 'latin1')", "é"),
             ("[f8]", "1:3", floats(1.0, 2.0, 3.0)), ("[i4]", "c(1, 2)", ints(1, 2)), ("[f8]", "list(1, 2L)", floats(1.0, 2.0)),
             ("[f8]", "NULL", floats()), ("[s]", "c()", []), ("[s]", "character()", []), ("[u1]", "as.raw(1:2)", Ext(5, b"\1\2")),
             ("[s]", "list('a', 'b')", ["a", "b"]), ("[?f8]", "c(1, NA, NaN)", [1.0, None, NAN]), ("[?i4]", "list(1, NULL, NA)", [1, None, None]),
@@ -492,7 +492,7 @@ class TestTypes(PoolTest):
             ("[{a:i4,b:[f8]}]", "structure(list(a = 1:2, b = list(1, 2:3)), class = 'data.frame', row.names = 1:2)",
              [{"a": 1, "b": floats(1.0)}, {"a": 2, "b": floats(2.0, 3.0)}]),
             ("[{a:i4}]", "list(list(a = 1), c(a = 2))", [{"a": 1}, {"a": 2}]), ("[{a:i4}]", "data.frame(a = integer())", []),
-            ("z", "5", None), ("f8", "Sys.Date() * 0", None) if False else ("f8", "as.Date('1970-01-02')", 1.0))
+            ("z", "5", None), ("f8", "as.Date('1970-01-02')", 1.0))
 
     def test_wrong_results_say_what_is_wrong(self):
         i4 = "i4 (an integer from -2147483648 to 2147483647)"
@@ -529,7 +529,6 @@ class TestTypes(PoolTest):
             ("{a:i4}", "list(a = 1, a = 2)", ": expected {a:i4}, found the name 'a' twice"),
             ("{a:{b:[i4]}}", "list(a = list(b = c(1, 0.5)))", ", $a$b[2]: expected %s, found numeric 0.5" % i4),
             ("[{a:i4,b:?s}]", "data.frame(a = c(1, NA))", ", [[2]]$a: expected %s, %s" % (i4, missing)),
-            ("[{a:i4,b:s}]", "data.frame(a = 1)", ": expected [{a:i4,b:s}], found nothing named 'b'") if False else
             ("[{a:i4,b:s}]", "data.frame(a = 1)", ": expected {a:i4,b:s}, found nothing named 'b'"),
             ("[{a:i4}]", "list(list(a = 1), list(a = 'x'))", ", [[2]]$a: expected %s, found character \"x\"" % i4),
             (r"\(i4)i4", "5", r": expected \(i4)i4, found numeric 5"))
@@ -564,7 +563,7 @@ class TestTypes(PoolTest):
                 ("[f8", "schema '[f8' at 3: expected ']'"), ("q", "schema 'q' at 0: expected a type that R can hold"),
                 ("{a:s,a:s}", "schema '{a:s,a:s}': a record repeats the key 'a'"),
                 ("^1x", "schema '^1x' at 3: expected a name declared with '&'"), ("t9s", "schema 't9s' at 3: expected 1 more character"),
-                ("t-s", "schema 't-s' at 2: expected a base-62 digit") if False else ("t-s", "schema 't-s' at 1: expected a base-62 digit"),
+                ("t-s", "schema 't-s' at 1: expected a base-62 digit"),
                 ("js", "schema 'js' at 1: expected the end"), ("{as}", "schema '{as}' at 1: expected a key and ':'"),
                 ("(s;s)", "schema '(s;s)' at 2: expected ',' or ')'"), ("&1L^1L", "schema '&1L^1L': the type has no value"),
                 ("i3", "schema 'i3' at 0: expected a type that R can hold")):
@@ -1028,16 +1027,15 @@ class TestProcesses(PoolTest):
         self.gone(hello["pid"])
         self.assertEqual(os.listdir(pool.dir), ["pipe-r"])
 
-    def test_signals_end_the_pool_quietly(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            pool = self.pool()
-            pool.hello()
-            line, hello = pool.connect()
-            line.socket.close()
-            os.killpg(pool.process.pid, number)
-            output, _ = pool.process.communicate(timeout=WAIT_S)
-            self.assertEqual((pool.process.returncode, output), (-number, b""))
-            os.kill(hello["pid"], signal.SIGKILL) if number == signal.SIGINT else self.gone(hello["pid"])
+    def test_a_signal_ends_the_pool_quietly(self):
+        pool = self.pool()
+        pool.hello()
+        line, hello = pool.connect()
+        line.socket.close()
+        os.killpg(pool.process.pid, signal.SIGTERM)
+        output, _ = pool.process.communicate(timeout=WAIT_S)
+        self.assertEqual((pool.process.returncode, output), (-signal.SIGTERM, b""))
+        self.gone(hello["pid"])
 
     def test_grow(self):
         pool = self.pool()
@@ -1249,7 +1247,6 @@ class TestStdio(PoolTest):
             line.request("call", args)
             if args[0] == 4:
                 line.receive()
-            temporary = None
             line.process.stdin.close()
             line.process.stdin = None
             line.process.communicate(timeout=WAIT_S)
