@@ -623,6 +623,39 @@ class TestTypes(PoolTest):
         self.assertEqual(line.call(9, 5), (None, 5))
 
 
+    def test_with_a_collection_at_every_allocation(self):
+        rows = [{"a": 1, "b": None, "c": 2**60, "d": "x"}, {"a": -2**31, "b": "y", "c": 5, "d": "z"}]
+        table = [("[{a:i4,b:?s,c:i8,d:s}]", rows), ("[?s]", ["a", None, "é"]), ("[f8]", floats(1.5, 2.5)), ("[u8]", Ext(8, b"\xff" * 16)),
+                 ("{a:[i4],b:(s,y,j)}", {"a": ints(1, 2), "b": ["q", b"r", big(3**90)]}), ("&1T{v:j,k:[^1T]}", {"v": 1, "k": [{"v": 2, "k": []}]}),
+                 ("[[f4]]", [Ext(9, bytes(8)), Ext(9, b"")])]
+        functions = FUNCTIONS + """
+            torture <- function(on) {
+                compiler::enableJIT(0)  # it allocates far more than all of this
+                gctorture(on)
+            }
+        """
+        line = self.line({**{i: ("same", [schema], schema) for i, (schema, _) in enumerate(table)}, 20: ("torture", ["b"], "b"), 21: ("fails_deep", ["s"], "z"),
+                          22: ("fact", ["j"], "j"), 23: ("adder", ["i8"], "\\(i8)i8"), 24: ("apply_to", ["\\(i8)i8", "i8"], "i8"), 25: ("starts", ["j"], "j"),
+                          26: ("catches", ["j"], "s"), 27: ("tells", [], "j"), 28: ("point", [], "(s,[f8])")}, functions)
+        line.call(20, True)
+        for i, (schema, sent) in enumerate(table):
+            with self.subTest(schema=schema):
+                self.assertEqual(repr(line.call(i, sent)), repr((None, sent)))
+        self.assertIn("expected", line.call(0, [{"a": "x", "d": 1}])[0]["message"])
+        self.assertEqual(line.call(22, 5, foreign=lambda params: 24), (None, 120))
+        _, adder = line.call(23, 5)
+        self.assertEqual(line.call(24, adder, 4), (None, 9))
+        self.assertEqual(line.call(24, Ext(12, packed(["py", None, 3, "bound"])), 4, foreign=lambda params: params[-1]), (None, 4))
+        self.assertEqual(line.call(25, 3, foreign=lambda params: params[2]), (None, 6))
+        self.assertEqual(line.call(28, foreign=lambda params: ["ok", [1.5]]), (None, ["ok", floats(1.5)]))
+
+        def raises(params):
+            raise KeyError({"kind": "raised", "message": "m", "trace": [{"function": "f", "line": 3}]})
+        self.assertEqual(line.call(26, 3, foreign=raises), (None, "raised|m|f"))
+        self.assertEqual(len(line.call(22, 3, foreign=raises)[0]["trace"]), 2)
+        self.assertEqual(line.call(21, "deep")[0]["message"], "deep")
+
+
 class TestCalls(PoolTest):
     def test_hellos(self):
         pool = self.pool()
@@ -909,11 +942,6 @@ class TestCancel(PoolTest):
         self.addCleanup(line.socket.close)
         return line, hello["pid"]
 
-    def asleep(self, pid):
-        """Waits until a process sleeps in a system call, or (the second) computes."""
-        while open("/proc/%d/stat" % pid).read().split()[2] != "S":
-            pass
-
     def test_cancel_ends_what_computes_or_sleeps(self):
         pool = self.pool()
         line, pid = self.started(pool)
@@ -1006,8 +1034,9 @@ class TestCancel(PoolTest):
         """Waits until the worker sleeps for its function: in select, not in its own recv."""
         while True:
             with contextlib.suppress(OSError):
-                if open("/proc/%d/wchan" % pid).read() in ("do_select", "poll_schedule_timeout", "poll_schedule_timeout.constprop.0", "0"):
-                    return
+                with open("/proc/%d/wchan" % pid) as file:
+                    if file.read() in ("do_select", "poll_schedule_timeout", "poll_schedule_timeout.constprop.0", "0"):
+                        return
 
     def test_retire(self):
         pool = self.pool()
@@ -1283,6 +1312,34 @@ class TestStdio(PoolTest):
         os.close(ours)
         os.close(theirs)
         self.assertEqual((done.returncode, done.stderr), (1, b"this is a pool of a nexus program: run the program, not the pool\n"))
+
+
+class TestConformanceFunctions(PoolTest):
+    def test_them(self):
+        folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "programs", "languages", "pools")
+        with Stdio(command(folder)) as line:
+            line.send([2, "hello", [{"protocol": 1, "pool": "r"}]])
+            record = {"name": "a", "age": None, "tags": ["x"]}
+            lists = [ints(1, -2), Ext(5, b"\xff"), Ext(4, struct.pack("<2q", 1, -2**63)), Ext(9, struct.pack("<f", 0.5))]
+            tree = {"value": 1, "kids": [{"value": 2, "kids": []}, {"value": 3, "kids": [{"value": 4, "kids": []}]}]}
+            times10 = Ext(12, packed(["py", None, 3]))
+            for mid, args, result in (
+                    (1, [floats(1.0, NAN)], floats(1.0, NAN)), (2, [2, 3], 5), (3, [record], record), (4, [[True, big(1 << 70), b"y", 0.5]], [True, big(1 << 70), b"y", 0.5]),
+                    (6, ["py", 25, 4], 41), (7, [0.01], None), (8, ["text"], None), (11, ["py", 25, 4], 100), (12, [times10, 4], 40), (15, [0.01], None), (16, lists, lists),
+                    (17, [b"b"], b"b"), (18, ["å"], "å"), (19, ["mean", 5], 50), (20, ["py", 25, 4], ""), (21, [["py"], 3], 21), (21, [["py"], 0], 0), (23, [floats(1.0, 2.5)], 3.5),
+                    (24, [3], floats(0.0, 1.0, 2.0)), (24, [0], floats()), (25, [-4], -8), (26, [5], 5), (27, [big(3**100)], big(3**100)), (28, [], line.process.pid), (29, [tree], 10)):
+                with self.subTest(mid=mid):
+                    self.assertEqual(repr(line.call(mid, *args, foreign=lambda params: 20 if params[1] == 21 else 10 * params[-1])), repr((None, result)))
+            self.assertEqual(line.call(5, "why")[0]["message"], "why")
+            for mid, args, sent in ((9, ["info", "text"], [2, "log", ["info", "text"]]), (10, [1.5, 3.0, "of"], [2, "progress", [1.5, 3, "of"]])):
+                line.request("call", [mid, *args])
+                self.assertEqual(line.receive(), sent)
+                self.assertEqual(line.receive()[2:], [None, None])
+            _, adder = line.call(13, 5)
+            _, both = line.call(22, adder, times10)
+            self.assertEqual(line.call(12, both, 2, foreign=lambda params: 10 * params[-1]), (None, 25))
+            line.request("call", [14, 3])
+            self.assertEqual((line.receive(), line.process.wait(timeout=WAIT_S)), (None, 3))
 
 
 def play_nexus(mid):
