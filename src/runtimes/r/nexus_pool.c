@@ -1628,6 +1628,7 @@ static unsigned char *taken;       /* the stored answer that is being read */
 static char pool_name[256];
 static char runtime_name[64];
 static pid_t worker_pid;           /* this process, if it is a worker */
+static pid_t loading_pid;          /* the process that loaded the code: the directory of temporary files is its own */
 static enum { UNIX, DIRECT, STDIO } transport;
 static int listen_fd = -1, control_fd = -1, life_fd = -1;
 static char nexus_dir[PATH_MAX], temp_dir[PATH_MAX];
@@ -2660,7 +2661,7 @@ static void leave(int code)
 {
     fflush(stdout);
     fflush(stderr);
-    if (transport != UNIX) remove_directory(temp_dir);
+    if (getpid() == loading_pid) remove_directory(temp_dir);
     _exit(code & 0xff);
 }
 
@@ -2806,7 +2807,7 @@ static void become_worker(void)
 }
 
 static pid_t *workers;
-static int workers_count;
+static int workers_count, workers_forked;
 
 /* Whether the fork succeeded; the child never returns. */
 static int fork_worker(const sigset_t *signals)
@@ -2827,6 +2828,7 @@ static int fork_worker(const sigset_t *signals)
         become_worker();
     }
     workers[workers_count++] = pid;
+    workers_forked++;
     return 1;
 }
 
@@ -2852,11 +2854,14 @@ static void answer_grow(int64_t id, struct reader r, const sigset_t *signals)
     const char *kind = "protocol";
     if (!next_token(&r, &list) || list.kind != ARRAY || !list.n || !next_token(&r, &n) || n.kind != INT || n.i < 0 || n.i > GROW_WORKERS_MAX)
         snprintf(text, sizeof text, "grow takes a number up to %d", GROW_WORKERS_MAX);
-    else for (int64_t i = 0; i < n.i && !*text; i++)
+    else for (int64_t i = 0; i < n.i && !*text; i++) {
+        /* What is old by then, the workers' collectors leave alone, and it stays shared. The first worker has no time. */
+        if (workers_forked == 1) R_gc();
         if (!fork_worker(signals)) {
             kind = "spawn_failed";
             snprintf(text, sizeof text, "worker %d can't be forked: %s", workers_count + 1, strerror(errno));
         }
+    }
     start_answer(id);
     if (*text) { put_failure(kind, text, NULL, NULL); put_nil(); }
     else { put_nil(); put_i64(workers_count); }
@@ -2906,7 +2911,6 @@ static void run_parent(void)
             if (h.kind == 2 && is_text(&h.method, "shutdown")) {
                 shutdown(listen_fd, SHUT_RDWR);
                 for (int i = 0; i < workers_count; i++) while (waitpid(workers[i], NULL, 0) < 0 && errno == EINTR) continue;
-                remove_directory(temp_dir);
                 leave(0);
             } else if (h.kind == 2 && is_text(&h.method, "signal")) pass_signal(r);
             else if (h.kind == 0 && is_text(&h.method, "grow")) answer_grow(h.id, r, &signals);
@@ -2926,11 +2930,9 @@ static SEXP nexus_serve(void)
 {
     if (transport == STDIO && in_fd < 0) {
         fputs("this is a pool of a nexus program: run the program, not the pool\n", stderr);
-        fflush(stderr);
-        _exit(1);
+        leave(1);
     }
     snprintf(runtime_name, sizeof runtime_name, "R %s.%s", R_MAJOR, R_MINOR);
-    R_gc();                        /* so that the workers' collector has less to touch of what they share */
     if (transport == UNIX) run_parent();
     become_worker();
     return R_NilValue;
@@ -2949,9 +2951,7 @@ static int descriptor(const char *name)
 /* R's directory for temporary files moves into that of the run, which goes away with it whatever happens. */
 static void move_temp_dir(void)
 {
-    if (!R_TempDir) return;
-    snprintf(temp_dir, sizeof temp_dir, "%s", R_TempDir);
-    if (!*nexus_dir) return;
+    if (!*temp_dir || !*nexus_dir) return;
     char name[PATH_MAX];
     if (snprintf(name, sizeof name, "%s/R.XXXXXX", nexus_dir) >= (int)sizeof name || !mkdtemp(name)) return;
     char *copy = strdup(name);
@@ -2966,6 +2966,8 @@ static void move_temp_dir(void)
 static void prepare(void)
 {
     const char *version = getenv("NEXUS_PROTOCOL"), *pool = getenv("NEXUS_POOL"), *dir = getenv("NEXUS_DIR");
+    loading_pid = getpid();
+    if (R_TempDir) snprintf(temp_dir, sizeof temp_dir, "%s", R_TempDir);
     if (version && atoi(version) != PROTOCOL)
         die(1, "this pool speaks protocol %d, nexus speaks protocol %.40s: they don't fit together", PROTOCOL, version);
     snprintf(pool_name, sizeof pool_name, "%s", pool && utf8((const unsigned char *)pool, strlen(pool)) == 1 ? pool : "r");

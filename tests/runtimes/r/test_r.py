@@ -1198,8 +1198,9 @@ class Stdio:
     """A pool that speaks over its standard input and output."""
 
     def __init__(self, arguments, env=()):
+        self.temporary = tempfile.mkdtemp(prefix="nexus-r.")  # of R: a killed one leaves its own there
         self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        env={**ENVIRONMENT, **dict(env)})
+                                        env={**ENVIRONMENT, "TMPDIR": self.temporary, **dict(env)})
         self.last_id = 0
         hello = self.receive()
         assert hello and hello[:2] == [2, "hello"], self.process.communicate(timeout=WAIT_S)[1]
@@ -1211,6 +1212,7 @@ class Stdio:
     def __exit__(self, *_):
         self.process.kill()
         self.process.communicate(timeout=WAIT_S)
+        shutil.rmtree(self.temporary)
 
     def send(self, message):
         self.process.stdin.write(framed(message))
@@ -1249,6 +1251,7 @@ class TestStdio(PoolTest):
         self.assertEqual(line.call(4, 5, foreign=lambda params: 24), (None, 120))
         _, error = line.process.communicate(timeout=WAIT_S)
         self.assertEqual(line.process.returncode, 0)
+        self.assertEqual(os.listdir(line.temporary), [])
         for part in ("loading\n", "out half", "err\n"):
             self.assertIn(part, error.decode())
 
@@ -1280,6 +1283,7 @@ class TestStdio(PoolTest):
             line.process.stdin = None
             line.process.communicate(timeout=WAIT_S)
             self.assertIn(line.process.returncode, (0, -signal.SIGKILL))
+            self.assertEqual(os.listdir(line.temporary), [])
 
     def test_a_worker_of_its_own(self):
         ours, theirs = socket.socketpair()
