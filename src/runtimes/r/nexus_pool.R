@@ -1,5 +1,6 @@
-# The R side of a Nexus pool: this file and `nexus_pool.c`, which `R CMD SHLIB nexus_pool.c` compiles beside it. R's own
-# packages suffice: R 4.0 or later on Linux.
+# The R side of a Nexus pool: this file and `nexus_pool.c`, which is compiled beside it when the program is made, with
+# `R CMD SHLIB -o nexus_r.so nexus_pool.c` (the name matters: Python would take a nexus_pool.so in the same folder for its
+# own nexus_pool). R's own packages suffice: R 4.2 or later on Linux.
 #
 # A pool's script registers functions and serves. It is started through this file, which it finds on the search path:
 #
@@ -225,10 +226,13 @@ prepare <- function() {
         if (is.na(script)) stop("nexus_pool.R is given no script: end the command with --args and the pool's script")
     }
     folder <- dirname(file)
-    library <- file.path(folder, "nexus_pool.so")
-    if (!file.exists(library)) stop(library, " is missing: make it with R CMD SHLIB ", file.path(folder, "nexus_pool.c"), call. = FALSE)
+    library <- file.path(folder, c("nexus_r.so", "nexus_pool.so"))
+    there <- file.exists(library)
+    if (!there[1L] && (!there[2L] || file.exists(file.path(folder, "nexus_pool.py"))))
+        stop(library[1L], " is missing: make it with R CMD SHLIB -o ", library[1L], " ", file.path(folder, "nexus_pool.c"), call. = FALSE)
+    library <- library[there][1L]
     dyn.load(library)
-    .Call("nexus_setup", ours, PACKAGE = "nexus_pool")
+    .Call("nexus_setup", ours, PACKAGE = sub("\\.so$", "", basename(library)))
     for (name in c("run", "trace", "elsewhere", "nexus_log", "nexus_progress", "nexus_register", "nexus_start", "nexus_result", "nexus_command"))
         .Call(C_plain, ours[[name]])
     # Lines for traces; warnings when they happen, for there is no prompt at which they could wait.

@@ -3024,9 +3024,11 @@ SEXP nexus_setup(SEXP environment)
     return R_NilValue;
 }
 
-void R_init_nexus_pool(DllInfo *info)
+void R_init_nexus_r(DllInfo *info)
 {
     static const R_CallMethodDef METHODS[] = { { "nexus_setup", (DL_FUNC)nexus_setup, 1 }, { NULL, NULL, 0 } };
     R_registerRoutines(info, NULL, METHODS, NULL, NULL);
     R_useDynamicSymbols(info, FALSE);
 }
+
+void R_init_nexus_pool(DllInfo *info) { R_init_nexus_r(info); }

@@ -34,7 +34,7 @@ def built():
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in ("nexus_pool.R", "nexus_pool.c"):
         shutil.copy(os.path.join(RUNTIME_DIR, name), folder)
-    done = subprocess.run(["R", "CMD", "SHLIB", "nexus_pool.c"], cwd=folder, stdout=subprocess.PIPE, timeout=120,
+    done = subprocess.run(["R", "CMD", "SHLIB", "-o", "nexus_r.so", "nexus_pool.c"], cwd=folder, stdout=subprocess.PIPE, timeout=120,
                           stderr=subprocess.STDOUT, env={**os.environ, "PKG_CFLAGS": "-Wall -Wextra -Werror -Wno-cast-function-type"})
     if done.returncode:
         sys.exit(done.stdout.decode())
