@@ -49,6 +49,7 @@ def choose(run):
 def kill(run):
     run.words, run.result = program.draw_command(run.random, CALLS)
     number = run.random.choice([KILL, KILL, SEGV, signal.SIGABRT, signal.SIGBUS])
+    run.codes -= {124}
 
     def act(run):
         if some_time(run):
@@ -138,8 +139,9 @@ def sigkill(run):
         if some_time(run, mean_s):
             if may_stop:
                 chosen = choose(run)
-                for pid in chosen[1] if chosen else []:
-                    run.send(pid, STOP)
+                stopped = [pid for pid in (chosen[1] if chosen else []) if run.send(pid, STOP)]
+                # The kernel continues and ends them when nexus is gone, if they stand by then.
+                run.wait_for(lambda: all(state(pid) in "TZ" for pid in stopped))
             run.was_killed = run.send(run.pid, KILL)
 
     run.act = act
@@ -165,6 +167,7 @@ def directory(run):
         run.environment["TMPDIR"] = os.path.join(run.temp, run.random.choice(["x" * 100, "y" * 300]))
         if len(run.environment["TMPDIR"]) < 255:
             os.mkdir(run.environment["TMPDIR"])
+            run.may_stay = lambda run, file: file == run.environment["TMPDIR"]
     elif what == "relative":
         run.environment["TMPDIR"] = "tmp"
         run.policy = {**run.policy, "cwd": "/"}
@@ -351,7 +354,7 @@ def syscalls(run):
     run.codes |= {3}  # the manifest can't be read
     if name in ("unlink", "unlinkat", "rmdir", "openat", "getdents64", "fstat", "newfstatat", "statx", "lseek"):
         # What can't be removed, or looked at, can't be removed.
-        run.may_stay = lambda run, files: True
+        run.may_stay = lambda run, file: True
 
 
 KINDS = {kind.__name__: (kind, weight) for kind, weight in (

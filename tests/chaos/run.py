@@ -56,10 +56,10 @@ def descendants(pid):
     return found
 
 
-def read(path):
+def read(path, most=TEXT_MAX):
     try:
         with open(path, "rb") as file:
-            return file.read(TEXT_MAX)
+            return file.read(most)
     except OSError:
         return b""
 
@@ -98,7 +98,7 @@ class Run:
         self.signals = ()               # that may end nexus itself
         self.must_succeed = False
         self.names = []                 # what a message about a death must name: any of each
-        self.may_stay = lambda run, files: False
+        self.may_stay = lambda run, file: False
         self.was_killed = False         # nexus itself, so that others clean up
         self.done = []                  # what happened, for the report
         self.process = None
@@ -182,7 +182,7 @@ class Run:
             self.end_all()
             for file in files:
                 file.close()
-        self.check(is_late, stuck, left, read(out), read(err))
+        self.check(is_late, stuck, left, read(out, -1), read(err, -1)[-TEXT_MAX:])
 
     def prepare(self):
         for number in (signal.SIGINT, signal.SIGPIPE):
@@ -216,7 +216,7 @@ class Run:
             for pid in descendants(os.getpid()):
                 if state(pid) not in ("Z", ""):
                     processes.append("%d (%s)" % (pid, read("/proc/%d/cmdline" % pid).replace(b"\0", b" ").decode()))
-            left = processes + [file for file in files if not self.may_stay(self, files)]
+            left = processes + [file for file in files if not self.may_stay(self, file)]
             if not left or time.monotonic() > end:
                 break
             reap()

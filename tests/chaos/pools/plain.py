@@ -4,10 +4,10 @@ pool.py without a runtime. It knows no cancel, has no feature, and ignores SIGIN
 CHAOS_SLOW makes it read a few bytes at a time, with rests between.
 """
 import os
+import select
 import signal
 import socket
 import struct
-import sys
 import time
 
 DOUBLE, CHAIN, FAN, BLOB, TOTAL, CARRY, FETCH, NOISE, STUBBORN, BOMB = range(1, 11)
@@ -75,33 +75,45 @@ class Remote(Exception):
 
 
 class Worker:
-    def __init__(self, source, sink):
-        self.source, self.sink = source, sink
-        self.data, self.answers, self.last_id, self.running = b"", {}, 0, []
+    def __init__(self, link):
+        self.link, self.chunks, self.size = link, [], 0
+        self.answers, self.last_id, self.running = {}, 0, []
 
     def send(self, message):
         body = packed(message)
         rest = memoryview(struct.pack(">I", len(body)) + body)
         while rest:
-            rest = rest[os.write(self.sink, rest[:1 << 16]):]
+            # What is sent may come back: whoever doesn't read meanwhile blocks itself.
+            readable, writable, _ = select.select([self.link], [self.link], [])
+            if readable:
+                self.fill()
+            if writable:
+                rest = rest[self.link.send(rest, socket.MSG_DONTWAIT):]
 
-    def receive(self, size):
-        chunks, missing = [self.data], size - len(self.data)
-        while missing > 0:
-            chunk = os.read(self.source, 4096 if SLOW else 1 << 18)
-            if not chunk:
-                sys.stdout.flush()
-                os._exit(0)
-            if SLOW:
-                time.sleep(0.0005)
-            chunks.append(chunk)
-            missing -= len(chunk)
-        data = b"".join(chunks)
-        self.data = data[size:]
-        return data[:size]
+    def fill(self):
+        chunk = self.link.recv(4096 if SLOW else 1 << 18)
+        if not chunk:
+            os._exit(0)
+        if SLOW:
+            time.sleep(0.0005)
+        self.chunks.append(chunk)
+        self.size += len(chunk)
+
+    def receive(self):
+        """The next message."""
+        while self.size < 4:
+            self.fill()
+        data = b"".join(self.chunks)
+        end = 4 + struct.unpack(">I", data[:4])[0]
+        self.chunks = [data]
+        while self.size < end:
+            self.fill()
+        data = b"".join(self.chunks)
+        self.chunks, self.size = [data[end:]], self.size - end
+        return unpacked(data[4:end], 0)[0]
 
     def step(self):
-        message, _ = unpacked(self.receive(struct.unpack(">I", self.receive(4))[0]), 0)
+        message = self.receive()
         if message[0] == 1:
             self.answers[message[1]] = message[2:]
         elif message[0] == 0 and message[2] == "call":
@@ -205,10 +217,10 @@ FUNCTIONS = {DOUBLE: double, CHAIN: chain, FAN: fan, BLOB: blob, TOTAL: total, C
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 if "NEXUS_WORKER_FD" in os.environ:
-    link = socket.socket(fileno=int(os.environ["NEXUS_WORKER_FD"]))
-    worker = Worker(link.fileno(), link.fileno())
+    worker = Worker(socket.socket(fileno=int(os.environ["NEXUS_WORKER_FD"])))
 else:
-    worker = Worker(os.dup(0), os.dup(1))
+    # Here both are one socket.
+    worker = Worker(socket.socket(fileno=os.dup(0)))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
 worker.send([2, "hello", [{"protocol": 1, "lang": "py", "runtime": "plain", "pid": os.getpid(), "reentrant": True}]])
