@@ -110,7 +110,7 @@ pub fn launch(pool: &Pool, place: &Place<'_>) -> Result<Launched> {
         far_control.as_fd(),
         life_reader.as_fd(),
     ];
-    let child = start(pool, place, &variables, &descriptors, &life_reader)?;
+    let child = start(pool, place, &variables, &descriptors)?;
     Ok(Launched {
         child,
         control,
@@ -141,7 +141,7 @@ pub fn launch_worker(pool: &Pool, place: &Place<'_>) -> Result<LaunchedWorker> {
             stderr.as_fd(),
             life_reader.as_fd(),
         ];
-        start(pool, place, &[], &descriptors, &life_reader)?
+        start(pool, place, &[], &descriptors)?
     } else {
         let input = descriptor::no_input().map_err(refused(pool, "an input"))?;
         let (stdout, stderr) = open_outputs(pool, &mut printed).map_err(refused(pool, "a pipe"))?;
@@ -156,7 +156,7 @@ pub fn launch_worker(pool: &Pool, place: &Place<'_>) -> Result<LaunchedWorker> {
             far_socket.as_fd(),
             life_reader.as_fd(),
         ];
-        start(pool, place, &variables, &descriptors, &life_reader)?
+        start(pool, place, &variables, &descriptors)?
     };
     Ok(LaunchedWorker {
         child,
@@ -166,14 +166,12 @@ pub fn launch_worker(pool: &Pool, place: &Place<'_>) -> Result<LaunchedWorker> {
     })
 }
 
-/// Starts the program of a pool under its policy. The kernel ends its group when the last writer of `life`, one of its
-/// descriptors, is gone.
+/// Starts the program of a pool under its policy. The last of its descriptors is its lifeline.
 fn start(
     pool: &Pool,
     place: &Place<'_>,
     variables: &[(&str, &OsStr)],
     descriptors: &[BorrowedFd<'_>],
-    life: &OwnedFd,
 ) -> Result<Child> {
     let common = [
         ("NEXUS_PROTOCOL", OsStr::new(PROTOCOL)),
@@ -190,15 +188,11 @@ fn start(
         env: &env,
         cwd: cwd.as_deref(),
         descriptors,
+        lifeline: descriptors.len().checked_sub(1),
         limits: &confine::limits(pool),
         credentials: confine::credentials(pool)?,
     };
-    let child = spawn(&program).map_err(|failed| spawn_error(pool, place, &failed))?;
-    if let Err(error) = descriptor::signal_group_at_hangup(life, child.pid()) {
-        child.end();
-        return Err(refused(pool, "a lifeline")(error));
-    }
-    Ok(child)
+    spawn(&program).map_err(|failed| spawn_error(pool, place, &failed))
 }
 
 /// A listening socket of that path. That of a pool that was there before is removed.

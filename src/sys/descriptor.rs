@@ -46,19 +46,6 @@ pub fn duplicate_above(fd: impl AsFd, low: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Makes the kernel send SIGIO to the process group `group` when the last writer of the pipe that `reader` reads is gone.
-///
-/// The setting belongs to the open file, not to this process: it works as long as a member of the group keeps `reader`
-/// open, however this process ends.
-pub fn signal_group_at_hangup(reader: impl AsFd, group: u32) -> io::Result<()> {
-    let fd = reader.as_fd().as_raw_fd();
-    // SAFETY: F_SETOWN takes a plain integer; a negative one names a process group.
-    check(unsafe { libc::fcntl(fd, libc::F_SETOWN, -(group as libc::c_int)) })?;
-    // SAFETY: F_SETFL takes a plain integer.
-    check(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_ASYNC) })?;
-    Ok(())
-}
-
 /// Makes a new directory `<parent>/<prefix>XXXXXX`, which only this user may enter.
 pub fn make_temp_dir(parent: &std::path::Path, prefix: &str) -> io::Result<PathBuf> {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -10,3 +10,8 @@ pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
         Ok(result)
     }
 }
+
+/// The number of the last error, without an allocation.
+pub(super) fn errno() -> libc::c_int {
+    io::Error::last_os_error().raw_os_error().unwrap_or_default()
+}

@@ -6,7 +6,7 @@
 //! here. What it fails at, it writes into the memory that both see.
 
 use super::descriptor::duplicate_above;
-use super::errno::check;
+use super::errno::{check, errno};
 use super::process::Child;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -28,6 +28,9 @@ pub struct Program<'a> {
     pub cwd: Option<&'a Path>,
     /// The descriptors it gets: the first becomes 0, and so on.
     pub descriptors: &'a [BorrowedFd<'a>],
+    /// Which of them is its lifeline: the reading end of a pipe at whose hangup, when the last writer is gone, the kernel
+    /// sends SIGIO to its group. That works as long as a member of the group keeps it open.
+    pub lifeline: Option<usize>,
     /// What each of its processes may use at most. Where a limit of this process is lower, that one stays.
     pub limits: &'a [Limit],
     /// Whom it runs as; none: as whom this process does.
@@ -148,6 +151,7 @@ pub fn spawn(program: &Program<'_>) -> Result<Child, SpawnError> {
             candidates: &candidates,
             cwd: cwd.as_deref(),
             descriptors: &descriptors,
+            lifeline: program.lifeline,
             limits: &limits,
             credentials: program.credentials,
             report: room.report(),
@@ -228,6 +232,7 @@ struct Plan<'a> {
     candidates: &'a [CString],
     cwd: Option<&'a CStr>,
     descriptors: &'a [libc::c_int],
+    lifeline: Option<usize>,
     limits: &'a [(Resource, libc::rlimit)],
     credentials: Option<Credentials>,
     report: *mut Option<Failure>,
@@ -345,6 +350,9 @@ fn carry_out(plan: &Plan<'_>) -> Result<Infallible, Failure> {
             libc::dup2(*source, number as libc::c_int)
         })?;
     }
+    if let Some(number) = plan.lifeline {
+        tie(number as libc::c_int)?;
+    }
     // Before the user changes, who may not set all of them.
     for (resource, bounds) in plan.limits {
         // SAFETY: `bounds` is a whole structure.
@@ -366,6 +374,22 @@ fn carry_out(plan: &Plan<'_>) -> Result<Infallible, Failure> {
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
     }
     execute(plan)
+}
+
+/// Has SIGIO sent to this process's group at the hangup of a pipe. The setting belongs to the open file, whose owner is thus
+/// set before the program runs: from then on there is no moment at which its end could be missed.
+fn tie(reader: libc::c_int) -> Result<(), Failure> {
+    // SAFETY: these commands take plain integers; a negative owner is a group.
+    unsafe {
+        done(
+            Step::Descriptors,
+            libc::fcntl(reader, libc::F_SETOWN, -libc::getpid()),
+        )?;
+        done(
+            Step::Descriptors,
+            libc::fcntl(reader, libc::F_SETFL, libc::O_ASYNC),
+        )
+    }
 }
 
 /// Gives every signal its default action. Execve does so for those with a handler, but one that is ignored would stay so;
@@ -448,11 +472,6 @@ fn done(step: Step, result: libc::c_int) -> Result<(), Failure> {
     }
 }
 
-/// The number of the last error, without an allocation.
-fn errno() -> libc::c_int {
-    io::Error::last_os_error().raw_os_error().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -470,6 +489,7 @@ mod tests {
             env: &[c_string("A=b".as_ref()).unwrap()],
             cwd: cwd.map(Path::new),
             descriptors: &[null.as_fd(), null.as_fd(), null.as_fd()],
+            lifeline: None,
             limits,
             credentials: None,
         });
