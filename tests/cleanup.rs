@@ -17,9 +17,21 @@ def hang():
 def resist():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     hang()
+
+def stray():
+    leaves, told = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        # To give back so much takes longer than nexus needs to end.
+        held = b"x" * (200 << 20)
+        if os.fork() == 0:
+            time.sleep(1000)
+        os.write(told, b".")
+        os._exit(0)
+    os.read(leaves, 1)
 "#;
 
-const COMMANDS: &[(&str, &[&str], &str)] = &[("hang", &[], "z"), ("resist", &[], "z")];
+const COMMANDS: &[(&str, &[&str], &str)] = &[("hang", &[], "z"), ("resist", &[], "z"), ("stray", &[], "z")];
 
 fn program() -> Program {
     Program::python(SOURCE, COMMANDS, r#""timeouts": {"shutdown_ms": 300}"#)
@@ -123,6 +135,15 @@ fn while_the_pool_still_loads() {
             "import sys, time\nprint('running', file=sys.stderr, flush=True)\ntime.sleep(1000)\n",
         );
         check_all_end(&program, "hang", name);
+    }
+}
+
+#[test]
+fn after_a_process_that_was_just_ending() {
+    let program = program();
+    for _ in 0..5 {
+        program.check(&["stray"], "");
+        program.assert_nothing_left();
     }
 }
 

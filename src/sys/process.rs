@@ -1,6 +1,6 @@
 //! Children as descriptors: waiting for them, ending their groups, finding those that were orphaned to us.
 
-use super::errno::check;
+use super::errno::{check, errno};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -89,6 +89,15 @@ pub fn reap_any() -> io::Result<Option<u32>> {
 }
 
 fn wait(kind: libc::idtype_t, id: libc::id_t) -> io::Result<Option<(u32, Exit)>> {
+    loop {
+        match try_wait(kind, id) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            waited => return waited,
+        }
+    }
+}
+
+fn try_wait(kind: libc::idtype_t, id: libc::id_t) -> io::Result<Option<(u32, Exit)>> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: waitid fills `info`, which is zeroed beforehand, so that it is valid when no child has ended.
     let info = unsafe {
@@ -151,12 +160,22 @@ pub fn children() -> Vec<u32> {
         .collect()
 }
 
-/// Whether the process was started with exactly this entry in its environment; none if that can't be seen. Another user's
-/// environment can't be in a container, not even by root.
-pub fn has_environment_entry(pid: u32, entry: &str) -> Option<bool> {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let mut entries = environment.split(|byte| *byte == 0);
-    Some(entries.any(|found| found == entry.as_bytes()))
+/// The environment with which a process was started, as entries that end in NUL; none if it can't be seen. Another user's
+/// can't be in a container, not even by root.
+pub fn environment(pid: u32) -> Option<Vec<u8>> {
+    std::fs::read(format!("/proc/{pid}/environ")).ok()
+}
+
+/// Whether a process is on its way out: nothing of its program runs any more.
+pub fn is_ending(pid: u32) -> bool {
+    const PF_EXITING: u32 = 4;
+    // The name, in parentheses, may hold anything; six fields stand between it and the flags.
+    let flags = |text: &str| {
+        let (_, fields) = text.rsplit_once(')')?;
+        fields.split_whitespace().nth(6)?.parse::<u32>().ok()
+    };
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    flags(&text).is_some_and(|flags| flags & PF_EXITING != 0)
 }
 
 /// The user whom a process counts as; none if it is gone.
@@ -170,7 +189,7 @@ pub fn kill_and_reap(pid: u32) {
     // SAFETY: kill and waitpid take plain integers and a null status; the child is not reaped, so the id is its own.
     unsafe {
         libc::kill(pid as libc::pid_t, libc::SIGKILL);
-        libc::waitpid(pid as libc::pid_t, std::ptr::null_mut(), 0);
+        while libc::waitpid(pid as libc::pid_t, std::ptr::null_mut(), 0) == -1 && errno() == libc::EINTR {}
     }
 }
 
