@@ -84,7 +84,7 @@ pub fn unpack(packed: &[u8], len: usize) -> Vec<u8> {
 
 /// The end of that part of a range in which a bit is set.
 fn split(low: u32, high: u32, chance: u32) -> u32 {
-    low + (u64::from(high - low) * u64::from(chance) >> CHANCE_BITS) as u32
+    low + ((u64::from(high - low) * u64::from(chance)) >> CHANCE_BITS) as u32
 }
 
 /// What is known of the text so far.
@@ -253,7 +253,7 @@ impl Curve {
         for _ in 0..=LOGIT_MAX {
             let chance = (1u64 << (32 + CHANCE_BITS)) / ((1 << 32) + power);
             chances.push(chance.min((1 << CHANCE_BITS) - 1) as u16);
-            power = power * STEP >> 32;
+            power = (power * STEP) >> 32;
         }
         let mut curve = Curve {
             chances,

@@ -126,7 +126,7 @@ static i8 sum_of(const Tree& tree) {
 }
 
 int main() {
-    nexus::add(1, "echo_floats", echo<std::vector<double>>);
+    nexus::add(1, "echo_floats", echo<nexus::span<double>>);
     nexus::add<&add>(2);
     nexus::add(3, "echo_record", echo<Person>);
     nexus::add(4, "echo_tuple", echo<Mixed>);
