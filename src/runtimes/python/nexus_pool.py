@@ -77,7 +77,7 @@ STACK_BYTES = 192 << 20
 LOOK_CALLS = 32
 CALL_FRAMES = 50 if sys.version_info >= (3, 12) else 10
 # What this file needs of either count to take a call and answer it.
-ROOM_FRAMES = 40
+ROOM_FRAMES = 24
 # Frames of a worker without nested calls: a value of the 512 levels that nexus lets through takes four per level.
 FRAMES_MIN = 4000
 # Function values that a worker keeps for others: they stay as long as it lives.
@@ -278,8 +278,11 @@ class RemoteError(Exception):
     """A foreign call or command that failed. `error` is all of it; `kind`, `message` and `trace` are its parts."""
 
     def __init__(self, error):
-        self.error = error if type(error) is dict else {"kind": "protocol", "message": "an error that is not a map"}
+        self.error = error if type(error) is dict else {}
         self.kind, self.message = self.error.get("kind"), self.error.get("message")
+        if type(self.kind) is not str or type(self.message) is not str:
+            self.kind, self.message = "protocol", "an error came without a kind and a message: " + quote(error)
+            self.error = {**self.error, "kind": self.kind, "message": self.message}
         self.trace = self.error.get("trace")
         super().__init__(self.message)
 
@@ -1362,7 +1365,8 @@ class Worker:
 
     def request(self, method, params):
         """The result of a request."""
-        self.look_at_stack()  # before anything is sent
+        if len(self.calls) % LOOK_CALLS == 0:
+            self.look_at_stack()  # before anything is sent
         id = self.start(method, params)
         try:
             return succeeded(self.outcome(id))
@@ -1371,7 +1375,8 @@ class Worker:
 
     def collect(self, id, deadline):
         """The answer to a request that was started, None if it is not here by the deadline."""
-        self.look_at_stack()
+        if len(self.calls) % LOOK_CALLS == 0:
+            self.look_at_stack()
         if id not in self.answers:
             raise RuntimeError("the call that started this one has ended")
         return self.outcome(id, deadline)
@@ -1436,15 +1441,13 @@ class Worker:
 
     def look_at_stack(self):
         """Raises the interpreter's limit by what the last calls took of it, and ends before the machine's stack does."""
-        depth = len(self.calls)
-        if depth % LOOK_CALLS:
-            return
         step, frames, calls = sys._getframe(), 0, 0
         while step is not None and calls <= LOOK_CALLS:
             frames += 1
             calls += step.f_code is Worker.call.__code__
             step = step.f_back
         sys.setrecursionlimit(sys.getrecursionlimit() + max(0, frames * 3 // 2 - LOOK_CALLS * CALL_FRAMES))
+        depth = len(self.calls)
         if self.stack_start is None:
             self.stack_start, self.stack_bytes = stack_pointer(), raise_stack()
         # Where the kernel does not tell, calls of 4 KiB are assumed.
