@@ -68,8 +68,8 @@ PIPE_BYTES = 4096
 CANCEL_BYTES_MAX = 64
 # Grown at once, a guard against a nonsensical request: nexus asks for as many as there are cores.
 GROW_WORKERS_MAX = 1024
-# Calls nested on one worker's stack; nexus stops at 65 536 open ones. Before 3.12 the machine's stack ends earlier: it
-# is raised to so much (the kernel keeps 128 MiB free below it in any case), half of which is for the last call's own code.
+# Calls nested on one worker's stack; nexus stops at 65 536 open ones. Before 3.12 the machine's stack may end earlier: it
+# is raised to so much (the kernel keeps 128 MiB free below it in any case), half of it for the last call's own code.
 NESTED_CALLS_MAX = 60_000
 STACK_BYTES = 192 << 20
 # Nested calls between two looks at the stack, and interpreter frames that each call may take without one. From 3.12 on
@@ -98,7 +98,7 @@ BULK_BYTES = 1 << 18
 # On import, not in serve(): user code that loads for minutes must not outlive nexus, nor print into the protocol.
 
 def check_version(theirs):
-    if theirs != PROTOCOL:
+    if str(theirs) != str(PROTOCOL):
         raise SystemExit("nexus speaks version %s of the pool protocol, this nexus_pool.py version %d: "
                          "replace it with the output of `nexus runtime py`" % (theirs, PROTOCOL))
 
@@ -154,8 +154,7 @@ def imported_by_script():
     return step is not None and step.f_globals.get("__name__") == "__main__"
 
 
-if "NEXUS_PROTOCOL" in os.environ:
-    check_version(int(os.environ["NEXUS_PROTOCOL"]))
+check_version(os.environ.get("NEXUS_PROTOCOL", PROTOCOL))
 pool_name = os.environ.get("NEXUS_POOL", "")
 control_fd, listen_fd, worker_fd = map(descriptor, ("NEXUS_CONTROL_FD", "NEXUS_LISTEN_FD", "NEXUS_WORKER_FD"))
 stdio_fds = None
@@ -517,7 +516,8 @@ def packed(plain, code, form, length, made):
     def decode(wire):
         same = type(wire) is Numbers and wire.code == code
         if made is not None:
-            return made(name, form, wire.data, ()) if same and length is None else made(name, form, b"", plain.decode(wire))
+            whole = same and length is None
+            return made(name, form, wire.data if whole else b"", () if whole else plain.decode(wire))
         return sequence(plain.text, wire, length) if same else plain.decode(wire)
 
     return Type(plain.text, encode, decode)
@@ -660,7 +660,8 @@ def function_of(args, returns):
             if type(wire) is not Ext:
                 raise Malformed
             (pool, pid, mid, *bound), end = read(wire.data, 0)
-            if end != len(wire.data) or type(pool) is not str or type(mid) is not int or type(pid) not in (int, type(None)):
+            types = [end == len(wire.data), type(pool) is str, type(mid) is int, pid is None or type(pid) is int]
+            if not all(types):
                 raise Malformed
         except Exception:
             raise Mismatch(text, quote(wire)) from None
@@ -668,11 +669,7 @@ def function_of(args, returns):
             return caller([pool, pid, mid, *bound], signed("a function value of pool %s" % pool))
         if mid not in functions:
             raise RemoteError(no_function(mid))
-        fn, signature = functions[mid]  # it has come home
-        if not bound:
-            return fn
-        first = each([arg.decode for arg in signature.types()], bound)
-        return lambda *rest: fn(*first, *rest)
+        return at_home([pool, pid, mid, *bound])
 
     return Type(text, encode, decode)
 
@@ -727,6 +724,27 @@ def caller(reference, signature):
         target = [pool, worker.calls[-1]] if pid is None else [pool, worker.calls[-1], pid]
         params = [target, *first, *signature.arguments("encode", values)]
         return Future(worker.talk(Worker.start, "call", params), lambda wire: signature.result("decode", wire))
+
+    call.start, call.nexus_reference, call.__qualname__ = start, reference, signature.name
+    return call
+
+
+def at_home(reference):
+    """The same for a function of this worker, which runs as it is, without nexus."""
+    _, _, mid, *bound = reference
+    fn, signature = functions[mid]
+    first = each([arg.decode for arg in signature.types()], bound)
+
+    def call(*values):
+        return fn(*first, *values)
+
+    def start(*values):
+        future = Future(None, lambda value: value)
+        try:
+            future.answer = [None, call(*values)]
+        except Exception as error:
+            future.answer = [describe(error, signature.name), None]
+        return future
 
     call.start, call.nexus_reference, call.__qualname__ = start, reference, signature.name
     return call
@@ -1142,8 +1160,8 @@ class Channel:
             raise
 
     def wait(self, room=False, deadline=None):
-        """Until something comes, which is taken in, or until there is `room` to send: the other side may be stuck in just
-        this place. False if the deadline passes first."""
+        """Until something comes, which is taken in, or until there is `room` to send: the other side may be stuck in
+        just this place. False if the deadline passes first."""
         import select
         reader, writer = self.ends
         poll = select.poll()
@@ -1224,6 +1242,7 @@ class Stdio(Channel):
             os.setpgid(0, 0)  # this process and what it will start, and nothing that started it
         except PermissionError:
             pass  # the leader of a session is that already
+        _signal.signal(_signal.SIGIO, interrupt)
         try:
             fcntl.fcntl(reader, fcntl.F_SETOWN, os.getpid())
             fcntl.fcntl(reader, fcntl.F_SETFL, fcntl.fcntl(reader, fcntl.F_GETFL) | os.O_ASYNC)
@@ -1300,7 +1319,7 @@ class Worker:
             self.channel.send(frame([1, id, failure("protocol", "a worker has no method %r" % (method,)), None]))
 
     def call(self, id, params):
-        name, closed, first = "a call", False, self.last_id
+        name, closed, first, open_before = "a call", False, self.last_id, len(self.answers)
         if self.unsaid:
             self.say()
         self.next_progress, self.said = 0, None
@@ -1331,14 +1350,20 @@ class Worker:
         finally:
             self.calls.pop()
             self.cancelled.pop(id, None)
-            while self.answers and next(reversed(self.answers)) > first:
-                self.answers.popitem()  # started and never asked for
+            if len(self.answers) > open_before:
+                self.forget(first)
         flush()
         if closed:
             raise Cancelled
         if self.unsaid:
             self.say()
         self.channel.send(answer)
+
+    def forget(self, first):
+        """Calls that were started after `first`, and never asked for."""
+        for id in list(self.answers):
+            if id > first:
+                self.answers.pop(id, None)
 
     # What user code does through `talk`, each with two arguments.
 
@@ -1425,8 +1450,13 @@ class Worker:
     def obey(self):
         while True:
             self.user = self.interrupted = False
-            self.channel.take_cancels(self.cancel)
-            self.user = True
+            try:
+                self.channel.take_cancels(self.cancel)
+            except RecursionError:
+                self.interrupted = True  # it came where the stack ends: looked for again when that has gone back
+                raise
+            finally:
+                self.user = True
             self.obey_cancel()
             if not self.interrupted:
                 return
@@ -1440,7 +1470,7 @@ class Worker:
     # Depth.
 
     def look_at_stack(self):
-        """Raises the interpreter's limit by what the last calls took of it, and ends before the machine's stack does."""
+        """Raises the interpreter's limit by what the last calls took of it; an error before the machine's stack ends."""
         step, frames, calls = sys._getframe(), 0, 0
         while step is not None and calls <= LOOK_CALLS:
             frames += 1
@@ -1489,12 +1519,13 @@ def raise_stack():
     return soft
 
 
-def interrupt(*_signal_arguments):
-    if running is None:
+def interrupt(number, _frame):
+    if running is not None:
+        running.interrupted = True
+        if running.user:
+            running.obey()
+    elif number == _signal.SIGINT:
         raise KeyboardInterrupt  # in a process that user code forked
-    running.interrupted = True
-    if running.user:
-        running.obey()
 
 
 def greeted(values):
@@ -1538,8 +1569,6 @@ def live(main):
 def serve_alone(channel):
     """Serves as the worker that nexus started itself; never returns."""
     os.register_at_fork(after_in_child=disown)
-    if isinstance(channel, Stdio):
-        _signal.signal(_signal.SIGIO, interrupt)
     live(lambda worker: worker.serve(channel))
 
 

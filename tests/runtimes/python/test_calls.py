@@ -514,7 +514,7 @@ class TestFunctionValues(PoolTest):
         self.pool, self.line, self.pid = self.connected({
             1: ("apply", ["\\(i8)i8", "i8"], "i8"), 2: ("adder", ["i8"], "\\(i8)i8"), 3: ("double", ["i8"], "i8"),
             4: ("chosen", ["s"], "\\(i8)i8"), 5: ("same", ["\\(i8)i8"], "\\(i8)i8"), 6: ("all_at_once", ["[\\(i8)i8]"], "[i8]"),
-            7: ("is_home", ["\\(i8)i8"], "s"), 8: ("hoard", ["j"], "j"), 9: ("joined", ["s", "s"], "s"),
+            7: ("fails", ["i8"], "i8"), 8: ("hoard", ["j"], "j"), 9: ("joined", ["s", "s"], "s"),
             10: ("call_text", ["\\(s)s"], "s"), 11: ("sum_of", ["\\([f8])(f8,s)"], "(f8,s)"), 12: ("wrong", [], "\\(i8)i8"),
             13: ("double", ["f8"], "f8"), 14: ("pair", [], "(\\(f8)f8,\\()z)"),
         }, """
@@ -535,7 +535,7 @@ class TestFunctionValues(PoolTest):
             def all_at_once(fs):
                 futures = [f.start(10) for f in fs]
                 return [future.result() for future in futures]
-            def is_home(f): return str(f is double or f in made.values())
+            def fails(n): raise ValueError(n)
             def hoard(limit):
                 nexus_pool.GIVEN_MAX = nexus_pool.given_count + limit
                 take = nexus_pool.foreign("cpp", 7, ["[\\\\(i8)i8]"], "j")
@@ -603,12 +603,15 @@ class TestFunctionValues(PoolTest):
         self.assertLess(unpacked(pair[1].data)[2], 0)
 
     def test_one_comes_home_or_is_passed_on(self):
-        for reference, home in ((self.given(2, 5), "True"), (["py", None, 3], "True"), (["cpp", 3, 7, "bound"], "False"),
-                                (["py", self.pid + 1, 3], "False")):
-            self.assertEqual(self.line.call(7, self.value(*reference)), (None, home))
+        for reference in (self.given(2, 5), ["py", None, 3], ["cpp", 3, 7, "bound"], ["py", self.pid + 1, 3]):
             self.assertEqual(self.given(5, self.value(*reference)), reference)
-        self.assertEqual(self.line.call(1, self.value(*self.given(2, 5)), 3), (None, 8))
+        closure = self.value(*self.given(2, 5))
+        self.assertEqual(self.line.call(1, closure, 3), (None, 8))  # no foreign call, which nobody would answer
+        self.assertEqual(self.line.call(1, self.value("py", None, 3), 3), (None, 6))
         self.assertEqual(self.line.call(10, self.value("py", self.pid, 9, "bound-")), (None, "bound-x"))
+        self.assertEqual(self.line.call(6, [closure, self.value("py", None, 3)]), (None, Ext(4, struct.pack("<2q", 15, 20))))
+        error, _ = self.line.call(6, [self.value("py", None, 7)])
+        self.assertEqual((error["kind"], error["function"]), ("raised", "fails"))
         error, _ = self.line.call(1, self.value("py", self.pid, -77), 3)
         self.assertEqual(error["kind"], "terminated")
 
