@@ -26,8 +26,9 @@ Cancelled, a kind of KeyboardInterrupt, wherever its code stands; `finally` bloc
     f4 f8             float
     ?X                None or X
     [X] a:N X         list; tuple, range, array and NumPy array are taken as well
-    [f8] [i4] ...     list; a NumPy array or array.array for a parameter that is annotated so (np.ndarray, NDArray[...],
-                      array.array, as text too), or behind the hint <ndarray> or <array>: a writable copy
+    [f8] [i4] ...     list; a NumPy array, array.array or memoryview for a parameter that is annotated so (np.ndarray,
+                      NDArray[...], as text too), or behind the hint <ndarray>, <array>, <memoryview>; the first two are
+                      writable; a large NumPy array or memoryview is the memory that was received, without a copy
     (X,Y)             tuple
     {k:X,l:Y}         dict; an object with such attributes is taken as well
     \\(X,Y)Z           a function: any callable one way; the other way a callable that has `start` too
@@ -62,6 +63,10 @@ RUNTIME = "python %d.%d.%d" % sys.version_info[:3]
 FRAME_BYTES_MAX = 2**32 - 1 - 1024
 # Read at once: more than a Unix socket holds by default, so that a large frame takes few system calls.
 READ_BYTES = 1 << 18
+# A frame from here on is sent from where its parts lie, and received into memory that its numbers may stay in.
+LARGE_BYTES = 1 << 20
+# A part that is worth a system call of its own.
+PART_BYTES = 1 << 16
 # Written at once to a pipe: what it takes whole, without blocking, once it has room.
 PIPE_BYTES = 4096
 # A cancel is shorter; larger messages need not be looked into to find one.
@@ -534,7 +539,8 @@ def buffer(values, form, name):
     if view.ndim != 1 or sys.byteorder != "little":
         return None
     if view.format.lstrip("<=@") in kinds and view.itemsize == Struct("<" + form).size:
-        return view.tobytes()
+        lies = view.nbytes >= LARGE_BYTES and view.c_contiguous and view.format in kinds
+        return view.cast("B") if lies else view.tobytes()
     kind = getattr(getattr(values, "dtype", None), "kind", None)
     if kind not in ("iuf" if form in "fd" else "iu") or not len(values):
         return None
@@ -551,9 +557,12 @@ def buffer(values, form, name):
 
 
 def as_ndarray(name, _form, data, values):
-    """A NumPy array with memory of its own: writable, and aligned."""
+    """A NumPy array with memory of its own, or that of a large frame: writable, and aligned."""
     import numpy
-    return numpy.frombuffer(data, "<" + name).astype(name) if data else numpy.array(values, name)
+    if not data:
+        return numpy.array(values, name)
+    found = numpy.frombuffer(data, "<" + name)
+    return found if found.flags.behaved else found.astype(name)
 
 
 def as_array(_name, form, data, values):
@@ -565,12 +574,20 @@ def as_array(_name, form, data, values):
     return made
 
 
+def as_view(name, form, data, values):
+    if data and sys.byteorder == "little":
+        return memoryview(data).cast(form)
+    return memoryview(as_array(name, form, data, values))
+
+
 def wanted(text, otherwise=None):
     """What makes a list of numbers that `text`, a hint or an annotation, asks for."""
     if "ndarray" in text.lower():
         return as_ndarray
     if "array.array" in text or text == "array" or text.startswith("array["):
         return as_array
+    if "memoryview" in text:
+        return as_view
     return None if text == "list" else otherwise
 
 
@@ -1007,7 +1024,7 @@ def read(data, at):
             raise Malformed("a map repeats a key")
         return fields, at
     if kind == "bin":
-        return data[at:at + size], at + size
+        return bytes(data[at:at + size]), at + size
     return extension(data[at], memoryview(data)[at + 1:at + 1 + size]), at + 1 + size
 
 
@@ -1076,14 +1093,26 @@ def read_bulk(data, at, count):
 # ---- frames ---------------------------------------------------------------------------------------------------------
 
 def frame(message):
-    """A message as the bytes that go over the socket."""
+    """A message as the bytes that go over the socket; a large one as a list of parts that are not copied."""
     out = [b""]
     write(message, out)
     size = sum(map(len, out))
     if size > FRAME_BYTES_MAX:
         raise ValueError("a message of %d bytes can't be sent: the limit is 4 GiB" % size)
     out[0] = pack(">I", size)
-    return b"".join(out)
+    return b"".join(out) if size < LARGE_BYTES else joined(out)
+
+
+def joined(parts):
+    """The same parts, small neighbours joined."""
+    found, small = [], []
+    for part in parts:
+        if len(part) < PART_BYTES:
+            small.append(part)
+        else:
+            found += b"".join(small), part
+            small = []
+    return [*found, b"".join(small)]
 
 
 def opened(data):
@@ -1141,21 +1170,28 @@ class Channel:
     def get(self, wait):
         return self.socket.recv(READ_BYTES, 0 if wait else _socket.MSG_DONTWAIT)
 
+    def get_into(self, view):
+        return self.socket.recv_into(view)
+
     def close(self):
         self.socket.close()
 
     def send(self, data):
-        rest = memoryview(data)
+        sent = 0
         try:
-            while rest:
-                try:
-                    rest = rest[self.put(rest):]
-                except BlockingIOError:
-                    self.wait(room=True)
+            for part in data if type(data) is list else (data,):
+                rest = memoryview(part)
+                while rest:
+                    try:
+                        taken = self.put(rest)
+                        sent += taken
+                        rest = rest[taken:]
+                    except BlockingIOError:
+                        self.wait(room=True)
         except (BrokenPipeError, ConnectionResetError):
             raise Cancelled from None
         except BaseException:
-            if len(rest) < len(data):
+            if sent:
                 self.close()  # half a frame can't be taken back
             raise
 
@@ -1182,11 +1218,39 @@ class Channel:
     def receive(self):
         """The next frame, its length included."""
         while not self.whole():
+            if self.size >= LARGE_BYTES:
+                return self.receive_large()
             self.fill()
         data, size = b"".join(self.chunks), self.size
         rest = data[size:]
         self.chunks, self.bytes, self.size = [rest] if rest else [], len(rest), 0
         return data[:size]
+
+    def receive_large(self):
+        """A frame of which a part is here, in memory of its own: mapped, so that what is only claimed takes none."""
+        import mmap
+        front = b"".join(self.chunks)
+        # Its first list of numbers is to be aligned. If this is not where that begins, it is merely not.
+        long_list = front.find(b"\xc9", 4, 64) + 6
+        pad = -long_list % 8
+        memory = mmap.mmap(-1, pad + self.size)
+        try:
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        except (AttributeError, OSError, ValueError):
+            pass  # a kernel without: more page faults
+        view = memoryview(memory)[pad:]
+        view[:len(front)] = front
+        at = len(front)
+        while at < self.size:
+            try:
+                taken = self.get_into(view[at:])
+            except ConnectionResetError:
+                taken = 0
+            if not taken:
+                raise Cancelled
+            at += taken
+        self.chunks, self.bytes, self.size = [], 0, 0
+        return view
 
     def fill(self, wait=True):
         try:
@@ -1258,6 +1322,9 @@ class Stdio(Channel):
         if not wait and not self.input.poll(0):
             raise BlockingIOError
         return os.read(self.ends[0], READ_BYTES)
+
+    def get_into(self, view):
+        return os.readv(self.ends[0], [view])
 
     def close(self):
         for end in self.ends:
@@ -1386,6 +1453,7 @@ class Worker:
         self.last_id += 1
         self.answers[self.last_id] = None
         self.channel.send(frame([0, self.last_id, method, params]))
+        params.clear()  # what was sent from where it lies may be changed again
         return self.last_id
 
     def request(self, method, params):

@@ -43,7 +43,7 @@ def time_chain(pools, depth, times):
 def time_echo(pool, floats, times):
     """Milliseconds of the quickest way of so many floats to a pool and back."""
     values = array.array("d", bytes(8 * floats))
-    echo = nexus_pool.foreign(pool, 1, args=["<array>[f8]"], returns="<array>[f8]")
+    echo = nexus_pool.foreign(pool, 1, args=["<memoryview>[f8]"], returns="<memoryview>[f8]")
     return quickest(lambda: echo(values), times) / 1000
 
 
