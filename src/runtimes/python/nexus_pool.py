@@ -73,8 +73,8 @@ PIPE_BYTES = 4096
 CANCEL_BYTES_MAX = 64
 # Grown at once, a guard against a nonsensical request: nexus asks for as many as there are cores.
 GROW_WORKERS_MAX = 1024
-# Calls nested on one worker's stack; nexus stops at 65 536 open ones. Before 3.12 the machine's stack may end earlier: it
-# is raised to so much (the kernel keeps 128 MiB free below it in any case), half of it for the last call's own code.
+# Calls nested on one worker's stack; nexus stops at 65 536 open ones. Before 3.12 the machine's stack may end earlier:
+# it is raised to so much (the kernel keeps 128 MiB free below it in any case), half of it for the last call's own code.
 NESTED_CALLS_MAX = 60_000
 STACK_BYTES = 192 << 20
 # Nested calls between two looks at the stack, and interpreter frames that each call may take without one. From 3.12 on
@@ -1538,7 +1538,7 @@ class Worker:
     # Depth.
 
     def look_at_stack(self):
-        """Raises the interpreter's limit by what the last calls took of it; an error before the machine's stack ends."""
+        """Raises the interpreter's limit by what the last calls took; an error before the machine's stack ends."""
         step, frames, calls = sys._getframe(), 0, 0
         while step is not None and calls <= LOOK_CALLS:
             frames += 1

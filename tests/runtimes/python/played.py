@@ -1,5 +1,6 @@
-"""Plays nexus for the tests of the Python runtime: starts real pools and speaks the protocol with a small msgpack of its
-own. No wait in it is without a limit. It tests nothing by itself; as a program it is a nexus that waits to be killed.
+"""Plays nexus for the tests of the Python runtime: starts real pools and speaks to them, with its own small msgpack.
+
+No wait in it is without a limit. It tests nothing by itself; as a program it is a nexus that waits to be killed.
 """
 import contextlib
 import ctypes
@@ -349,7 +350,8 @@ class Pool:
             stderr=subprocess.STDOUT,
             preexec_fn=os.setpgrp, pass_fds=(listener.fileno(), theirs.fileno(), life_reader),
             env={"PATH": os.environ["PATH"], "PYTHONPATH": RUNTIME_DIR, "PYTHONDONTWRITEBYTECODE": "1",
-                 "NEXUS_PROTOCOL": "1", "NEXUS_POOL": "py", "NEXUS_DIR": self.dir, "NEXUS_LISTEN_FD": str(listener.fileno()),
+                 "NEXUS_PROTOCOL": "1", "NEXUS_POOL": "py", "NEXUS_DIR": self.dir,
+                 "NEXUS_LISTEN_FD": str(listener.fileno()),
                  "NEXUS_CONTROL_FD": str(theirs.fileno()), "NEXUS_LIFE_FD": str(life_reader), **dict(env)})
         fcntl.fcntl(life_reader, fcntl.F_SETOWN, -self.process.pid)
         fcntl.fcntl(life_reader, fcntl.F_SETFL, os.O_ASYNC)

@@ -104,7 +104,7 @@ class TestCalls(PoolTest):
 
     def test_progress_is_told_some_twenty_times_a_second(self):
         line = self.line()
-        for count, total, last in ((50_000, 50_000, 50_000), (50_000, 60_000, 50_000), (50_000, None, 50_000), (1, 5, 1)):
+        for count, total in ((50_000, 50_000), (50_000, 60_000), (50_000, None), (1, 5)):
             begin = time.monotonic()
             line.request("call", [30, count, total])
             told = []
@@ -114,7 +114,7 @@ class TestCalls(PoolTest):
                     break
                 self.assertEqual((message[:2], message[2][1:]), ([2, "progress"], [total, "step"]))
                 told.append(message[2][0])
-            self.assertEqual((told[0], told[-1]), (1, last))
+            self.assertEqual((told[0], told[-1]), (1, count))
             self.assertLessEqual(len(told), 3 + 20 * (time.monotonic() - begin))
         self.assertEqual(line.call(31), (None, None))
 
@@ -296,7 +296,8 @@ class TestCancel(PoolTest):
 
     def check_cancelled(self, line, id):
         kind, answered, error, _ = line.receive()
-        self.assertEqual((kind, answered, error["kind"], error["message"]), (1, id, "cancelled", "the call was cancelled"))
+        self.assertEqual((kind, answered), (1, id))
+        self.assertEqual((error["kind"], error["message"]), ("cancelled", "the call was cancelled"))
         return error
 
     def test_user_code_of_any_kind_ends(self):
@@ -435,8 +436,9 @@ STARTS = """
 
 
 class TestStartedCalls(PoolTest):
-    SIGNATURES = {1: ("fan", ["j"], "[j]"), 2: ("outcomes", ["j"], "[s]"), 3: ("asks", [], "[s]"), 4: ("drops", ["j"], "j"),
-                  5: ("keeps", [], "z"), 6: ("looks", [], "s"), 7: ("orders", [], "j"), 8: ("add", ["j", "j"], "j")}
+    SIGNATURES = {1: ("fan", ["j"], "[j]"), 2: ("outcomes", ["j"], "[s]"), 3: ("asks", [], "[s]"),
+                  4: ("drops", ["j"], "j"), 5: ("keeps", [], "z"), 6: ("looks", [], "s"), 7: ("orders", [], "j"),
+                  8: ("add", ["j", "j"], "j")}
 
     def setUp(self):
         self.line = self.line(self.SIGNATURES, STARTS)
@@ -513,9 +515,11 @@ class TestFunctionValues(PoolTest):
     def setUp(self):
         self.pool, self.line, self.pid = self.connected({
             1: ("apply", ["\\(i8)i8", "i8"], "i8"), 2: ("adder", ["i8"], "\\(i8)i8"), 3: ("double", ["i8"], "i8"),
-            4: ("chosen", ["s"], "\\(i8)i8"), 5: ("same", ["\\(i8)i8"], "\\(i8)i8"), 6: ("all_at_once", ["[\\(i8)i8]"], "[i8]"),
+            4: ("chosen", ["s"], "\\(i8)i8"), 5: ("same", ["\\(i8)i8"], "\\(i8)i8"),
+            6: ("all_at_once", ["[\\(i8)i8]"], "[i8]"),
             7: ("fails", ["i8"], "i8"), 8: ("hoard", ["j"], "j"), 9: ("joined", ["s", "s"], "s"),
-            10: ("call_text", ["\\(s)s"], "s"), 11: ("sum_of", ["\\([f8])(f8,s)"], "(f8,s)"), 12: ("wrong", [], "\\(i8)i8"),
+            10: ("call_text", ["\\(s)s"], "s"), 11: ("sum_of", ["\\([f8])(f8,s)"], "(f8,s)"),
+            12: ("wrong", [], "\\(i8)i8"),
             13: ("double", ["f8"], "f8"), 14: ("pair", [], "(\\(f8)f8,\\()z)"),
         }, """
             import nexus_pool
@@ -566,8 +570,9 @@ class TestFunctionValues(PoolTest):
             for bound in ([], ["x", [1, 2]]):
                 self.assertEqual(self.line.call(1, self.value("cpp", pid, 7, *bound), 5, foreign=foreign), (None, 25))
         error, _ = self.line.call(1, self.value("cpp", None, 7), 5, foreign=lambda params: "text")
-        self.assertEqual(error["message"], "Mismatch: the result of a function value of pool cpp: expected i8 (an integer from "
-                                           "-9223372036854775808 to 9223372036854775807), found str 'text'")
+        self.assertEqual(error["message"],
+                         "Mismatch: the result of a function value of pool cpp: expected i8 (an integer from "
+                         "-9223372036854775808 to 9223372036854775807), found str 'text'")
 
     def test_started(self):
         self.line.request("call", [6, [self.value("cpp", None, 7), self.value("r", 4711, -9), self.value("py", 1, 3)]])
@@ -588,7 +593,8 @@ class TestFunctionValues(PoolTest):
         error, _ = self.line.call(mid, "x")
         self.assertIn("argument 1 of adder.<locals>.<lambda>: expected i8", error["message"])
         error, _ = self.line.call(mid - 100, 3)
-        self.assertEqual((error["kind"], error["message"][:41]), ("terminated", "the function value is no longer there: it"))
+        self.assertEqual(error["kind"], "terminated")
+        self.assertIn("the function value is no longer there", error["message"])
 
     def test_each_callable_can_be_given(self):
         self.assertEqual(self.given(4, "double"), ["py", None, 3])
@@ -609,7 +615,8 @@ class TestFunctionValues(PoolTest):
         self.assertEqual(self.line.call(1, closure, 3), (None, 8))  # no foreign call, which nobody would answer
         self.assertEqual(self.line.call(1, self.value("py", None, 3), 3), (None, 6))
         self.assertEqual(self.line.call(10, self.value("py", self.pid, 9, "bound-")), (None, "bound-x"))
-        self.assertEqual(self.line.call(6, [closure, self.value("py", None, 3)]), (None, Ext(4, struct.pack("<2q", 15, 20))))
+        self.assertEqual(self.line.call(6, [closure, self.value("py", None, 3)]),
+                         (None, Ext(4, struct.pack("<2q", 15, 20))))
         error, _ = self.line.call(6, [self.value("py", None, 7)])
         self.assertEqual((error["kind"], error["function"]), ("raised", "fails"))
         error, _ = self.line.call(1, self.value("py", self.pid, -77), 3)
@@ -623,8 +630,9 @@ class TestFunctionValues(PoolTest):
         self.assertEqual(self.line.call(11, self.value("cpp", None, 7), foreign=foreign), (None, [3.0, "x"]))
 
     def test_what_is_none(self):
-        for sent in (5, None, Ext(12, b""), Ext(12, b"\x91\x01"), Ext(12, packed(["py", "x", 3])), Ext(12, packed([1, None, 3])),
-                     Ext(12, packed(["cpp", None, 3]) + b"x"), floats(1.0), Ext(12, b"\xdd\xff\xff\xff\xff")):
+        for sent in (5, None, floats(1.0), *[Ext(12, data) for data in (
+                b"", b"\x91\x01", packed(["py", "x", 3]), packed([1, None, 3]), packed(["cpp", None, 3]) + b"x",
+                b"\xdd\xff\xff\xff\xff")]):
             error, _ = self.line.call(1, sent, 5)
             self.assertIn("argument 1 of apply: expected \\(i8)i8, found ", error["message"])
         error, _ = self.line.call(12)

@@ -83,8 +83,8 @@ class TestProcesses(PoolTest):
         pool = self.pool(env={"NEXUS_PROTOCOL": "2"})
         output, _ = pool.process.communicate(timeout=WAIT_S)
         self.assertEqual((pool.process.returncode, output.decode()),
-                         (1, "nexus speaks version 2 of the pool protocol, this nexus_pool.py version 1: replace it with "
-                             "the output of `nexus runtime py`\n"))
+                         (1, "nexus speaks version 2 of the pool protocol, this nexus_pool.py version 1: "
+                             "replace it with the output of `nexus runtime py`\n"))
 
     def test_grow(self):
         pool = self.pool()
@@ -223,8 +223,9 @@ ALONE = """
     def leaves(code): sys.exit(code)
     def open_descriptors(): return len(os.listdir("/proc/self/fd"))
 """
-ALONE_SIGNATURES = {1: ("add", ["j", "j"], "j"), 2: ("where", [], "s"), 3: ("says", ["s"], "s"), 4: ("gives", [], "\\()j"),
-                    5: ("through", ["y"], "y"), 6: ("starts", [], "z"), 7: ("forks", [], "j"), 8: ("leaves", ["j"], "z")}
+ALONE_SIGNATURES = {1: ("add", ["j", "j"], "j"), 2: ("where", [], "s"), 3: ("says", ["s"], "s"),
+                    4: ("gives", [], "\\()j"), 5: ("through", ["y"], "y"), 6: ("starts", [], "z"),
+                    7: ("forks", [], "j"), 8: ("leaves", ["j"], "z")}
 
 
 class TestWorkersWithoutParent(PoolTest):
@@ -256,8 +257,8 @@ class TestWorkersWithoutParent(PoolTest):
         return line, process, hello["pid"]
 
     def errors(self, process):
-        """All that is printed, once nobody holds standard error any more."""
-        return process.communicate(timeout=WAIT_S)[1].decode() if process.stdout is None else process.stderr.read().decode()
+        """All that was printed by a process that has ended."""
+        return process.stderr.read().decode()
 
     def check_serves(self, line):
         self.assertEqual(line.call(1, 2, 3), (None, 5))
@@ -282,7 +283,8 @@ class TestWorkersWithoutParent(PoolTest):
             self.assertEqual(self.errors(process), self.PRINTED)
 
     def test_standard_input_ends_while_a_function_runs(self):
-        line, process, _ = self.stdio(["sh", "-c", "%s pool.py; exit 3" % sys.executable], cwd=self.code(), env=self.env())
+        wrapper = ["sh", "-c", "%s pool.py; exit 3" % sys.executable]
+        line, process, _ = self.stdio(wrapper, cwd=self.code(), env=self.env())
         line.request("call", [6])
         _, _, (_, pids) = line.receive()
         process.stdin.close()
@@ -308,9 +310,10 @@ class TestWorkersWithoutParent(PoolTest):
         self.assertEqual(process.wait(WAIT_S), 3)
 
     def test_another_version(self):
-        line, process, _ = self.stdio([sys.executable, "pool.py"], {"protocol": 2, "pool": "far"}, cwd=self.code(), env=self.env())
+        greeting = {"protocol": 2, "pool": "far"}
+        _, process, _ = self.stdio([sys.executable, "pool.py"], greeting, cwd=self.code(), env=self.env())
         self.assertEqual(process.wait(WAIT_S), 1)
-        self.assertIn("nexus speaks version 2 of the pool protocol, this nexus_pool.py version 1: ", self.errors(process))
+        self.assertIn("nexus speaks version 2 of the pool protocol, this nexus_pool.py version 1", self.errors(process))
 
     def test_a_test_that_imports_it_keeps_its_output(self):
         done = subprocess.run([sys.executable, "-c", "import functions; print(functions.add(1, 2))"], cwd=self.code(),
@@ -362,8 +365,8 @@ class TestWorkersWithoutParent(PoolTest):
         code, dir = self.code(), tempfile.mkdtemp(prefix="sshd.")
         self.addCleanup(shutil.rmtree, dir)
         ssh = self.ssh(dir)
-        command = "cd %s && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=%s exec %s pool.py" % (code, os.path.abspath(RUNTIME_DIR),
-                                                                                      sys.executable)
+        command = "cd %s && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=%s exec %s pool.py" % (
+            code, os.path.abspath(RUNTIME_DIR), sys.executable)
         line, process, _ = self.stdio([*ssh, command])
         self.check_serves(line)
         self.assertEqual(line.call(2), (None, "None far"))
@@ -383,7 +386,8 @@ class TestWorkersWithoutParent(PoolTest):
         if not os.path.exists(server) or shutil.which("ssh") is None:
             self.skipTest("openssh-server and openssh-client are not installed")
         for key in ("host", "user"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(dir, key)], check=True, timeout=WAIT_S)
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(dir, key)], check=True,
+                           timeout=WAIT_S)
         shutil.copy(os.path.join(dir, "user.pub"), os.path.join(dir, "authorized_keys"))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -391,9 +395,10 @@ class TestWorkersWithoutParent(PoolTest):
         if os.getuid() == 0 and not os.path.exists("/run/sshd"):  # it insists on this one
             os.mkdir("/run/sshd")
             self.addCleanup(os.rmdir, "/run/sshd")
+        options = ["ListenAddress=127.0.0.1", "PidFile=none", "StrictModes=no", "UsePAM=no", "PermitRootLogin=yes",
+                   "AuthorizedKeysFile=" + os.path.join(dir, "authorized_keys")]
         process = self.started([server, "-D", "-e", "-f", "/dev/null", "-h", os.path.join(dir, "host"), "-p", str(port),
-                                "-o", "ListenAddress=127.0.0.1", "-o", "PidFile=none", "-o", "StrictModes=no", "-o", "UsePAM=no",
-                                "-o", "AuthorizedKeysFile=" + os.path.join(dir, "authorized_keys"), "-o", "PermitRootLogin=yes"])
+                                *["-o" + option for option in options]])
         said = b""
         while b"Server listening" not in said:
             if not select.select([process.stderr], [], [], WAIT_S)[0]:
@@ -402,8 +407,9 @@ class TestWorkersWithoutParent(PoolTest):
             said += chunk
             if not chunk:
                 self.skipTest("sshd can't be started here: " + said.decode().strip())
-        return ["ssh", "-q", "-F", "none", "-i", os.path.join(dir, "user"), "-p", str(port), "-o", "StrictHostKeyChecking=no",
-                "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", getpass.getuser() + "@127.0.0.1"]
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes"]
+        return ["ssh", "-q", "-F", "none", "-i", os.path.join(dir, "user"), "-p", str(port),
+                *["-o" + option for option in options], getpass.getuser() + "@127.0.0.1"]
 
 
 if __name__ == "__main__":

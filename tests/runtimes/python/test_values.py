@@ -101,9 +101,11 @@ class TestTypes(PoolTest):
             ("[?f8]", "np_f8", [1.5, 2.5]),
             ("[i8]", "np_i4", Ext(4, struct.pack("<2q", 1, 2))), ("[f8]", "np_strided", floats(0.0, 2.0, 4.0)),
             ("[[f8]]", "np_rows", [floats(1.5, 2.5), floats(3.5, 4.5)]), ("j", "np_scalar", 7),
-            ("f8", "np_float", 0.5), ("[f8]", "np_big_endian", floats(1.5, 2.5)), ("[u1]", "np_i4", Ext(5, b"\x01\x02")),
+            ("f8", "np_float", 0.5), ("[f8]", "np_big_endian", floats(1.5, 2.5)),
+            ("[u1]", "np_i4", Ext(5, b"\x01\x02")),
             ("[f4]", "np_f8", Ext(9, struct.pack("<2f", 1.5, 2.5))), ("[f8]", "np_none", floats()),
-            ("[[f8]]", "np_columns", [floats(1.5, 3.5), floats(2.5, 4.5)]), ("[u8]", "np_i4", Ext(8, struct.pack("<2Q", 1, 2))),
+            ("[[f8]]", "np_columns", [floats(1.5, 3.5), floats(2.5, 4.5)]),
+            ("[u8]", "np_i4", Ext(8, struct.pack("<2Q", 1, 2))),
             ("[f4]", "np_infinite", Ext(9, struct.pack("<2f", float("inf"), 1))),
             ("a:2f8", "np_f8", floats(1.5, 2.5)))
 
@@ -146,27 +148,26 @@ class TestTypes(PoolTest):
             def method(self, n, xs: np.ndarray): return told(xs)
             def __call__(self, xs: np.ndarray): return told(xs)
         method, instance = Object().method, Object()
-        def real(xs): return told(xs)
-        if sys.argv[1:]: import numpy; real.__annotations__["xs"] = numpy.ndarray
         back = nexus_pool.foreign("cpp", 7, args=[], returns="(<ndarray>[i4],<array>[i4],[i4])")
         def results(): return " | ".join(map(told, back()))
         def twice(xs): return xs
     """
 
     def test_numbers_arrive_as_arrays(self):
-        table = [("plain", ["[f8]"], "list of None: [7, 2]"), ("text", ["[f8]"], "ndarray of float64: [7, 2]"),
-                 ("typed", ["j", "[f8]"], "ndarray of float64: [7, 2]"), ("standard", ["[f8]"], "array of d: [7, 2]"),
-                 ("text", ["[i4]"], "ndarray of int32: [7, 2]"), ("text", ["[u2]"], "ndarray of uint16: [7, 2]"),
-                 ("standard", ["[u8]"], "array of Q: [7, 2]"), ("maybe", ["?[f8]"], "ndarray of float64: [7, 2]"),
-                 ("many", ["[f8]"] * 3, "ndarray of float64: [7, 2]"), ("wrapped_text", ["[f4]"], "ndarray of float32: [7, 2]"),
-                 ("method", ["j", "[f8]"], "ndarray of float64: [7, 2]"), ("instance", ["[i1]"], "ndarray of int8: [7, 2]"),
-                 ("plain", ["<ndarray>[f8]"], "ndarray of float64: [7, 2]"), ("text", ["<list>[f8]"], "list of None: [7, 2]"),
-                 ("plain", ["<numpy.ndarray>[i8]"], "ndarray of int64: [7, 2]"), ("plain", ["<array>[i8]"], "array of q: [7, 2]"),
-                 ("text", ["a:2f8"], "ndarray of float64: [7, 2]"), ("standard", ["a:2f8"], "array of d: [7, 2]")]
+        table = [("plain", ["[f8]"], "list of None"), ("text", ["[f8]"], "ndarray of float64"),
+                 ("typed", ["j", "[f8]"], "ndarray of float64"), ("standard", ["[f8]"], "array of d"),
+                 ("text", ["[i4]"], "ndarray of int32"), ("text", ["[u2]"], "ndarray of uint16"),
+                 ("standard", ["[u8]"], "array of Q"), ("maybe", ["?[f8]"], "ndarray of float64"),
+                 ("many", ["[f8]"] * 3, "ndarray of float64"), ("wrapped_text", ["[f4]"], "ndarray of float32"),
+                 ("method", ["j", "[f8]"], "ndarray of float64"), ("instance", ["[i1]"], "ndarray of int8"),
+                 ("plain", ["<ndarray>[f8]"], "ndarray of float64"), ("text", ["<list>[f8]"], "list of None"),
+                 ("plain", ["<numpy.ndarray>[i8]"], "ndarray of int64"), ("plain", ["<array>[i8]"], "array of q"),
+                 ("text", ["a:2f8"], "ndarray of float64"), ("standard", ["a:2f8"], "array of d")]
         if not numpy_here():
             table = [row for row in table if "ndarray" not in row[2]]
         line = self.line({i: (row[0], row[1], "s") for i, row in enumerate(table)}, self.ARRAYS)
-        codes = {"f8": (10, "d"), "f4": (9, "f"), "i4": (3, "i"), "u2": (6, "H"), "u8": (8, "Q"), "i1": (1, "b"), "i8": (4, "q")}
+        codes = {"f8": (10, "d"), "f4": (9, "f"), "i4": (3, "i"), "u2": (6, "H"), "u8": (8, "Q"), "i1": (1, "b"),
+                 "i8": (4, "q")}
         for i, (name, schemas, expected) in enumerate(table):
             with self.subTest(name=name, schemas=schemas):
                 code, form = codes[schemas[-1].rstrip("]")[-2:]]
@@ -174,22 +175,39 @@ class TestTypes(PoolTest):
                 before = [1 if schema == "j" else xs for schema in schemas[:-1]]
                 for sent in (xs, [1, 2]):  # packed, and plain
                     error, told = line.call(i, *before, sent)
-                    self.assertEqual((error, told), (None, told if told == expected + ", no numpy" else expected))
+                    self.assertIsNone(error)
+                    self.assertEqual(told.split(", no numpy")[0], expected + ": [7, 2]")
         # NumPy is imported when it is needed.
         line = self.line({1: ("plain", ["[f8]"], "s"), 2: ("standard", ["[f8]"], "s")}, self.ARRAYS)
         self.assertEqual(line.call(1, floats(1, 2)), (None, "list of None: [7, 2], no numpy"))
         self.assertEqual(line.call(2, floats()), (None, "array of d: array assignment index out of range"))
 
+    def test_annotations_that_are_no_text(self):
+        functions = """
+            import array, typing
+            def standard(xs: array.array): return type(xs).__name__
+            def maybe(xs: typing.Optional[array.array]): return type(xs).__name__
+            try:
+                import numpy, numpy.typing
+                def typed(xs: numpy.typing.NDArray[numpy.float64]): return type(xs).__name__
+                def bare(xs: numpy.ndarray): return type(xs).__name__
+            except ImportError: pass
+        """
+        names = ["standard", "maybe", *(["typed", "bare"] if numpy_here() else [])]
+        line = self.line({i: (name, ["[f8]"], "s") for i, name in enumerate(names)}, functions)
+        for i, name in enumerate(names):
+            self.assertEqual(line.call(i, floats(1.0)), (None, "array" if name in ("standard", "maybe") else "ndarray"))
+
     def test_arrays_in_lists_and_results(self):
         numpy_or_skip(self)
-        line = self.line({1: ("rows", ["[[f8]]"], "s"), 2: ("results", [], "s"), 3: ("twice", ["<ndarray>[f8]"], "[f8]"),
-                          4: ("text", ["[f8]"], "s")}, self.ARRAYS)
+        line = self.line({1: ("rows", ["[[f8]]"], "s"), 2: ("results", [], "s"), 4: ("text", ["[f8]"], "s"),
+                          3: ("twice", ["<ndarray>[f8]"], "[f8]")}, self.ARRAYS)
         self.assertEqual(line.call(1, [floats(), floats(1, 2)]), (None, "ndarray of float64: [7, 2]"))
         self.assertEqual(line.call(2, foreign=lambda params: [ints(1, 2)] * 3),
                          (None, "ndarray of int32: [7, 2] | array of i: [7, 2] | list of None: [7, 2]"))
         many = Ext(10, bytes(8 << 20))
         self.assertEqual(line.call(3, many), (None, many))
-        self.assertEqual(line.call(4, floats()), (None, "ndarray of float64: index 0 is out of bounds for axis 0 with size 0"))
+        self.assertEqual(line.call(4, floats())[1][:40], "ndarray of float64: index 0 is out of bo")
         error, _ = line.call(4, ["x"])
         self.assertEqual(error["message"], "argument 1 of text, [0]: expected f8 (a float), found str 'x'")
 
