@@ -40,6 +40,7 @@ FAULTS = {
     "drops-answers": "an answer that is not for the innermost call is lost",
     "unpinned": "a call of a closure does not name its process",
     "no-homecoming": "a closure that comes home is called through nexus",
+    "no-holds": "it does not say that functions live in it",
     "swallows-cancel": "cancel is ignored",
     "cancels-innermost": "cancel ends the innermost call, whichever it names",
     "dies-of-sigint": "SIGINT ends the worker",
@@ -410,6 +411,8 @@ class Worker(Channel):
             raise ValueError("65,536 functions are given away, the limit")
         self.home.count = getattr(self.home, "count", 0) + 1
         mid = -(2**32 * self.home.base + self.home.count)
+        if self.home.count == 1 and FAULT != "no-holds":
+            self.notify("holds", [1])
         self.home[mid] = run
         return wire.Ext(wire.FUNCTION, wire.encode([POOL, os.getpid(), mid]))
 

@@ -157,7 +157,7 @@ def odd_errors(kit):
 def foreign(kit):
     """a foreign call names pool and function, carries its argument, and its result is used"""
     worker = kit.worker()
-    for mid, n, result in ((7, 5, 41), (2**40, -1, -2**62), (-3, 2**62, 2**62)):
+    for mid, n, result in ((7, 5, 41), (2**40, -1, -2**52), (-3, 2**52, 2**52)):
         call = worker.begin(RELAY, "other", mid, n)
         request = worker.asks()
         found = [request.method, request.name, request.pid, request.params]
@@ -520,6 +520,20 @@ def lasting(kit):
     worker = pool.connect()
     if worker.pid == pid:
         expect("adder(5)(1)", invoke(kit, worker, value, 1), 6)
+
+
+@check("function.holds")
+def holds(kit):
+    """a worker that gives a closure away says so (holds) before the closure goes out: nexus must not end it then"""
+    worker = kit.worker()
+    worker.call(ADD, 1, 2)
+    if worker.held:
+        kit.complain("holds came before any closure was given away")
+    worker.call(ADDER, 5)
+    if not worker.held:
+        raise Failure("no holds came before the answer that carries a closure",
+                      "expected  the notification holds [n], n from 1, before the answer of adder")
+    worker.works()
 
 
 @check("function.wrong")

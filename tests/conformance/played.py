@@ -600,6 +600,7 @@ class Connection(Channel):
     """A connection to a worker."""
 
     own_key = ("reentrant", bool)
+    held = 0  # how many of its functions live elsewhere, as the worker says
 
     @property
     def pid(self):
@@ -652,6 +653,11 @@ class Connection(Channel):
             wrong("log takes [level, text]")
         if method == "progress" and len(params) != 3:
             wrong("progress takes [done, total, label]")
+        if method == "holds":
+            if not (params and type(params[0]) is int and params[0] > 0):
+                wrong("holds takes [n], n from 1")
+            self.held = params[0]
+            return
         self.told.append((method, params))
 
     # ---- calls ----
