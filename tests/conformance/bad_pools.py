@@ -134,7 +134,8 @@ FUNCTIONS = {
     16: ([["i4"], ["u1"], ["i8"], ["f4"]], lambda w, *lists: list(lists)), 17: (["y"], lambda w, y: y),
     18: (["s"], lambda w, s: s), 19: (["s", "i8"], lambda w, name, n: w.answer(w.ask("command", [name, n]), "i8")),
     20: (["s", "i8", "i8"], kind_of), 21: ([["s"], "i8"], chain),
-    22: (["function", "function"], lambda w, f, g: w.give(lambda x: f(g(x)))), 23: ([["f8"]], lambda w, xs: float(sum(wire.typed(["f8"], xs)))),
+    22: (["function", "function"], lambda w, f, g: w.give(lambda x: f(g(x)))),
+    23: ([["f8"]], lambda w, xs: float(sum(wire.typed(["f8"], xs)))),
     24: (["i8"], lambda w, n: wire.packed("f8", list(range(n)))), 25: (["i8"], lambda w, n: 2 * n), 26: (["i8"], nap),
     27: (["j"], lambda w, j: j), 28: ([], lambda w: str(os.getpid()) if FAULT == "wrong-type" else os.getpid()),
     29: (["tree"], lambda w, total: total)}

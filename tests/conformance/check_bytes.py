@@ -6,7 +6,7 @@ import time
 
 import wire
 from check_calls import expect
-from played import Closed, Failure
+from channel import Closed, Failure
 from table import ADD, BLOB, ECHO_BYTES, ECHO_FLOATS, ECHO_TEXT, RELAY, TOTAL, TREE, check
 from wire import Ext, Raw
 
@@ -213,7 +213,8 @@ def frames(kit):
               ("a map for params", [0, 900, "call", {"mid": 2}]), ("text for an id", [0, "x", "call", [ADD, 1, 2]]),
               ("a negative id", [0, -5, "call", [ADD, 1, 2]]), ("a huge id", [0, 2**64 - 1, "call", [ADD, 1, 2]]),
               ("nil for an id", [0, None, "call", [ADD, 1, 2]]), ("a short notification", [2, "cancel"]),
-              ("nil for a notification's method", [2, None, []]), ("a map for a cancel", [2, "cancel", {}]), ("an empty cancel", [2, "cancel", []]),
+              ("nil for a notification's method", [2, None, []]), ("a map for a cancel", [2, "cancel", {}]),
+              ("an empty cancel", [2, "cancel", []]),
               ("a cancel of text", [2, "cancel", ["x"]]), ("a cancel of -1", [2, "cancel", [-1]]),
               ("a cancel of a big integer", [2, "cancel", [2**70]]), ("nil for a cancel", [2, "cancel", [None]]),
               ("an unused byte", Raw(b"\xc1")), ("bytes left", Raw(b"\x93\x02\xa4news\x90\xc0\xc0\xc0"))]
@@ -224,7 +225,8 @@ def frames(kit):
 def answers(kit):
     """answers that nobody waits for are ignored"""
     bodies = [("an answer to nothing", [1, 77, None, 5]), ("an error to nothing", [1, 77, {"kind": "x", "message": "y"}, None]),
-              ("an answer with text for an id", [1, "x", None, 5]), ("a short answer", [1, 77]), ("nil for an id", [1, None, None, None])]
+              ("an answer with text for an id", [1, "x", None, 5]), ("a short answer", [1, 77]),
+              ("nil for an id", [1, None, None, None])]
     feed(kit, [(name, wire.frame(body), True) for name, body in bodies])
     worker = kit.worker()
     call, request = worker.begin(RELAY, "other", 7, 1), worker.asks()
@@ -274,8 +276,10 @@ def noise(kit):
     cases = []
     for n in range(15):
         cases.append(("random bytes %d" % n, bytes(chance.getrandbits(8) for _ in range(chance.randrange(1, 300))), False))
-    good = [[0, 900, "call", [3, {"name": "Ann", "age": 4, "tags": ["x"]}]], [0, 900, "call", [16, wire.packed("i4", [1]), [2], [3], [4.5]]],
-            [0, 900, "call", [12, Ext(12, wire.encode(["other", None, 5])), 1]], [1, 1, {"kind": "x", "message": "y", "trace": []}, None]]
+    good = [[0, 900, "call", [3, {"name": "Ann", "age": 4, "tags": ["x"]}]],
+            [0, 900, "call", [16, wire.packed("i4", [1]), [2], [3], [4.5]]],
+            [0, 900, "call", [12, Ext(12, wire.encode(["other", None, 5])), 1]],
+            [1, 1, {"kind": "x", "message": "y", "trace": []}, None]]
     for n in range(60):
         body = bytearray(wire.encode(chance.choice(good)))
         for _ in range(chance.randrange(1, 4)):

@@ -1,6 +1,6 @@
 """Checks of calls: errors, the calls that functions make, calls nested in them, and function values."""
 import wire
-from played import Closed, Failure
+from channel import Closed, Failure
 from table import (ADD, ADDER, APPLY, CHAIN, COMPOSE, DOUBLE, ECHO_TEXT, FAIL, FAN, KIND_OF, NAP, NOTE, RELAY, SAY, STEP, VIA,
                    check)
 from wire import FUNCTION, Ext, Raw, show

@@ -1,10 +1,10 @@
 """Checks of cancel, and of the SIGINT that comes with it: what it ends, what it must not touch, and that the worker goes on."""
 import time
 
-from check_calls import expect, fan_out
-from played import Failure
+import wire
+from check_calls import expect, fan_out, function
+from channel import Failure
 from table import ADD, APPLY, FAN, NAP, RELAY, SLEEP, SPIN, check
-from check_calls import function
 from wire import show
 
 LONG_S = 60.0
@@ -76,7 +76,6 @@ def together(kit):
 @check("cancel.queued", "unix", "direct")
 def queued(kit):
     """cancel comes in one piece with its call, SIGINT while the call runs"""
-    import wire
     worker = kit.worker()
     if not interruptible(worker):
         return kit.skip('the pool does not name the feature "signal"')

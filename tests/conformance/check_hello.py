@@ -2,7 +2,7 @@
 import os
 import re
 
-from played import Skip
+from channel import Skip
 from table import check
 from wire import show
 

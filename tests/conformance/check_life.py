@@ -1,13 +1,12 @@
 """Checks of processes: workers that are added, die, are killed, retire; the ends of a pool, whatever ends it."""
-import contextlib
 import os
 import select
 import signal
 import time
 
 from check_calls import expect
-from played import Connection, Failure, Skip
-from table import ADD, NAP, OWN_PID, QUIT, RELAY, SLEEP, SPIN, check
+from channel import Failure, Skip
+from table import NAP, OWN_PID, QUIT, RELAY, SLEEP, SPIN, check
 from wire import show
 
 # From the death of nexus to that of the last process.
@@ -305,6 +304,7 @@ def control_busy(kit):
 def orphan(kit, *calls):
     """Starts the pool in a process of its own, kills that by SIGKILL, and waits for the end of all."""
     reader, writer = os.pipe()
+    kit.directory()  # made here, so that it is removed whatever happens
     holder = os.fork()
     if holder == 0:
         try:
@@ -334,8 +334,7 @@ def orphan(kit, *calls):
         os.close(reader)
     if told.startswith("!"):
         raise Failure("the pool did not start" + told[1:])
-    directory, leaders = told.split(" ", 1)
-    kit.orphans = [int(each) for each in leaders.split()]
+    directory = told.split(" ", 1)[0]
     os.kill(holder, signal.SIGKILL)
     os.waitpid(holder, 0)
     kit.children.remove(holder)
@@ -375,6 +374,8 @@ def killed_busy(kit):
 def killed_loading(kit):
     """nexus is killed as soon as it has started the pool, which may still load"""
     reader, writer = os.pipe()
+    kit.directory()
+    kit.directory()  # made here, so that it is removed whatever happens
     holder = os.fork()
     if holder == 0:
         try:
