@@ -58,6 +58,31 @@ impl Hub {
         } else if is_awaited && entry.exits.len() < entry.spec.workers_max as usize {
             // Its connection has not ended yet.
             entry.exits.push((pid, ended));
+            self.expect_hello_soon(pool, pid, now_ms);
+        }
+    }
+
+    /// A worker has died that said no hello. If it had taken no connection either, one will wait in vain; which, is known
+    /// when it had the time to end and none did.
+    fn expect_hello_soon(&mut self, pool: PoolId, pid: u32, now_ms: u64) {
+        let worker = |id: &PeerId| self.peers.get(*id).and_then(Peer::worker);
+        let entry = &self.pools[pool.index()];
+        let is_known = |id: &PeerId| worker(id).is_some_and(|worker| worker.pid == pid);
+        if entry.forked as usize >= entry.workers.len() || entry.workers.iter().any(is_known) {
+            return;
+        }
+        let is_connecting = |id: &&PeerId| {
+            let state = worker(id).map(|worker| worker.state);
+            state == Some(WorkerState::Connecting)
+        };
+        // The last to connect is the last to be taken.
+        let last = entry.workers.iter().rfind(is_connecting).copied();
+        if let Some(id) = last
+            && let Some(worker) = self.peers.get_mut(id).and_then(Peer::worker_mut)
+        {
+            let bury_at = now_ms.saturating_add(DEATH_REPORT_MS);
+            let soon = worker.due.map_or(bury_at, |due| due.min(bury_at));
+            self.deadlines.set(Timer::Worker(id), &mut worker.due, Some(soon));
         }
     }
 
@@ -137,6 +162,16 @@ impl Hub {
             }
             WorkerState::Ready => self.handle_ready_worker_timeout(id, now_ms),
             WorkerState::Connecting => {
+                let hello_by_ms = worker.hello_by_ms;
+                if let Some(ended) = self.take_report(pool, 0) {
+                    return self.bury_worker(id, ended, now_ms);
+                }
+                if hello_by_ms > now_ms
+                    && let Some(worker) = self.peers.get_mut(id).and_then(Peer::worker_mut)
+                {
+                    let timer = Timer::Worker(id);
+                    return self.deadlines.set(timer, &mut worker.due, Some(hello_by_ms));
+                }
                 let entry = &self.pools[pool.index()];
                 let (name, hello_ms) = (entry.spec.name.clone(), entry.spec.hello_ms);
                 let message = format!("a worker of pool '{name}' did not say hello within {hello_ms} ms");

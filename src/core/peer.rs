@@ -73,6 +73,8 @@ pub struct Worker {
     pub is_concurrent: bool,
     /// Whether it ends when it is told so.
     pub can_retire: bool,
+    /// When its hello is overdue.
+    pub hello_by_ms: u64,
     /// When it said hello.
     pub ready_ms: u64,
     /// Calls that it has done, those nested in another not counted.
@@ -174,6 +176,7 @@ impl Worker {
             is_reentrant: false,
             is_concurrent: false,
             can_retire: false,
+            hello_by_ms: u64::MAX,
             ready_ms: 0,
             calls_done: 0,
             is_leaving: false,

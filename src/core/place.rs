@@ -330,6 +330,7 @@ impl Hub {
         entry.workers.push(id);
         let hello_at = now_ms.saturating_add(entry.spec.hello_ms);
         if let Some(worker) = self.peers.get_mut(id).and_then(Peer::worker_mut) {
+            worker.hello_by_ms = hello_at;
             self.deadlines
                 .set(Timer::Worker(id), &mut worker.due, Some(hello_at));
         }

@@ -128,6 +128,44 @@ fn a_death_before_hello_is_told_with_its_report() {
 }
 
 #[test]
+fn a_death_before_a_connection_was_taken_is_not_waited_out() {
+    let mut stage = Stage::new("A1");
+    stage.hub.pools[0].spec.hello_ms = 60_000;
+    stage.is_silent = true;
+    stage.play("A");
+    let control = stage.hub.pools[0].control.unwrap();
+    let (mut hello, mut report) = (Vec::new(), Vec::new());
+    wire::hello(&mut hello, 1, 1, 1, false);
+    wire::worker_exit(&mut report, 77, Ended::Signal(11));
+    stage.hub.handle_input(control, &hello, 0);
+    stage.hub.handle_input(control, &report, 0);
+    assert_eq!(stage.hub.next_deadline(), Some(DEATH_REPORT_MS));
+    stage.hub.handle_timeout(DEATH_REPORT_MS);
+    stage.settle();
+    let error = stage.answers[0].as_ref().unwrap_err();
+    assert_eq!((error.kind, error.signal), (Kind::HelloFailed, Some(11)));
+}
+
+#[test]
+fn a_death_before_a_connection_was_taken_leaves_others_their_time() {
+    let mut stage = Stage::new("A1");
+    stage.hub.pools[0].spec.hello_ms = 60_000;
+    stage.is_silent = true;
+    stage.play("A");
+    let (control, worker) = (stage.hub.pools[0].control.unwrap(), stage.hub.pools[0].workers[0]);
+    let (mut hello, mut report) = (Vec::new(), Vec::new());
+    wire::hello(&mut hello, 1, 1, 1, false);
+    wire::worker_exit(&mut report, 77, Ended::Signal(11));
+    stage.hub.handle_input(control, &hello, 0);
+    stage.hub.handle_input(control, &report, 0);
+    // It was another's connection that the dead one had.
+    stage.hub.pools[0].exits.clear();
+    stage.hub.handle_timeout(DEATH_REPORT_MS);
+    assert_eq!(stage.hub.next_deadline(), Some(60_000));
+    assert!(stage.hub.peers.get(worker).is_some());
+}
+
+#[test]
 fn a_pool_that_starts_may_still_save_what_waits() {
     let mut stage = stage("a1 b1 c1", "A C C1>A");
     stage.hub.pools[1].spec.hello_ms = 2 * DEATH_REPORT_MS;
