@@ -1,6 +1,7 @@
 //! Tests of what the hub does about a peer that breaks a rule, asks too much or goes away, one event at a time.
 
 use super::hub::{Effect, Ended, PeerId, Signal};
+use super::lifecycle::State;
 use super::script::Stage;
 use super::simulation::plan::Question;
 use super::simulation::wire;
@@ -243,6 +244,18 @@ fn half_an_answer_is_never_passed_off_as_one() {
     assert!(stage.hub.peers.get(caller).is_none(), "its reader is closed");
     stage.settle();
     assert_eq!(kinds(&stage), [Kind::Terminated]);
+}
+
+#[test]
+fn an_answer_that_stops_halfway_does_not_hold_up_the_end() {
+    let mut stage = stage("A2", "A A");
+    let sender = stage.worker("A1");
+    let bytes = front_of_an_answer(&stage, sender);
+    stage.hub.handle_input(sender, &bytes, 0);
+    stage.hub.drain(0);
+    stage.settle();
+    stage.play("A2.");
+    assert!(stage.hub.pools[0].state == State::Draining);
 }
 
 #[test]

@@ -66,10 +66,11 @@ impl Hub {
     /// Nothing runs in a pool that is to end or to be replaced as a whole: it may.
     pub(super) fn settle_pool(&mut self, pool: PoolId, now_ms: u64) {
         let entry = &self.pools[pool.index()];
-        if (self.is_ending || entry.is_recycling)
-            && entry.state == State::Ready
+        // At the end nobody waits for what is still being sent, and the rest of it may never come.
+        let is_sent = || entry.workers.iter().all(|worker| !self.is_sending(*worker));
+        if entry.state == State::Ready
             && !self.is_running(pool)
-            && entry.workers.iter().all(|worker| !self.is_sending(*worker))
+            && (self.is_ending || entry.is_recycling && is_sent())
         {
             self.apply(pool, Event::Drain, now_ms);
         }
