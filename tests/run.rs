@@ -277,3 +277,18 @@ fn a_reader_that_stops_early_is_no_error() {
     let ran = finish(program.command_of("sh".as_ref(), &["-c", &line]).spawn().unwrap());
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("0\n1\n", ""));
 }
+
+#[test]
+fn without_memory_it_says_so() {
+    let program = program();
+    // Its text fits into the memory that there is, its value does not.
+    program.file("ones.json", &format!("[{}1]", "1,".repeat(10 << 20)));
+    let line = format!(
+        "ulimit -v 90000; exec {NEXUS} view --schema '[f8]' {}/ones.json",
+        program.dir.display()
+    );
+    let ran = finish(program.command_of("sh".as_ref(), &["-c", &line]).spawn().unwrap());
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(5), ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("error: out of memory"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+}

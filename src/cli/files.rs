@@ -1,6 +1,6 @@
 //! Files and standard input read whole, up to a limit. Knows no format.
 
-use crate::sys::memory::expect_filling;
+use crate::sys::memory::{attempt, expect_filling};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -26,9 +26,11 @@ pub fn read_stdin(bytes_max: u64) -> io::Result<Vec<u8>> {
 
 fn drain(source: impl Read, capacity: usize, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(capacity)?;
-    expect_filling(&mut bytes);
-    source.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    attempt(|| {
+        bytes.try_reserve_exact(capacity)?;
+        expect_filling(&mut bytes);
+        source.take(bytes_max + 1).read_to_end(&mut bytes)
+    })?;
     match bytes.len() as u64 > bytes_max {
         true => Err(io::Error::other(format!("it is larger than {bytes_max} bytes"))),
         false => Ok(bytes),

@@ -1,12 +1,14 @@
 //! The allocator: small pieces come from memory that the process has from its start, until that is used up; the rest
 //! comes from libc. Of the former only the piece given last can be given back.
 //!
+//! Where nothing is left, the process says so and exits: what it started ends with it, as the kernel promises it.
+//!
 //! musl gives every size of piece a mapping of its own, and unmaps what becomes empty: a command of 160 us spent 45 of
 //! them on 26 system calls for it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// Memory from the start, in bytes: several times what a short run needs. Pages of it that are never touched cost nothing.
 const START_BYTES: usize = 256 << 10;
@@ -39,6 +41,33 @@ pub fn prepare() {
 }
 
 const PAGE_BYTES: usize = 4096;
+
+/// Exit code of a run that ends for want of memory: that of the kind `io`.
+const EXIT_CODE: libc::c_int = 5;
+
+/// Who allocates can go on without.
+static IS_TRYING: AtomicBool = AtomicBool::new(false);
+
+/// Allocates what may be too much: if it is, `allocate` is told so, and the process goes on.
+pub fn attempt<T>(allocate: impl FnOnce() -> T) -> T {
+    IS_TRYING.store(true, Relaxed);
+    let done = allocate();
+    IS_TRYING.store(false, Relaxed);
+    done
+}
+
+/// Passes on a piece that libc gave. Without one Rust would abort: with a core dump, and a word that only programmers read.
+fn given(piece: *mut u8) -> *mut u8 {
+    if piece.is_null() && !IS_TRYING.load(Relaxed) {
+        let text = b"nexus: error: out of memory: the system gives no more\n";
+        // SAFETY: the text is that long, and _exit runs nothing of this process any more.
+        unsafe {
+            libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
+            libc::_exit(EXIT_CODE);
+        }
+    }
+    piece
+}
 
 struct Memory;
 
@@ -98,7 +127,7 @@ fn resize(offset: usize, old_bytes: usize, bytes: usize) -> bool {
 unsafe impl GlobalAlloc for Memory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise is passed on.
-        take(layout).unwrap_or_else(|| unsafe { System.alloc(layout) })
+        take(layout).unwrap_or_else(|| given(unsafe { System.alloc(layout) }))
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -109,7 +138,7 @@ unsafe impl GlobalAlloc for Memory {
                 piece
             }
             // SAFETY: the caller's promise is passed on.
-            None => unsafe { System.alloc_zeroed(layout) },
+            None => given(unsafe { System.alloc_zeroed(layout) }),
         }
     }
 
@@ -126,7 +155,7 @@ unsafe impl GlobalAlloc for Memory {
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         let Some(offset) = offset(piece) else {
             // SAFETY: the system gave it.
-            return unsafe { System.realloc(piece, layout, bytes) };
+            return given(unsafe { System.realloc(piece, layout, bytes) });
         };
         if resize(offset, layout.size(), bytes) {
             return piece;
