@@ -208,7 +208,8 @@ def memory(run):
     room = run.random.choice([0, 64 << 10, 1 << 20, 16 << 20])
 
     def act(run):
-        if some_time(run, 0.03):
+        # What a program does before its main is Rust's; the pools get the same limit.
+        if run.wait_for(lambda: children(run.pid)) and some_time(run, 0.03):
             try:
                 with open("/proc/%d/statm" % run.pid) as file:
                     size = int(file.read().split()[0]) * resource.getpagesize()
@@ -218,6 +219,7 @@ def memory(run):
                 pass
 
     run.act = act
+    run.codes |= {1}
 
 
 # ---- f: outputs that take nothing ------------------------------------------------------------------------------------

@@ -177,6 +177,8 @@ class Run:
             is_late = self.wait((self.timeout_s or 20) + SLACK_S)
             self.ended_s = time.monotonic()
             stuck = self.describe() if is_late else ""
+            # Without memory nexus can do no more than say so.
+            self.was_killed |= b"error: out of memory" in read(err, -1)
             left = [] if is_late else self.leftovers()
         finally:
             self.end_all()
@@ -274,7 +276,7 @@ class Run:
             fail("the code is wrong")
         if self.stdout is None and stdout:
             fail("there is an error and a result")
-        if self.stderr is None and 2 not in self.closed and not re.search(r"^(chaos|.*chaos): error: ", text, re.M):
+        if self.stderr is None and 2 not in self.closed and not re.search(r"^(chaos|.*chaos|nexus): error: ", text, re.M):
             fail("there is no message")
         if code in (4, 5):
             for names in self.names:
