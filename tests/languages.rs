@@ -138,11 +138,13 @@ fn chains_that_need_each_others_only_worker_go_on() {
 
 #[test]
 fn functions_pass_from_language_to_language() {
-    let (narrow, wide) = (program("languages"), program("wide"));
+    let (narrow, wide, once) = (program("languages"), program("wide"), program("once"));
     for (first, second) in pairs() {
         // Adds 3 in `first`, 5 in `second`, applied in both, composed in both: see the program.
         narrow.check(&["drive-exchange", first, second], "[13,13,18,18,118]");
         wide.check(&["drive-exchange", first, second], "[13,13,18,18,118]");
+        // A worker that would end after its call stays as long as somebody may have a function of it.
+        once.check(&["drive-exchange", first, second], "[13,13,18,18,118]");
     }
 }
 

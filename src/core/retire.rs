@@ -195,7 +195,8 @@ impl Hub {
     fn dismiss_idle(&mut self, id: PeerId, now_ms: u64) {
         let Some(peer) = self.peers.get(id) else { return };
         let (pool, entry) = (peer.pool, &self.pools[peer.pool.index()]);
-        let is_last = entry.workers.len() == 1 && entry.queue.is_empty();
+        let is_held = peer.worker().is_some_and(|worker| worker.holds_functions) && !self.calls.is_empty();
+        let is_last = entry.workers.len() == 1 && entry.queue.is_empty() && !is_held;
         if is_last && entry.state == State::Ready && entry.spec.recycle.idle_exit_ms.is_some() {
             self.apply(pool, Event::Drain, now_ms);
         } else {

@@ -1728,6 +1728,7 @@ struct closure_table {
     std::mutex lock;
     std::unordered_map<std::int64_t, std::shared_ptr<const function>> by_mid;
     std::int64_t base = 0;  // drawn by chance: a mid of another process is none of this one
+    std::atomic<bool> is_unsaid{false};  // nexus does not know yet that this worker has to stay
 
     std::int64_t add(function f) {
         const std::lock_guard<std::mutex> guard(lock);
@@ -1740,6 +1741,7 @@ struct closure_table {
                 chance = static_cast<std::uint32_t>(getpid()) * 2654435761u ^ static_cast<std::uint32_t>(now_ms());
             base = std::int64_t{chance & 0x3fffffff} << 32;
         }
+        if (by_mid.empty()) is_unsaid = true;
         f.mid = -(base + static_cast<std::int64_t>(by_mid.size()) + 1);
         by_mid.emplace(f.mid, std::make_shared<const function>(f));
         return f.mid;
@@ -2245,6 +2247,13 @@ private:
         const std::lock_guard<std::mutex> guard(sending_);
         bool is_sent = !is_closed_;
         try {
+            if (closures.is_unsaid.exchange(false)) {
+                writer holds;
+                begin_notification(holds, "holds", 1);
+                holds.integer(1);
+                holds.end_frame();
+                if (is_sent) channel_.send(holds, [this] { make_way(); });
+            }
             if (is_sent) channel_.send(out, [this] { make_way(); });
         } catch (const closed&) {
             is_sent = false;

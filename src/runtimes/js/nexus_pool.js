@@ -841,6 +841,8 @@ function handleOf(fn, text, args, returns) {
     if (closures.size >= CLOSURES_MAX) {
       throw new RangeError(`this worker has given away ${CLOSURES_MAX} functions, the limit: register them instead`);
     }
+    // From the first one on, this worker has to stay as long as the command runs.
+    if (closures.size === 0) connection?.send(notification('holds', (out) => writeAny(out.array(1), 1)), true);
     mid = -(MARK + BigInt(closures.size + 1));
     closures.set(mid, entry(fn, new Signature(fn.name || 'a function', args, returns)));
   }

@@ -1786,20 +1786,31 @@ static void check_size(void)
     if (out.length - 4 > FRAME_BYTES_MAX) Rf_errorcall(R_NilValue, "a message of %.0f bytes can't be sent: the limit is 4 GiB", (double)out.length);
 }
 
-/* Sends `out` whole. While the other side takes nothing, what it sends is taken in: it may be stuck in just this place. */
-static void send_message(void)
+/* While the other side takes nothing, what it sends is taken in: it may be stuck in just this place. */
+static void send_bytes(const unsigned char *data, size_t length)
 {
-    size_t length = out.length - 4;
-    for (int i = 0; i < 4; i++) out.data[i] = (unsigned char)(length >> 8 * (3 - i));
-    for (size_t at = 0; at < out.length && !closed;) {
-        ssize_t n = out_socket ? send(out_fd, out.data + at, out.length - at, MSG_DONTWAIT | MSG_NOSIGNAL)
-                               : write(out_fd, out.data + at, out.length - at);
+    for (size_t at = 0; at < length && !closed;) {
+        ssize_t n = out_socket ? send(out_fd, data + at, length - at, MSG_DONTWAIT | MSG_NOSIGNAL)
+                               : write(out_fd, data + at, length - at);
         if (n >= 0) { at += (size_t)n; continue; }
         if (errno == EINTR) continue;
         if (errno != EAGAIN && errno != EWOULDBLOCK) { closed = 1; break; }
         struct pollfd p[2] = { { .fd = out_fd, .events = POLLOUT }, { .fd = in_fd, .events = POLLIN } };
         if (poll(p, 2, -1) > 0 && p[1].revents) fill(0);
     }
+}
+
+/* Function values live here and nexus does not know it yet: this worker has to stay. */
+static int holds_unsaid;
+
+/* Sends `out` whole. */
+static void send_message(void)
+{
+    static const unsigned char holds[] = "\0\0\0\12\223\2\245holds\221\1";  /* [2, "holds", [1]] */
+    if (holds_unsaid) { holds_unsaid = 0; send_bytes(holds, sizeof holds - 1); }
+    size_t length = out.length - 4;
+    for (int i = 0; i < 4; i++) out.data[i] = (unsigned char)(length >> 8 * (3 - i));
+    send_bytes(out.data, out.length);
     out.length = 0;
     if (out.room > KEEP_BYTES) { free(out.data); out.data = NULL; out.room = 0; }
 }
@@ -2074,7 +2085,7 @@ static int encode_function(const struct type *t, SEXP v)
         SET_VECTOR_ELT(values, 2 * number, v);
         SET_VECTOR_ELT(values, 2 * number + 1, owner);
         value_types[number] = t;
-        values_count++;
+        if (values_count++ == 0) holds_unsaid = 1;
     }
     put_reference(pool_name, worker_pid, values_base - number, NULL);
     return 1;
