@@ -95,6 +95,9 @@ pub const STANDING_LINES_MAX: usize = 20;
 /// nothing, short enough for somebody who waits.
 pub const LOCK_CHECK_MS: u64 = 1000;
 
+/// What an error shows of what a command wrote that should not have, in bytes: a line of a greeting.
+pub const FIRST_WORDS_BYTES_MAX: usize = 80;
+
 /// Calls of a chain that the error about a deadlock names: enough to see a cycle.
 pub const DEADLOCK_CALLS_SHOWN: usize = 8;
 

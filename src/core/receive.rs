@@ -13,7 +13,7 @@ use crate::codec::message::{Head, PROTOCOL, Target, write_response};
 use crate::codec::msgpack::{Reader, write};
 use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
-use crate::limits::{NOTE_BYTES_MAX, OPEN_REQUESTS_MAX, QUEUE_BYTES_MAX};
+use crate::limits::{FIRST_WORDS_BYTES_MAX, NOTE_BYTES_MAX, OPEN_REQUESTS_MAX, QUEUE_BYTES_MAX};
 use crate::manifest::model::Host;
 
 impl Hub {
@@ -91,12 +91,28 @@ impl Hub {
                         }
                     }
                     Err(malformed) => {
-                        self.handle_violation(id, &malformed, now_ms);
+                        let what = self.first_words(id, &bytes[at..]).unwrap_or(malformed);
+                        self.handle_violation(id, &what, now_ms);
                         return bytes.len();
                     }
                 },
             }
         }
+    }
+
+    /// What a command printed that stands between nexus and a worker, where the worker's hello should have come.
+    fn first_words(&self, id: PeerId, bytes: &[u8]) -> Option<String> {
+        let peer = self.peers.get(id)?;
+        let is_remote = self.pools[peer.pool.index()].spec.wiring == Wiring::Remote;
+        if !is_remote || peer.worker()?.state != WorkerState::Connecting {
+            return None;
+        }
+        let line = bytes.split(|byte| *byte == b'\n').next()?;
+        let text = String::from_utf8_lossy(&line[..line.len().min(FIRST_WORDS_BYTES_MAX)]);
+        Some(format!(
+            "its command wrote '{}' to standard output, where only the pool may write",
+            text.escape_debug()
+        ))
     }
 
     fn pass_on(&mut self, from: PeerId, sink: Sink, piece: &[u8], is_last: bool) {
