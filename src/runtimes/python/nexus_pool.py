@@ -704,6 +704,8 @@ def given(fn, text, signed):
         given_base = int.from_bytes(os.urandom(4), "big") >> 2 << 32
         is_given_unsaid = True
     given_count += 1
+    if given_count == 1:
+        here().talk(Worker.tell, "holds", [given_count])  # from now on nexus may not end this worker
     mid = -(given_base + given_count)
     functions[mid] = fn, signed(getattr(fn, "__qualname__", type(fn).__qualname__))
     mids_of.setdefault(id(fn), []).append(mid)
@@ -1363,6 +1365,8 @@ class Worker:
         try:
             channel.send(frame([2, "hello", [{"protocol": PROTOCOL, "lang": "py", "runtime": RUNTIME,
                                               "pid": os.getpid(), "reentrant": True, "features": ["retire"]}]]))
+            if given_count:
+                self.tell("holds", [given_count])
             while True:
                 self.step()
         except Cancelled:

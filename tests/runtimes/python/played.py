@@ -290,6 +290,8 @@ class Line:
                 raise EOFError("the worker closed the connection")
             if message[0] == 1 and message[1] == id:
                 return message[2], message[3]
+            if message[:2] == [2, "holds"]:
+                continue
             assert message[0] == 0, message
             try:
                 self.send([1, message[1], None, foreign(message[3])])

@@ -513,6 +513,7 @@ class TestFunctionValues(PoolTest):
     """As of the pool `py`, whose worker has the pid `self.pid`."""
 
     def setUp(self):
+        self.held = False
         self.pool, self.line, self.pid = self.connected({
             1: ("apply", ["\\(i8)i8", "i8"], "i8"), 2: ("adder", ["i8"], "\\(i8)i8"), 3: ("double", ["i8"], "i8"),
             4: ("chosen", ["s"], "\\(i8)i8"), 5: ("same", ["\\(i8)i8"], "\\(i8)i8"),
@@ -552,9 +553,17 @@ class TestFunctionValues(PoolTest):
         """)
 
     def given(self, mid, *args):
-        """The pool, pid and mid of the function that a function returns, and what is bound."""
-        error, value = self.line.call(mid, *args)
+        """The pool, pid and mid of the function that a function returns, and what is bound. The first that lives in the
+        worker is announced."""
+        self.line.request("call", [mid, *args])
+        message = self.line.receive()
+        if message[0] == 2:
+            self.assertEqual((message, self.held), ([2, "holds", [1]], False))
+            self.held, message = True, self.line.receive()
+        _, _, error, value = message
         self.assertIsNone(error)
+        if unpacked(value.data)[1:2] == [self.pid]:
+            self.assertTrue(self.held)
         self.assertEqual(value.code, 12)
         return unpacked(value.data)
 
@@ -595,6 +604,14 @@ class TestFunctionValues(PoolTest):
         error, _ = self.line.call(mid - 100, 3)
         self.assertEqual(error["kind"], "terminated")
         self.assertIn("the function value is no longer there", error["message"])
+
+    def test_who_keeps_functions_says_so_on_each_connection(self):
+        for held in range(2):
+            self.given(2, held)
+        self.line.socket.close()
+        again, hello = self.pool.connect()
+        self.assertEqual((again.receive(), hello["pid"]), ([2, "holds", [2]], self.pid))
+        again.socket.close()
 
     def test_each_callable_can_be_given(self):
         self.assertEqual(self.given(4, "double"), ["py", None, 3])
