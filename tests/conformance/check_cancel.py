@@ -1,4 +1,7 @@
-"""Checks of cancel, and of the SIGINT that comes with it: what it ends, what it must not touch, and that the worker goes on."""
+"""Checks of cancel, and of the SIGINT that comes with it: what it ends, what it must not touch, and that the worker goes on.
+
+Where SIGINT is the point, workers are processes of their own (NEXUS_ISOLATE): a thread can't be sent one.
+"""
 import time
 
 import wire
@@ -46,8 +49,8 @@ def unknown(kit):
 @check("cancel.sleeping")
 def sleeping(kit):
     """a call that sleeps"""
-    worker = kit.worker()
-    for _ in range(2):
+    for isolate in (False, True):
+        worker = kit.worker(isolate=isolate)
         call = worker.begin(SLEEP, LONG_S if interruptible(worker) else 1.0)
         worker.settle()
         if press(worker, call):
@@ -63,7 +66,7 @@ def sleeping(kit):
 @check("cancel.together", "unix", "direct")
 def together(kit):
     """call, cancel and SIGINT one right after the other"""
-    worker = kit.worker()
+    worker = kit.worker(isolate=True)
     if not interruptible(worker):
         return kit.skip('the pool does not name the feature "signal"')
     for _ in range(5):
@@ -76,7 +79,7 @@ def together(kit):
 @check("cancel.queued", "unix", "direct")
 def queued(kit):
     """cancel comes in one piece with its call, SIGINT while the call runs"""
-    worker = kit.worker()
+    worker = kit.worker(isolate=True)
     if not interruptible(worker):
         return kit.skip('the pool does not name the feature "signal"')
     worker.last_id += 1
@@ -236,7 +239,7 @@ def twice(kit):
 @check("cancel.no_cancel", "unix", "direct")
 def signal_alone(kit):
     """SIGINT without a cancel is ignored: idle, in a sleep, in a wait for a foreign call"""
-    worker = kit.worker()
+    worker = kit.worker(isolate=True)
     if not worker.interrupt():
         return kit.skip('the pool does not name the feature "signal"')
     worker.settle()
@@ -260,7 +263,7 @@ def signal_alone(kit):
 @check("cancel.messages", "unix", "direct")
 def messages(kit):
     """what is read at a SIGINT and is no cancel is kept: a ping and a call behind the running one are answered"""
-    worker = kit.worker()
+    worker = kit.worker(isolate=True)
     call = worker.begin(NAP, 600)
     worker.settle()
     ping = worker.request("ping", [])
