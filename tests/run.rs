@@ -292,3 +292,20 @@ fn without_memory_it_says_so() {
     assert!(ran.stderr.contains("error: out of memory"), "{}", ran.stderr);
     assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
 }
+
+#[test]
+fn whoever_ignores_the_end_of_children_may_start_it() {
+    let program = program();
+    let starter = "import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])";
+    let path = program.path().display().to_string();
+    let words = ["-c", starter, path.as_str(), "--timeout", "20", "mean", "[1,2]"];
+    let ran = finish(program.command_of("python3".as_ref(), &words).spawn().unwrap());
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(0), "1.5\n"),
+        "{}",
+        ran.stderr
+    );
+}

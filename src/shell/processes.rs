@@ -155,6 +155,7 @@ impl Processes {
         let ended = match exit {
             Exit::Code(code) => Ended::Code(code),
             Exit::Signal(number) => Ended::Signal(number),
+            Exit::Unknown => Ended::Unknown,
         };
         Some((owner, ended))
     }

@@ -14,6 +14,8 @@ pub enum Exit {
     Code(i32),
     /// That signal ended it.
     Signal(i32),
+    /// It is gone, and the system does not say how.
+    Unknown,
 }
 
 /// A signal that ends processes.
@@ -66,10 +68,11 @@ impl Child {
 
     /// Takes the exit of a child that has ended; none if it still runs.
     pub fn reap(&self) -> Option<Exit> {
-        wait(libc::P_PIDFD, self.fd.as_raw_fd() as libc::id_t)
-            .ok()
-            .flatten()
-            .map(|(_, exit)| exit)
+        match wait(libc::P_PIDFD, self.fd.as_raw_fd() as libc::id_t) {
+            Ok(ended) => ended.map(|(_, exit)| exit),
+            // It is no child any more.
+            Err(_) => Some(Exit::Unknown),
+        }
     }
 }
 
@@ -145,8 +148,11 @@ pub fn group() -> u32 {
     unsafe { libc::getegid() }
 }
 
-/// Makes orphans below this process its children, so that they can be found.
+/// Makes orphans below this process its children, so that they can be found; and children wait until they are reaped, also
+/// where whoever started this process left it the habit of ignoring their ends.
 pub fn adopt_orphans() -> io::Result<()> {
+    // SAFETY: the default action replaces another; no handler runs.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     // SAFETY: this option of prctl takes a plain integer.
     check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) })?;
     Ok(())
