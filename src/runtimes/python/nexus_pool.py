@@ -697,12 +697,11 @@ def given(fn, text, signed):
         known, signature = functions[mid]
         if known is fn and signature.text() == text:
             return [pool_name, os.getpid() if mid < 0 else None, mid]
-    global given_count, given_base, is_given_unsaid
+    global given_count, given_base
     if given_count >= GIVEN_MAX:
         raise ValueError("this worker has given away %d function values, the limit" % GIVEN_MAX)
     if not given_count:
         given_base = int.from_bytes(os.urandom(4), "big") >> 2 << 32
-        is_given_unsaid = True
     given_count += 1
     if given_count == 1:
         here().talk(Worker.tell, "holds", [given_count])  # from now on nexus may not end this worker
@@ -722,7 +721,6 @@ def remember_mids(fn):
 
 mids_of = {}  # by id of a function in `functions`, which keeps it alive
 given_count = given_base = 0
-is_given_unsaid = False  # nexus does not know yet that function values live here, so that this worker has to stay
 
 
 def no_function(mid):
@@ -1430,15 +1428,7 @@ class Worker:
             raise Cancelled
         if self.unsaid:
             self.say()
-        self.send(answer)
-
-    def send(self, data):
-        """Sends what may hold a function value."""
-        global is_given_unsaid
-        if is_given_unsaid:
-            is_given_unsaid = False
-            self.channel.send(frame([2, "holds", [1]]))
-        self.channel.send(data)
+        self.channel.send(answer)
 
     def forget(self, first):
         """Calls that were started after `first`, and never asked for."""
@@ -1466,7 +1456,7 @@ class Worker:
         """Sends a request; its id."""
         self.last_id += 1
         self.answers[self.last_id] = None
-        self.send(frame([0, self.last_id, method, params]))
+        self.channel.send(frame([0, self.last_id, method, params]))
         params.clear()  # what was sent from where it lies may be changed again
         return self.last_id
 
