@@ -149,6 +149,17 @@ fn functions_pass_from_language_to_language() {
 }
 
 #[test]
+fn nexus_stays_small_while_large_values_pass() {
+    let program = program("languages");
+    for language in languages() {
+        let ran = program.run(&["drive-relay_peak", language, "192"]);
+        let peak_kib: u64 = ran.stdout.trim().parse().expect(&ran.stderr);
+        // Its binary, the buffers of a few connections, and no part of the value beyond those.
+        assert!(peak_kib < 12 << 10, "{language}: {peak_kib} KiB");
+    }
+}
+
+#[test]
 fn values_of_every_type_come_back_as_they_went() {
     let program = program("languages");
     let values: [(&str, &[&str]); 8] = [

@@ -12,12 +12,43 @@ enum Segment {
     /// Bytes that are there.
     Bytes { bytes: Vec<u8>, sent: usize },
     /// The payload of a message that another peer is sending.
-    Stream {
-        from: PeerId,
-        bytes: Vec<u8>,
-        sent: usize,
-        to_come: u64,
-    },
+    Stream { from: PeerId, held: Held, to_come: u64 },
+}
+
+/// What has come of a payload and was not sent. Its memory is used again and again, and filled in place.
+#[derive(Default)]
+struct Held {
+    memory: Vec<u8>,
+    sent: usize,
+    filled: usize,
+}
+
+impl Held {
+    fn bytes(&self) -> &[u8] {
+        &self.memory[self.sent..self.filled]
+    }
+
+    /// Memory for so many bytes behind those that are there.
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
+        // What was sent is dropped once it is the larger part: memory that is filled as fast as it is emptied must not grow.
+        if self.sent > self.filled / 2 {
+            self.memory.copy_within(self.sent..self.filled, 0);
+            self.filled -= self.sent;
+            self.sent = 0;
+        }
+        let end = self.filled + bytes;
+        if self.memory.len() < end {
+            self.memory.resize(end, 0);
+        }
+        &mut self.memory[self.filled..end]
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.sent += bytes;
+        if self.sent == self.filled {
+            (self.sent, self.filled) = (0, 0);
+        }
+    }
 }
 
 /// A queue of segments. Only the first is ever written.
@@ -39,9 +70,7 @@ impl Outbox {
     /// before that payload has come.
     pub fn is_full_for(&self, source: PeerId) -> bool {
         let waiting = match self.segments.front() {
-            Some(Segment::Stream {
-                from, bytes, sent, ..
-            }) if *from == source => bytes.len() - sent,
+            Some(Segment::Stream { from, held, .. }) if *from == source => held.bytes().len(),
             _ => self.waiting,
         };
         waiting >= OUTBOX_BYTES_HIGH
@@ -89,42 +118,53 @@ impl Outbox {
     pub fn begin_stream(&mut self, from: PeerId, payload_bytes: u64) {
         self.segments.push_back(Segment::Stream {
             from,
-            bytes: Vec::new(),
-            sent: 0,
+            held: Held::default(),
             to_come: payload_bytes,
         });
         self.settle();
     }
 
-    /// Adds what has come of the payload from `from`. A source sends one at a time, so its open stream is the last.
+    /// Adds what has come of the payload from `from`.
     pub fn feed(&mut self, from: PeerId, piece: &[u8]) {
-        for segment in self.segments.iter_mut().rev() {
-            if let Segment::Stream {
-                from: source,
-                bytes,
-                sent,
-                to_come,
-            } = segment
-                && *source == from
-                && *to_come > 0
-            {
-                compact(bytes, sent);
-                debug_assert!(
-                    piece.len() as u64 <= *to_come,
-                    "a source sent more than it announced"
-                );
-                bytes.extend_from_slice(piece);
-                *to_come -= piece.len() as u64;
-                self.waiting += piece.len();
-                break;
-            }
+        if let Some(room) = self.room(from, piece.len()) {
+            debug_assert!(room.len() == piece.len(), "a source sent more than it announced");
+            room[..piece.len()].copy_from_slice(piece);
+            self.fill(from, piece.len());
         }
+    }
+
+    /// Memory for at most `most` bytes of the payload from `from`, for [`Outbox::fill`] to take in.
+    pub fn room(&mut self, from: PeerId, most: usize) -> Option<&mut [u8]> {
+        let (held, to_come) = self.open_stream(from)?;
+        Some(held.room(usize::try_from(*to_come).unwrap_or(usize::MAX).min(most)))
+    }
+
+    /// Takes in what was put at the start of [`Outbox::room`].
+    pub fn fill(&mut self, from: PeerId, bytes: usize) {
+        if let Some((held, to_come)) = self.open_stream(from) {
+            held.filled += bytes;
+            *to_come -= bytes as u64;
+            self.waiting += bytes;
+        }
+    }
+
+    /// The payload that `from` is sending. A source sends one at a time, so its open stream is the last.
+    fn open_stream(&mut self, from: PeerId) -> Option<(&mut Held, &mut u64)> {
+        self.segments.iter_mut().rev().find_map(|segment| match segment {
+            Segment::Stream {
+                from: source,
+                held,
+                to_come,
+            } if *source == from && *to_come > 0 => Some((held, to_come)),
+            _ => None,
+        })
     }
 
     /// What can be written now; empty if nothing.
     pub fn chunk(&self) -> &[u8] {
         match self.segments.front() {
-            Some(Segment::Bytes { bytes, sent } | Segment::Stream { bytes, sent, .. }) => &bytes[*sent..],
+            Some(Segment::Bytes { bytes, sent }) => &bytes[*sent..],
+            Some(Segment::Stream { held, .. }) => held.bytes(),
             None => &[],
         }
     }
@@ -133,13 +173,7 @@ impl Outbox {
     pub fn advance(&mut self, written: usize) {
         match self.segments.front_mut() {
             Some(Segment::Bytes { sent, .. }) => *sent += written,
-            Some(Segment::Stream { bytes, sent, .. }) => {
-                *sent += written;
-                if *sent == bytes.len() {
-                    bytes.clear();
-                    *sent = 0;
-                }
-            }
+            Some(Segment::Stream { held, .. }) => held.take(written),
             None => {}
         }
         self.waiting -= written;
@@ -156,9 +190,7 @@ impl Outbox {
                         self.spare = std::mem::take(bytes);
                     }
                 }
-                Segment::Stream {
-                    bytes, to_come: 0, ..
-                } if bytes.is_empty() => {}
+                Segment::Stream { held, to_come: 0, .. } if held.bytes().is_empty() => {}
                 _ => break,
             }
             self.segments.pop_front();

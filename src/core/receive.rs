@@ -41,6 +41,54 @@ impl Hub {
         self.break_deadlocks();
     }
 
+    /// Where the next bytes of a peer belong, if they are the payload of a message that passes through: read into it, they
+    /// need not be copied. Who has read some tells [`Hub::handle_read`]. None: they are for [`Hub::handle_input`].
+    pub fn input_room(&mut self, id: PeerId, most: usize) -> Option<&mut [u8]> {
+        let peer = self.peers.get(id).filter(|peer| peer.held.is_empty())?;
+        let Reading::Body {
+            sink: Sink::Peer(to), ..
+        } = peer.reading
+        else {
+            return None;
+        };
+        self.peers.get_mut(to)?.outbox.room(id, most)
+    }
+
+    /// Takes in what was read to the start of [`Hub::input_room`].
+    pub fn handle_read(&mut self, id: PeerId, bytes: usize, now_ms: u64) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        let pool = peer.pool;
+        let Reading::Body {
+            to_come,
+            sink: Sink::Peer(to),
+        } = peer.reading
+        else {
+            return;
+        };
+        let to_come = to_come - bytes as u64;
+        peer.stalled_by = None;
+        peer.reading = match to_come {
+            0 => Reading::Head,
+            _ => Reading::Body {
+                to_come,
+                sink: Sink::Peer(to),
+            },
+        };
+        if let Some(peer) = self.peers.get_mut(to) {
+            peer.outbox.fill(id, bytes);
+        }
+        self.list(to);
+        self.stall_if_full(id, to);
+        if to_come == 0 {
+            self.settle_worker(id, now_ms);
+            self.serve_queue(pool, now_ms);
+            self.dismiss_holders(now_ms);
+            self.break_deadlocks();
+        }
+    }
+
     /// Handles what can be handled of `bytes` and returns how many that were.
     fn consume(&mut self, id: PeerId, bytes: &[u8], now_ms: u64) -> usize {
         let mut at = 0;

@@ -312,7 +312,12 @@ impl<'m> Session<'m> {
         if !connection.is_readable() || !self.hub.wants_input(peer) {
             return false;
         }
-        match connection.receive(&mut self.buffer) {
+        let (received, in_place) = match self.hub.input_room(peer, READ_BYTES) {
+            Some(room) => (connection.receive(room), true),
+            None => (connection.receive(&mut self.buffer), false),
+        };
+        match received {
+            Received::Bytes(read) if in_place => self.hub.handle_read(peer, read, now),
             Received::Bytes(read) => self.hub.handle_input(peer, &self.buffer[..read], now),
             Received::Nothing => return false,
             Received::Closed => {

@@ -350,8 +350,21 @@ impl World {
             Action::Read(id) => {
                 let link = self.links.get_mut(&id).expect("it is open");
                 let cut = self.random.cut(link.to_hub.len().min(READ_BYTES));
-                let bytes = take_front(&mut link.to_hub, cut);
-                self.hub.handle_input(id, &bytes, self.now_ms);
+                let mut bytes = take_front(&mut link.to_hub, cut);
+                let room = self.hub.input_room(id, cut);
+                match room.filter(|_| self.random.chance(500)) {
+                    Some(room) => {
+                        let read = room.len();
+                        room.copy_from_slice(&bytes[..read]);
+                        self.hub.handle_read(id, read, self.now_ms);
+                        // What is behind it has not been read.
+                        bytes.drain(..read);
+                        if let Some(link) = self.links.get_mut(&id) {
+                            link.to_hub.splice(..0, bytes);
+                        }
+                    }
+                    None => self.hub.handle_input(id, &bytes, self.now_ms),
+                }
                 self.settle();
             }
             Action::Write(id) if !self.links[&id].is_far_open => self.tell_closed(id),
