@@ -152,7 +152,7 @@ fn functions_pass_from_language_to_language() {
 fn nexus_stays_small_while_large_values_pass() {
     let program = program("languages");
     for language in languages() {
-        let ran = program.run(&["drive-relay_peak", language, "192"]);
+        let ran = program.run(&["drive-relay_peak", language, "64"]);
         let peak_kib: u64 = ran.stdout.trim().parse().expect(&ran.stderr);
         // Its binary, the buffers of a few connections, and no part of the value beyond those.
         assert!(peak_kib < 12 << 10, "{language}: {peak_kib} KiB");
