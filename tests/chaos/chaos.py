@@ -132,6 +132,7 @@ def one(base, names, seed):
         kinds.KINDS[name][0](run)
         run.perform()
         outcome = "result" if run.code == 0 else "killed" if run.code < 0 else str(run.code)
+        outcome += " (directory left)" if run.left_bare and os.listdir(run.temp) else ""
     except runs.Failure as failure:
         outcome, problem = "FAILED", str(failure)
     except Exception:

@@ -130,6 +130,15 @@ def interrupt(run):
     run.signals = (INT, TERM, HUP)
 
 
+def is_bare_directory(run, file):
+    """Whether a file is a run's temporary directory with no more than a socket in it, or that socket."""
+    place = file if os.path.isdir(file) else os.path.dirname(file)
+    if os.path.dirname(place) != run.temp or not os.path.basename(place).startswith("nexus."):
+        return False
+    run.left_bare = all(name in program.POOLS for name in os.listdir(place))
+    return run.left_bare
+
+
 def sigkill(run):
     run.words, run.result = program.draw_command(run.random, (*CALLS, "stubborn"))
     mean_s = run.random.choice([0.003, 0.02, 0.1])
@@ -140,12 +149,16 @@ def sigkill(run):
             if may_stop:
                 chosen = choose(run)
                 stopped = [pid for pid in (chosen[1] if chosen else []) if run.send(pid, STOP)]
-                # The kernel continues and ends them when nexus is gone, if they stand by then.
+                # The kernel continues and ends them when nexus is gone, if they stand by then: by SIGHUP, after which
+                # nobody may be left who removes the directory.
+                run.may_stay = lambda run, file: True
                 run.wait_for(lambda: all(state(pid) in "TZ" for pid in stopped))
             run.was_killed = run.send(run.pid, KILL)
 
     run.act = act
     run.signals = (KILL,)
+    # While a pool's socket is made, for some 0.1 ms, nobody else can remove its directory.
+    run.may_stay = is_bare_directory
 
 
 # ---- d: nowhere to write ---------------------------------------------------------------------------------------------

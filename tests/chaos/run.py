@@ -99,6 +99,7 @@ class Run:
         self.must_succeed = False
         self.names = []                 # what a message about a death must name: any of each
         self.may_stay = lambda run, file: False
+        self.left_bare = False          # a directory that may stay has stayed
         self.was_killed = False         # nexus itself, so that others clean up
         self.done = []                  # what happened, for the report
         self.process = None
