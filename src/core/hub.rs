@@ -319,6 +319,12 @@ impl Hub {
         }
     }
 
+    /// The pool that a peer is a worker of; none if it is none, or gone.
+    pub fn pool_of_worker(&self, id: PeerId) -> Option<PoolId> {
+        let peer = self.peers.get(id)?;
+        peer.worker().map(|_| peer.pool)
+    }
+
     /// Whether to read from a peer: false while what it sends can't be passed on.
     pub fn wants_input(&self, id: PeerId) -> bool {
         let Some(peer) = self.peers.get(id) else {

@@ -10,7 +10,7 @@ use crate::sys::process::Child;
 use crate::sys::spawn::{Program, SpawnError, Step, c_string, spawn};
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -30,8 +30,10 @@ pub struct Place<'a> {
     pub base: &'a Path,
     /// Unique mark of the run.
     pub run: &'a str,
-    /// The run's temp dir; only a pool with the transport `unix` needs it.
+    /// The run's temp dir, which must exist; only a pool with the transport `unix` needs it.
     pub dir: Option<&'a Path>,
+    /// Functions may use the temp dir already.
+    pub keeps_dir: bool,
 }
 
 /// A pool that was just started.
@@ -46,6 +48,8 @@ pub struct Launched {
     pub printed: Vec<Printed>,
     /// Held open until this process ends, however it does; the kernel then ends the pool.
     pub life: OwnedFd,
+    /// By which more workers are connected. None where that takes the socket's name, which then stays.
+    pub door: Option<OwnedFd>,
 }
 
 /// A worker that was just started.
@@ -60,12 +64,18 @@ pub struct LaunchedWorker {
     pub life: OwnedFd,
 }
 
+/// Where to connect to a socket that has no name any more.
+pub fn door_path(door: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", door.as_raw_fd()))
+}
+
 /// Path of a pool's socket.
 pub fn socket_path(pool: &Pool, dir: &Path) -> PathBuf {
     dir.join(&pool.socket)
 }
 
-/// Starts a pool whose transport is `unix`: the parent of its workers.
+/// Starts a pool whose transport is `unix`: the parent of its workers. Its socket has a name only until the pool's program
+/// runs: whoever ends this process then, has nothing to remove.
 ///
 /// # Errors
 /// `spawn_failed` when its program can't be started, `io` when the system refuses a socket or pipe.
@@ -82,13 +92,20 @@ pub fn launch(pool: &Pool, place: &Place<'_>) -> Result<Launched> {
         return Err(Error::new(Kind::Io, message).hint("set TMPDIR to a directory with a shorter path"));
     }
     let listener = listen(&socket).map_err(refused(pool, "a socket"))?;
+    let (worker, door) = connect(&socket).map_err(refused(pool, "a connection"))?;
+    if door.is_some() {
+        // What can't be removed is removed with the directory.
+        let _ = std::fs::remove_file(&socket);
+        if !place.keeps_dir {
+            let _ = std::fs::remove_dir(dir);
+        }
+    }
+    // All that may be refused comes before the spawn: nothing has to be undone then.
     let (control, far_control) = connection().map_err(refused(pool, "a control channel"))?;
     let (life_reader, life) = descriptor::pipe().map_err(refused(pool, "a pipe"))?;
     let input = descriptor::no_input().map_err(refused(pool, "an input"))?;
     let mut printed = Vec::new();
     let (stdout, stderr) = open_outputs(pool, &mut printed).map_err(refused(pool, "a pipe"))?;
-    // All that may be refused comes before the spawn: nothing has to be undone then.
-    let worker = UnixStream::connect(&socket).map_err(refused(pool, "a connection"))?;
     worker
         .set_nonblocking(true)
         .map_err(refused(pool, "a connection"))?;
@@ -117,6 +134,7 @@ pub fn launch(pool: &Pool, place: &Place<'_>) -> Result<Launched> {
         worker,
         printed,
         life,
+        door,
     })
 }
 
@@ -193,6 +211,15 @@ fn start(
         credentials: confine::credentials(pool)?,
     };
     spawn(&program).map_err(|failed| spawn_error(pool, place, &failed))
+}
+
+/// A connection to a socket, and what it can be reached by without its name; nothing where there is no `/proc`.
+fn connect(socket: &Path) -> io::Result<(UnixStream, Option<OwnedFd>)> {
+    let door = descriptor::open_place(socket)?;
+    match UnixStream::connect(door_path(&door)) {
+        Ok(connection) => Ok((connection, Some(door))),
+        Err(_) => Ok((UnixStream::connect(socket)?, None)),
+    }
 }
 
 /// A listening socket of that path. That of a pool that was there before is removed.
@@ -352,6 +379,7 @@ mod tests {
             base: Path::new("/"),
             run: "the-run",
             dir: None,
+            keeps_dir: false,
         };
         launch_worker(&shell(line, more), &place).unwrap()
     }

@@ -3,7 +3,7 @@
 
 use super::confine::{give_directory, users};
 use super::connection::{Connection, Received};
-use super::launch::{Launched, LaunchedWorker, Place, launch, launch_worker, socket_path};
+use super::launch::{Launched, LaunchedWorker, Place, door_path, launch, launch_worker, socket_path};
 use super::notes::Notes;
 use super::processes::{Owner, Processes};
 use super::strays::end_strays;
@@ -21,8 +21,10 @@ use crate::sys::usage;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,8 +41,15 @@ pub struct Session<'m> {
     signals: Signals,
     /// Names the run in the environment of all that it starts.
     mark: String,
-    /// The temp dir, if a pool needs one.
+    /// The path of the temp dir, if a pool needs one.
     dir: Option<PathBuf>,
+    /// It is there.
+    has_dir: bool,
+    /// A function may use it. Before, it is there only for moments: no runtime may be loaded that removes it if this
+    /// process is killed.
+    keeps_dir: bool,
+    /// By which further workers of pools are connected.
+    doors: BTreeMap<PoolId, OwnedFd>,
     processes: Processes,
     connections: BTreeMap<PeerId, Connection>,
     /// Peers that have more to be written to them than their sockets took.
@@ -76,7 +85,7 @@ impl<'m> Session<'m> {
     /// Starts these pools, all at once, without waiting for any. `base` is the manifest's directory.
     ///
     /// # Errors
-    /// `io` when the system refuses the temp dir or the poll. A pool that can't be started is the error of the first call
+    /// `io` when the system refuses the poll. A pool that can't be started is the error of the first call
     /// that needs it.
     pub fn start(manifest: &'m Manifest, base: &'m Path, pools: &[PoolId]) -> Result<Session<'m>> {
         let refused = |what: &'static str| {
@@ -98,6 +107,9 @@ impl<'m> Session<'m> {
             signals,
             mark: format!("{}-{}", std::process::id(), now_ms()),
             dir: None,
+            has_dir: false,
+            keeps_dir: false,
+            doors: BTreeMap::new(),
             processes: Processes::default(),
             connections: BTreeMap::new(),
             full: Vec::new(),
@@ -110,12 +122,6 @@ impl<'m> Session<'m> {
             memory_kills: None,
             suspects: Vec::new(),
         };
-        if pools
-            .iter()
-            .any(|pool| manifest.pools[pool.index()].transport == Transport::Unix)
-        {
-            session.make_dir()?;
-        }
         for pool in pools {
             session.hub.start(*pool, now_ms());
         }
@@ -179,6 +185,12 @@ impl<'m> Session<'m> {
     /// Ends all pools and removes the temp dir: gently what does as it is told, and by signals what does not.
     pub fn finish(mut self) {
         let interrupts = self.interrupts;
+        // It is not made any more; and if no function runs, now is the time to remove it: as long as pools run, they would
+        // do it if this process were killed.
+        self.keeps_dir = true;
+        if !self.hub.has_calls() {
+            self.remove_dir();
+        }
         self.hub.drain(now_ms());
         self.carry_out(now_ms());
         while !self.hub.is_finished() {
@@ -195,10 +207,8 @@ impl<'m> Session<'m> {
         }
         self.notes.finish();
         end_strays(&format!("NEXUS_RUN={}", self.mark), &users(&self.manifest.pools));
-        if let Some(dir) = &self.dir {
-            // If it can't be removed, the user sees that it stands in their temp dir.
-            let _ = std::fs::remove_dir_all(dir);
-        }
+        // What was still running may have put something there.
+        self.remove_dir();
         if self.interrupted.is_some() {
             // The process ends with the code of the first signal, whatever comes now.
             std::mem::forget(self.signals);
@@ -364,6 +374,9 @@ impl<'m> Session<'m> {
     }
 
     fn write(&mut self, peer: PeerId) {
+        if self.dir.is_some() && !self.keeps_dir {
+            self.keep_dir(peer);
+        }
         let Some(connection) = self.connections.get_mut(&peer) else {
             return;
         };
@@ -403,7 +416,8 @@ impl<'m> Session<'m> {
             }
             Effect::Connect { pool, worker } => {
                 let dir = self.dir.as_deref().unwrap_or(Path::new(""));
-                let path = socket_path(&self.manifest.pools[pool.index()], dir);
+                let named = || socket_path(&self.manifest.pools[pool.index()], dir);
+                let path = self.doors.get(&pool).map_or_else(named, door_path);
                 let connected = mio::net::UnixStream::connect(path);
                 if connected
                     .and_then(|socket| self.add_connection(worker, socket))
@@ -431,24 +445,53 @@ impl<'m> Session<'m> {
         }
     }
 
-    /// Makes the temp dir, if there is none yet.
+    fn remove_dir(&mut self) {
+        if let Some(dir) = self.dir.as_ref().filter(|_| self.has_dir) {
+            // If it can't be removed, the user sees that it stands in their temp dir.
+            let _ = std::fs::remove_dir_all(dir);
+        }
+    }
+
+    /// Something is said to a worker of a pool with a parent, which is loaded then: a function may run, and look for the
+    /// temp dir.
+    fn keep_dir(&mut self, peer: PeerId) {
+        let transport = |pool: PoolId| self.manifest.pools[pool.index()].transport;
+        if self.hub.pool_of_worker(peer).map(transport) == Some(Transport::Unix)
+            && !self.hub.output(peer).is_empty()
+        {
+            self.keeps_dir = true;
+            // Without it, functions go on that don't use it.
+            let _ = self.make_dir();
+        }
+    }
+
+    /// Makes the temp dir, if it is not there.
     fn make_dir(&mut self) -> Result<()> {
-        if self.dir.is_some() {
+        if self.has_dir {
             return Ok(());
         }
         let parent = std::env::temp_dir();
-        let dir = make_temp_dir(&parent, "nexus.").map_err(|error| {
+        let made = match &self.dir {
+            // A pool that failed may have left it.
+            Some(dir) if dir.is_dir() => Ok(dir.clone()),
+            Some(dir) => DirBuilder::new().mode(0o700).create(dir).map(|()| dir.clone()),
+            None => make_temp_dir(&parent, "nexus."),
+        };
+        let dir = made.map_err(|error| {
             let message = format!("can't make a directory in {}: {error}", parent.display());
             Error::new(Kind::Io, message).hint("set TMPDIR to a directory that can be written")
         })?;
         give_directory(&self.manifest.pools, &dir);
         self.dir = Some(dir);
+        self.has_dir = true;
         Ok(())
     }
 
     fn spawn(&mut self, pool: PoolId, control: PeerId, worker: PeerId) -> Result<()> {
         self.make_dir()?;
-        let launched = launch(&self.manifest.pools[pool.index()], &self.place())?;
+        let launched = launch(&self.manifest.pools[pool.index()], &self.place());
+        self.has_dir = self.keeps_dir || !matches!(launched, Ok(Launched { door: Some(_), .. }));
+        let launched = launched?;
         let pid = launched.child.pid();
         let Launched {
             child,
@@ -456,7 +499,10 @@ impl<'m> Session<'m> {
             worker: worker_socket,
             printed,
             life,
+            door,
         } = launched;
+        self.doors.remove(&pool);
+        self.doors.extend(door.map(|door| (pool, door)));
         let registry = self.poll.registry();
         self.processes
             .add(Owner::Pool(pool), child, printed, life, registry)
@@ -490,6 +536,7 @@ impl<'m> Session<'m> {
             base: self.base,
             run: &self.mark,
             dir: self.dir.as_deref(),
+            keeps_dir: self.keeps_dir,
         }
     }
 

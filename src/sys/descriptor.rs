@@ -46,6 +46,13 @@ pub fn duplicate_above(fd: impl AsFd, low: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// A file as a place, which can't be read. It stays the same when the file's name is gone.
+pub fn open_place(path: &std::path::Path) -> io::Result<OwnedFd> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let opened = File::options().read(true).custom_flags(libc::O_PATH).open(path)?;
+    Ok(opened.into())
+}
+
 /// Makes a new directory `<parent>/<prefix>XXXXXX`, which only this user may enter.
 pub fn make_temp_dir(parent: &std::path::Path, prefix: &str) -> io::Result<PathBuf> {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
