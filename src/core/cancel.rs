@@ -21,7 +21,7 @@ impl Hub {
             .map(|(id, _)| id);
         if let Some(id) = found {
             self.give_up(id, error, now_ms);
-            self.break_deadlocks();
+            self.end_event(now_ms);
         }
     }
 
@@ -34,6 +34,10 @@ impl Hub {
 
     /// Ends all calls under one, the innermost first.
     pub(super) fn give_up_below(&mut self, id: CallId, error: &Error, now_ms: u64) {
+        #[cfg(test)]
+        if self.planted == Some(Bug::OrphansGoOn) {
+            return;
+        }
         for below in self.descendants(id).into_iter().rev() {
             self.send_cancel(below, now_ms);
             self.fail_call(below, Box::new(error.clone()));

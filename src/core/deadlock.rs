@@ -21,7 +21,8 @@ pub struct Suspect {
 
 impl Hub {
     /// Ends every event: whatever it did, something goes on.
-    pub(super) fn break_deadlocks(&mut self) {
+    pub(super) fn end_event(&mut self, now_ms: u64) {
+        self.dismiss_holders(now_ms);
         while self.break_deadlock() {}
     }
 
@@ -32,20 +33,25 @@ impl Hub {
         if !self.pools.iter().any(|pool| waits(&pool)) {
             return false;
         }
-        let can_go_on = |peer: &Peer| {
-            let top = peer.worker().and_then(|worker| worker.stack.last());
-            let top = top.and_then(|call| self.calls.get(*call));
-            let is_new_or_lost = peer.worker().is_some() && peer.ready_worker().is_none();
-            let is_sending = matches!(peer.reading, Reading::Body { .. });
-            is_new_or_lost
-                || !self.is_paused(peer) && (is_sending || top.is_some_and(|call| call.awaited == 0))
+        // What waits for a pool that ends is served by the next.
+        let is_coming_back = |pool: &Pool| match pool.state {
+            State::Starting => true,
+            State::Draining | State::Terminating | State::Killed | State::Backoff => !pool.queue.is_empty(),
+            State::Idle | State::Ready | State::Failed => false,
         };
-        if self.peers.iter().any(|(_, peer)| can_go_on(peer))
-            || self
-                .pools
-                .iter()
-                .any(|pool| pool.state == State::Starting || pool.is_recycling)
-        {
+        let can_go_on = |peer: &Peer| {
+            let runs = |call: &CallId| self.calls.get(*call).is_some_and(|call| call.awaited == 0);
+            let is_running = peer.worker().is_some_and(|worker| match worker.is_concurrent {
+                true => worker.stack.iter().any(runs),
+                false => worker.stack.last().is_some_and(runs),
+            });
+            let is_new_or_lost = peer.worker().is_some() && peer.ready_worker().is_none();
+            // What waits for it alone will fail.
+            let is_going = peer.worker().is_some_and(|worker| worker.is_told_to_leave);
+            let is_sending = matches!(peer.reading, Reading::Body { .. });
+            is_new_or_lost || is_going || !self.is_paused(peer) && (is_sending || is_running)
+        };
+        if self.peers.iter().any(|(_, peer)| can_go_on(peer)) || self.pools.iter().any(is_coming_back) {
             return false;
         }
         // A call from outside closes no cycle: it would be served once those that do have failed.
@@ -58,6 +64,10 @@ impl Hub {
             return false;
         };
         let error = self.deadlock_error(id);
+        #[cfg(test)]
+        {
+            self.deadlocks += 1;
+        }
         self.fail_call(id, error);
         true
     }
@@ -145,7 +155,7 @@ impl Hub {
             }
             self.give_up(root, &error, now_ms);
         }
-        self.break_deadlocks();
+        self.end_event(now_ms);
     }
 
     fn locked_error(&self, top: CallId, pid: u32) -> Box<Error> {

@@ -36,7 +36,7 @@ impl Hub {
                 }
             }
         }
-        self.break_deadlocks();
+        self.end_event(now_ms);
     }
 
     /// A pool reports the death of one of its workers.
@@ -113,7 +113,7 @@ impl Hub {
                 Timer::Call(id) => self.handle_call_timeout(id, now_ms),
             }
         }
-        self.break_deadlocks();
+        self.end_event(now_ms);
     }
 
     fn handle_pool_timeout(&mut self, pool: PoolId, now_ms: u64) {
@@ -302,7 +302,7 @@ impl Hub {
     }
 
     /// Fails the calls that wait for a worker that is gone, while others might serve them no better.
-    fn fail_pinned(&mut self, pool: PoolId) {
+    pub(super) fn fail_pinned(&mut self, pool: PoolId) {
         let is_lost = |id: &CallId| {
             let call = self.calls.get(*id);
             call.is_some_and(|call| call.pin.is_some() && !self.has_pinned(call))
@@ -362,6 +362,8 @@ impl Hub {
                 result: Err(error),
             }),
             Origin::Worker { peer, id: request } => {
+                #[cfg(test)]
+                let request = self.sibling_request(id).unwrap_or(request);
                 self.respond(peer, request, Some(&error));
                 self.close_request(peer);
             }
@@ -380,6 +382,18 @@ impl Hub {
             self.deadlines.set(Timer::Call(id), &mut call.due, None);
             let (parent, is_parallel) = (call.parent.take(), call.is_parallel);
             self.end_child(parent, is_parallel);
+        }
+    }
+
+    /// The request that is taken for that of a call, if that bug is planted.
+    #[cfg(test)]
+    fn sibling_request(&self, id: CallId) -> Option<u64> {
+        let call = self.calls.get(id)?;
+        let parent = call.parent.filter(|_| self.planted == Some(Bug::AnswerSibling))?;
+        let sibling = self.calls.get(self.calls.get(parent)?.last_child?)?;
+        match sibling.origin {
+            Origin::Worker { id, .. } if call.is_parallel => Some(id),
+            _ => None,
         }
     }
 

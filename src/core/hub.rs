@@ -250,6 +250,9 @@ pub struct Hub {
     /// Plants a bug for the simulation to find.
     #[cfg(test)]
     pub(super) planted: Option<Bug>,
+    /// Calls that failed because nothing went on.
+    #[cfg(test)]
+    pub(super) deadlocks: u64,
 }
 
 impl Hub {
@@ -289,6 +292,8 @@ impl Hub {
             is_ending: false,
             #[cfg(test)]
             planted: None,
+            #[cfg(test)]
+            deadlocks: 0,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What holds of the hub after every event, as assertions for its tests. Changes nothing.
 
 use super::call::{CallId, Origin, Stage};
-use super::hub::{Hub, Wiring};
+use super::hub::{Hub, Pool, Wiring};
 use super::lifecycle::State;
 use super::peer::{Peer, PeerId, Reading, Sink, WorkerState};
 use std::collections::BTreeMap;
@@ -129,7 +129,7 @@ impl Hub {
     }
 
     fn assert_pools(&self) {
-        for pool in &self.pools {
+        for (number, pool) in self.pool_ids().zip(&self.pools) {
             for id in &pool.queue {
                 let stage = self.calls.get(*id).map(|call| &call.stage);
                 assert!(
@@ -145,12 +145,9 @@ impl Hub {
                     "a pool knows connections that exist"
                 );
             }
-            let stays = |id: &&PeerId| {
-                let worker = self.peers.get(**id).and_then(Peer::worker);
-                worker.is_some_and(|worker| !worker.is_leaving)
-            };
+            // A worker that stays only for its function values may be called once more, and nest what it calls.
             assert!(
-                pool.workers.iter().filter(|worker| stays(worker)).count() <= pool.workers_max,
+                self.staying_workers(number) <= pool.workers_max || self.holds_functions(number),
                 "workers stay below their limit"
             );
             assert!(
@@ -163,10 +160,12 @@ impl Hub {
                     "what does not run has no connection"
                 );
                 assert!(pool.queue.is_empty(), "what does not run has no calls");
+                assert!(pool.processes.is_empty(), "what does not run has no processes");
             }
+            self.assert_processes(pool);
             let has_deadline = match pool.state {
                 State::Idle | State::Failed => false,
-                State::Ready => pool.control.is_none(),
+                State::Ready => pool.control.is_none() && pool.spec.wiring == Wiring::Parent,
                 _ => true,
             };
             assert!(
@@ -176,11 +175,36 @@ impl Hub {
         }
     }
 
+    fn assert_processes(&self, pool: &Pool) {
+        if pool.spec.wiring == Wiring::Parent {
+            assert!(pool.processes.is_empty(), "its workers are its own");
+            return;
+        }
+        assert!(pool.control.is_none(), "nobody is in control of it but nexus");
+        let has_process = |id: &PeerId| pool.processes.iter().any(|process| process.worker == *id);
+        for id in &pool.workers {
+            let is_closed = self.peers.get(*id).is_none_or(Peer::is_closed);
+            assert!(is_closed || has_process(id), "a worker has a process");
+        }
+        for process in &pool.processes {
+            let is_open = self
+                .peers
+                .get(process.worker)
+                .is_some_and(|peer| !peer.is_closed());
+            assert!(
+                is_open || process.due.is_some(),
+                "a process that is to end has a deadline"
+            );
+        }
+    }
+
     fn assert_deadlines(&self) {
         let pools = self.pools.iter().map(|pool| pool.due);
+        let processes = self.pools.iter().flat_map(|pool| &pool.processes);
         let workers = self.peers.iter().filter_map(|(_, peer)| peer.worker());
         let calls = self.calls.iter().map(|(_, call)| call.due);
         let all = pools.chain(workers.map(|worker| worker.due)).chain(calls);
+        let all = all.chain(processes.map(|process| process.due));
         assert_eq!(
             all.flatten().count(),
             self.deadlines.len(),

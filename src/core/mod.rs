@@ -5,6 +5,8 @@ mod call;
 mod cancel;
 mod deadlines;
 pub mod deadlock;
+#[cfg(test)]
+mod departures;
 pub mod eval;
 mod fail;
 pub mod hub;
@@ -29,3 +31,5 @@ mod slab;
 mod standing;
 mod supervise;
 mod tail;
+#[cfg(test)]
+mod telling;

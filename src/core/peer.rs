@@ -81,6 +81,8 @@ pub struct Worker {
     pub calls_done: u64,
     /// It is given no more chains; once it has none, and nobody can need what it holds, it ends.
     pub is_leaving: bool,
+    /// It was asked to end.
+    pub is_told_to_leave: bool,
     /// Function values that it has given away live in it.
     pub holds_functions: bool,
     /// How far nexus has gone to end it.
@@ -164,11 +166,6 @@ impl Peer {
 }
 
 impl Worker {
-    /// Whether it was asked to end.
-    pub fn is_told_to_leave(&self) -> bool {
-        self.is_leaving && self.pressure != Pressure::None
-    }
-
     pub fn new() -> Worker {
         Worker {
             state: WorkerState::Connecting,
@@ -180,6 +177,7 @@ impl Worker {
             ready_ms: 0,
             calls_done: 0,
             is_leaving: false,
+            is_told_to_leave: false,
             holds_functions: false,
             pressure: Pressure::None,
             press_at: None,

@@ -35,7 +35,7 @@ impl Hub {
         let due = request.timeout_ms.map(|timeout| now_ms.saturating_add(timeout));
         self.set_call_deadline(id, due);
         self.begin_call(id, Payload::whole(request.payload), now_ms);
-        self.break_deadlocks();
+        self.end_event(now_ms);
     }
 
     /// Puts a new call in the queue of its pool, and gives it to a worker if one may have it.
@@ -95,7 +95,10 @@ impl Hub {
         let is_idle = |peer: &PeerId| {
             taking(peer).is_some_and(|worker| worker.stack.is_empty()) && !self.is_sending(*peer)
         };
-        if let Some(pid) = call.pin {
+        let pin = call.pin;
+        #[cfg(test)]
+        let pin = pin.filter(|_| self.planted != Some(Bug::PinAnywhere));
+        if let Some(pid) = pin {
             let has_pid = |peer: &&PeerId| self.worker_pid(**peer) == Some(pid);
             let pinned = || pool.workers.iter().filter(has_pid);
             let is_free = |peer: &&PeerId| self.is_idle_for_its_own(**peer) || self.is_waiting(**peer);
@@ -104,8 +107,15 @@ impl Hub {
         }
         let own = self.waiting_ancestor(call);
         if pool.is_recycling {
-            // What runs has to end before the pool can; new chains wait until it is back.
-            return own.map_or(Choice::WaitAside, Choice::Worker);
+            // What runs has to end before the pool can, so what that may wait for goes on; all else waits until it is back.
+            let is_wanted = call.parent.is_some();
+            let nested = self.least_nested(call.pool).filter(|_| is_wanted);
+            let may_be_blocked = is_wanted && pool.workers.iter().any(|peer| self.is_blocked(*peer));
+            match own.or(nested) {
+                Some(worker) => return Choice::Worker(worker),
+                None if !may_be_blocked => return Choice::WaitAside,
+                None => {}
+            }
         }
         // The last idle one is the warmest.
         if let Some(idle) = pool.workers.iter().rev().find(|peer| is_idle(peer)) {
@@ -124,12 +134,18 @@ impl Hub {
         if self.planted == Some(Bug::SkipRuleFour) {
             return Choice::Wait;
         }
-        let waiting = pool.workers.iter().filter(|peer| self.is_waiting(**peer));
-        let depth = |peer: &&PeerId| taking(peer).map_or(usize::MAX, |worker| worker.stack.len());
-        match waiting.min_by_key(depth) {
-            Some(worker) => Choice::Worker(*worker),
-            None => Choice::Wait,
-        }
+        self.least_nested(call.pool).map_or(Choice::Wait, Choice::Worker)
+    }
+
+    /// The worker with the fewest calls of those that wait; one that is about to leave only if there is no other.
+    fn least_nested(&self, pool: PoolId) -> Option<PeerId> {
+        let workers = self.pools[pool.index()].workers.iter();
+        let depth = |peer: &&PeerId| {
+            let worker = self.peers.get(**peer).and_then(Peer::ready_worker);
+            worker.map_or((true, 0), |worker| (worker.is_leaving, worker.stack.len()))
+        };
+        let waiting = workers.filter(|peer| self.is_waiting(**peer));
+        waiting.min_by_key(depth).copied()
     }
 
     /// The deepest worker of a call's own chain, in its pool, that waits.
@@ -161,19 +177,28 @@ impl Hub {
         worker.is_reentrant && is_waiting
     }
 
+    /// Whether a worker waits for an answer and takes no call meanwhile.
+    fn is_blocked(&self, peer: PeerId) -> bool {
+        let worker = self.peers.get(peer).and_then(Peer::ready_worker);
+        let waits = |call: &CallId| self.calls.get(*call).is_some_and(|call| call.open_children > 0);
+        worker.is_some_and(|worker| !worker.is_reentrant && worker.stack.last().is_some_and(waits))
+    }
+
     /// Whether a worker has no call and would take one for a function value that lives in it.
     fn is_idle_for_its_own(&self, peer: PeerId) -> bool {
         let worker = self.peers.get(peer).and_then(Peer::ready_worker);
-        let is_there = worker.is_some_and(|worker| worker.stack.is_empty() && !worker.is_told_to_leave());
+        let is_there = worker.is_some_and(|worker| worker.stack.is_empty() && !worker.is_told_to_leave);
         is_there && !self.is_sending(peer)
     }
 
-    /// Workers of a pool but those that are about to leave.
-    fn staying_workers(&self, pool: PoolId) -> usize {
+    /// Workers of a pool but those that are about to leave and have nothing to do, or nothing but what only they can.
+    pub(super) fn staying_workers(&self, pool: PoolId) -> usize {
         let workers = self.pools[pool.index()].workers.iter();
         let stays = |id: &&PeerId| {
             let worker = self.peers.get(**id).and_then(Peer::worker);
-            worker.is_some_and(|worker| !worker.is_leaving)
+            let first = |worker: &Worker| worker.stack.first().and_then(|call| self.calls.get(*call));
+            let is_busy = |worker: &Worker| first(worker).is_some_and(|call| call.pin.is_none());
+            worker.is_some_and(|worker| !worker.is_leaving || is_busy(worker))
         };
         workers.filter(stays).count()
     }
@@ -261,19 +286,42 @@ impl Hub {
         let call = self.calls.get_mut(id)?;
         call.stage = Stage::Answering;
         let (origin, has_children) = (call.origin, call.open_children > 0);
+        let mut below = None;
         if let Some(worker) = self.peers.get_mut(from).and_then(Peer::worker_mut) {
             match worker.stack.iter().rposition(|running| *running == id) {
-                Some(last) if last + 1 == worker.stack.len() => drop(worker.stack.pop()),
+                Some(last) if last + 1 == worker.stack.len() => {
+                    worker.stack.pop();
+                    below = worker.stack.last().copied().filter(|_| !worker.is_concurrent);
+                }
                 Some(position) => drop(worker.stack.remove(position)),
                 None => {}
             }
             worker.calls_done += u64::from(worker.stack.is_empty());
         }
         if has_children {
+            if let Some(below) = below {
+                self.hand_down(id, below);
+            }
             let error = Error::new(Kind::Cancelled, "the call that made this one has ended");
             self.give_up_below(id, &error, now_ms);
         }
         Some(origin)
+    }
+
+    /// A function that waits for a call at once can't end before it. If one seems to, another in its worker made that call,
+    /// before it knew of this one: it is the next that the worker runs. Older than this one, that is none of its own calls.
+    fn hand_down(&mut self, id: CallId, below: CallId) {
+        let is_astray = |call: &&mut Call| call.parent == Some(id) && !call.is_parallel;
+        let astray = self.calls.iter_mut().filter(is_astray);
+        let moved = astray.map(|call| call.parent = Some(below)).count() as u32;
+        if let Some(call) = self.calls.get_mut(id) {
+            call.open_children -= moved;
+            call.awaited -= moved;
+        }
+        if let Some(call) = self.calls.get_mut(below) {
+            call.open_children += moved;
+            call.awaited += moved;
+        }
     }
 
     /// Takes a call out of the table.

@@ -1,8 +1,8 @@
 //! Tests of the five rules by which calls are placed, as scripts and where their calls went.
 
 use super::hub::{Effect, Request};
-use super::script::Stage;
-use super::simulation::wire;
+use super::script::{POOL_HELLO, Stage};
+use super::simulation::wire::{self, Target};
 use crate::error::Result;
 use crate::ids::PoolId;
 
@@ -65,7 +65,7 @@ fn a_pool_grows_by_the_calls_that_wait() {
             "nothing more before the pool's hello"
         );
         let mut hello = Vec::new();
-        wire::hello(&mut hello, 1, 1, 1, false);
+        wire::hello(&mut hello, POOL_HELLO);
         stage.hub.handle_input(control, &hello, 0);
         let connects = std::iter::from_fn(|| stage.hub.poll_effect()).count();
         // The first connection was made with the pool.
@@ -171,4 +171,82 @@ fn deep_recursion_needs_one_worker_of_each() {
     stage.hub.assert_invariants();
     assert!(matches!(stage.answers[..], [Ok(_)]));
     assert_eq!(stage.hub.calls.len(), 0);
+}
+
+#[test]
+fn a_call_that_is_not_waited_for_prefers_a_new_worker() {
+    check("A3", "A A1>A A1>A", "A1 A1 A1");
+    check("A3", "A A1>>A A1>>A", "A1 A2 A3");
+    // An idle one is better still, and one's own better than none.
+    check("A3", "A A A2. A1>>A", "A1 A2 A2");
+    check("A2", "A A1>>A A1>>A", "A1 A2 A1");
+    check("a2", "A A1>>A A1>>A A2.", "A1 A2 A2");
+    // Who called on takes others' calls meanwhile, as one that waits does.
+    check("A1 B1", "A A1>>B A", "A1 B1 A1");
+}
+
+#[test]
+fn a_worker_that_runs_several_takes_more_once_all_of_them_wait() {
+    let mut stage = Stage::new("A1 B1");
+    stage.hellos[0].is_concurrent = true;
+    for step in "A A1>>B A A A1>>B".split(' ') {
+        stage.play(step);
+        stage.hub.assert_invariants();
+    }
+    assert_eq!(stage.places.join(" "), "A1 B1 A1 A1 -");
+    let first = stage.stacks.get_mut(&stage.worker("A1")).unwrap().remove(0);
+    let mut bytes = Vec::new();
+    wire::answer(&mut bytes, first.0, Ok(b""));
+    stage.hub.handle_input(stage.worker("A1"), &bytes, 0);
+    stage.settle();
+    assert_eq!(stage.answers.len(), 1, "any may be answered first");
+    assert_eq!(stage.cancelled.len(), 1, "what it did not wait for is given up");
+    stage.hub.assert_invariants();
+}
+
+#[test]
+fn a_call_for_a_certain_worker_waits_for_it() {
+    check("A2 B1", "A A B B1>A1 A1.", "A1 A2 B1 A1");
+    // Those behind it need not wait.
+    check("a2 B1", "A B B1>A1 A", "A1 B1 - A2");
+    check("a2 B1", "A B B1>A1 A A1.", "A1 B1 A1 A2");
+    // Where it waits itself.
+    check("A1 B1", "A A1>B B1>A1", "A1 B1 A1");
+    check("A2 B1", "A A A1>B B1>A2 A2.", "A1 A2 B1 A2");
+    // An idle one is as good as any.
+    check("A2 B1", "A A B A1. A2. B1>A1 B1>A2", "A1 A2 B1 A1 A2");
+}
+
+#[test]
+fn a_call_for_a_worker_that_was_never_there_fails() {
+    let mut stage = Stage::new("A1 B1");
+    stage.play("A");
+    stage.play("B");
+    let target = Target {
+        pid: Some(1),
+        ..Target::pool("A")
+    };
+    let mut bytes = Vec::new();
+    wire::call(&mut bytes, 0, &target, 9, b"");
+    stage.hub.handle_input(stage.worker("B1"), &bytes, 0);
+    stage.settle();
+    assert_eq!(stage.places[0], "!terminated");
+    stage.hub.assert_invariants();
+}
+
+#[test]
+fn who_waits_at_once_made_the_call_even_if_it_was_given_another() {
+    // A1 does not wait for the first call to B, and has not read that it was given another when it calls C.
+    let mut stage = Stage::new("A1 B1 C1");
+    for step in "A A1>>B A A1>C".split(' ') {
+        stage.play(step);
+    }
+    assert_eq!(stage.places.join(" "), "A1 B1 A1 C1");
+    stage.play("A1.");
+    stage.hub.assert_invariants();
+    assert_eq!(stage.cancelled.len(), 0, "the call of the other goes on");
+    stage.play("C1.");
+    stage.play("A1.");
+    assert!(stage.answers.iter().all(Result::is_ok));
+    assert_eq!(stage.cancelled.len(), 1, "that which nobody waited for");
 }

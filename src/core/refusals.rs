@@ -2,9 +2,9 @@
 
 use super::hub::{Effect, Ended, PeerId, Signal};
 use super::lifecycle::State;
-use super::script::Stage;
+use super::script::{POOL_HELLO, Stage};
 use super::simulation::plan::Question;
-use super::simulation::wire;
+use super::simulation::wire::{self, Target};
 use crate::error::Kind;
 use crate::limits::{DEATH_REPORT_MS, OPEN_REQUESTS_MAX, WHOLE_BYTES_MAX};
 
@@ -61,7 +61,7 @@ fn a_worker_has_so_many_open_calls_at_most() {
     let worker = stage.worker("A1");
     for id in 0..=u64::from(OPEN_REQUESTS_MAX) {
         let mut bytes = Vec::new();
-        wire::call(&mut bytes, id, Some("B"), 9, b"");
+        wire::call(&mut bytes, id, &Target::pool("B"), 9, b"");
         stage.hub.handle_input(worker, &bytes, 0);
     }
     assert_eq!(stage.hub.pools[1].queue.len(), OPEN_REQUESTS_MAX as usize);
@@ -112,7 +112,7 @@ fn a_death_before_hello_is_told_with_its_report() {
         stage.play("A");
         let (control, worker) = (stage.hub.pools[0].control.unwrap(), stage.hub.pools[0].workers[0]);
         let (mut hello, mut report) = (Vec::new(), Vec::new());
-        wire::hello(&mut hello, 1, 1, 1, false);
+        wire::hello(&mut hello, POOL_HELLO);
         wire::worker_exit(&mut report, 77, Ended::Code(9));
         stage.hub.handle_input(control, &hello, 0);
         if is_reported_first {
@@ -136,7 +136,7 @@ fn a_death_before_a_connection_was_taken_is_not_waited_out() {
     stage.play("A");
     let control = stage.hub.pools[0].control.unwrap();
     let (mut hello, mut report) = (Vec::new(), Vec::new());
-    wire::hello(&mut hello, 1, 1, 1, false);
+    wire::hello(&mut hello, POOL_HELLO);
     wire::worker_exit(&mut report, 77, Ended::Signal(11));
     stage.hub.handle_input(control, &hello, 0);
     stage.hub.handle_input(control, &report, 0);
@@ -155,7 +155,7 @@ fn a_death_before_a_connection_was_taken_leaves_others_their_time() {
     stage.play("A");
     let (control, worker) = (stage.hub.pools[0].control.unwrap(), stage.hub.pools[0].workers[0]);
     let (mut hello, mut report) = (Vec::new(), Vec::new());
-    wire::hello(&mut hello, 1, 1, 1, false);
+    wire::hello(&mut hello, POOL_HELLO);
     wire::worker_exit(&mut report, 77, Ended::Signal(11));
     stage.hub.handle_input(control, &hello, 0);
     stage.hub.handle_input(control, &report, 0);
@@ -185,7 +185,7 @@ fn the_sender_of_a_large_call_is_paused_until_that_has_a_worker() {
     stage.hub.spool_bytes_max = WHOLE_BYTES_MAX;
     let caller = stage.worker("A1");
     let mut bytes = Vec::new();
-    wire::call(&mut bytes, 1, Some("B"), 9, &[7; 3 * WHOLE_BYTES_MAX]);
+    wire::call(&mut bytes, 1, &Target::pool("B"), 9, &[7; 3 * WHOLE_BYTES_MAX]);
     bytes.truncate(2 * WHOLE_BYTES_MAX);
     stage.hub.handle_input(caller, &bytes, 0);
     assert!(!stage.hub.wants_input(caller));
@@ -277,6 +277,6 @@ fn after_the_end_nothing_is_started() {
     stage.play("A1>B");
     assert_eq!(stage.places.join(" "), "A1 !cancelled");
     stage.play("B");
-    assert_eq!(kinds(&stage), [Kind::Cancelled, Kind::Terminated]);
+    assert_eq!(kinds(&stage), [Kind::Cancelled; 2]);
     assert!(!matches!(stage.hub.poll_effect(), Some(Effect::Spawn { .. })));
 }

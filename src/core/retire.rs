@@ -1,9 +1,13 @@
 //! Workers that are to go: those that have done their share, those that are idle for long, and those that go on with what
 //! was cancelled. Each is asked first, then sent SIGTERM, then SIGKILL.
 
+use super::call::{Call, CallId};
 use super::hub::{Effect, Ended, Hub, PeerId, Process, Signal, Timer, Wiring};
 use super::lifecycle::{Event, State};
-use super::peer::{Peer, Pressure, WorkerState};
+use super::peer::{Peer, Pressure, Worker, WorkerState};
+#[cfg(test)]
+use super::simulation::Bug;
+use super::slab::Slab;
 use crate::codec::message::{PROTOCOL, write_notification};
 use crate::codec::msgpack::write;
 use crate::error::{Error, Kind};
@@ -18,25 +22,29 @@ impl Hub {
         let Some(peer) = self.peers.get(id) else { return };
         let (pool, is_sending) = (peer.pool, self.is_sending(id));
         let spec = &self.pools[pool.index()].spec;
-        let recycle = spec.recycle;
+        let (recycle, wiring) = (spec.recycle, spec.wiring);
         let Some(worker) = self.peers.get_mut(id).and_then(Peer::worker_mut) else {
             return;
         };
         if worker.state != WorkerState::Ready {
             return;
         }
-        let is_cancelled = |call: &_| self.calls.get(*call).is_some_and(|call| call.is_cancelled);
-        if !worker.is_leaving && !worker.stack.iter().any(is_cancelled) {
+        let disobeys = disobeys(&self.calls, worker);
+        if !worker.is_told_to_leave && !disobeys {
             worker.pressure = Pressure::None;
             worker.press_at = None;
         }
         if worker.stack.is_empty() && !is_sending {
             let age_at = recycle.max_age_ms.map(|age| worker.ready_ms.saturating_add(age));
             let idle_at = recycle.idle_exit_ms.map(|idle| now_ms.saturating_add(idle));
-            let is_worn = recycle.max_calls.is_some_and(|most| worker.calls_done >= most);
+            let calls_done = worker.calls_done;
+            #[cfg(test)]
+            let calls_done = calls_done - u64::from(self.planted == Some(Bug::OneCallMore) && calls_done > 0);
+            let is_worn = recycle.max_calls.is_some_and(|most| calls_done >= most);
             worker.leave_at = age_at.into_iter().chain(idle_at).min();
             let is_old = age_at.is_some_and(|at| at <= now_ms);
-            if recycle.max_rss_bytes.is_some() && worker.calls_done > 0 {
+            // The process id of a remote one means nothing here.
+            if recycle.max_rss_bytes.is_some() && worker.calls_done > 0 && wiring != Wiring::Remote {
                 self.effects.push_back(Effect::Weigh(id, worker.pid));
             }
             if is_worn || is_old || worker.is_leaving {
@@ -44,13 +52,17 @@ impl Hub {
             }
         }
         self.time_worker(id);
+        if disobeys {
+            self.press(id, now_ms);
+        }
         self.settle_pool(pool, now_ms);
     }
 
     /// How much memory a worker has, in bytes.
     pub fn handle_weight(&mut self, id: PeerId, rss_bytes: u64, now_ms: u64) {
         let Some(peer) = self.peers.get(id) else { return };
-        let most = self.pools[peer.pool.index()].spec.recycle.max_rss_bytes;
+        let pool = peer.pool;
+        let most = self.pools[pool.index()].spec.recycle.max_rss_bytes;
         if most.is_some_and(|most| rss_bytes >= most)
             && let Some(worker) = self.peers.get_mut(id).and_then(Peer::worker_mut)
             && worker.state == WorkerState::Ready
@@ -61,6 +73,12 @@ impl Hub {
                 false => worker.is_leaving = true,
             }
         }
+        #[cfg(test)]
+        if self.planted == Some(Bug::NeverReplaced) {
+            return;
+        }
+        // It may be the pool that has to go, and nothing else would say so.
+        self.settle_pool(pool, now_ms);
     }
 
     /// Nothing runs in a pool that is to end or to be replaced as a whole: it may.
@@ -87,13 +105,20 @@ impl Hub {
 
     /// Lets a worker go that has no call.
     fn dismiss(&mut self, id: PeerId, now_ms: u64) {
+        let Some(pool) = self.peers.get(id).map(|peer| peer.pool) else {
+            return;
+        };
+        let holds_functions = self.holds_functions(pool);
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        let pool = peer.pool;
         let entry = &mut self.pools[pool.index()];
         let Some(worker) = peer.worker_mut() else { return };
-        if worker.holds_functions && !self.calls.is_empty() {
+        let goes_alone = entry.spec.wiring != Wiring::Parent || worker.can_retire;
+        let is_needed = (worker.holds_functions || !goes_alone && holds_functions) && !self.calls.is_empty();
+        #[cfg(test)]
+        let is_needed = is_needed && self.planted != Some(Bug::DropFunctions);
+        if is_needed {
             // They stay valid as long as anything runs that may have got one.
             worker.is_leaving = true;
             worker.leave_at = None;
@@ -101,17 +126,19 @@ impl Hub {
         }
         if entry.spec.wiring != Wiring::Parent {
             // Its process ends with its connection.
-            return self.drop_peer(id, now_ms);
+            self.drop_peer(id, now_ms);
+            return self.fail_pinned(pool);
         }
-        if !worker.can_retire {
-            worker.is_leaving = false;
+        if !goes_alone {
+            worker.is_leaving = true;
             entry.is_recycling = true;
             return;
         }
-        if worker.is_told_to_leave() {
+        if worker.is_told_to_leave {
             return;
         }
         worker.is_leaving = true;
+        worker.is_told_to_leave = true;
         worker.leave_at = None;
         worker.pressure = Pressure::Asked;
         worker.press_at = Some(now_ms.saturating_add(entry.spec.shutdown_ms));
@@ -130,7 +157,7 @@ impl Hub {
         }
         let is_kept = |peer: &Peer| {
             let worker = peer.ready_worker();
-            worker.is_some_and(|worker| worker.is_leaving && !worker.is_told_to_leave())
+            worker.is_some_and(|worker| worker.is_leaving && !worker.is_told_to_leave)
         };
         let kept: Vec<PeerId> = self
             .peers
@@ -139,11 +166,27 @@ impl Hub {
             .map(|(id, _)| id)
             .collect();
         for id in kept {
+            let pool = self.peers.get(id).map(|peer| peer.pool);
             self.dismiss(id, now_ms);
+            pool.into_iter().for_each(|pool| self.settle_pool(pool, now_ms));
         }
     }
 
-    /// A worker was asked to give up a call: it has a while for it.
+    /// Whether function values live in a worker of a pool.
+    pub(super) fn holds_functions(&self, pool: PoolId) -> bool {
+        let workers = self.pools[pool.index()].workers.iter();
+        let mut workers = workers.filter_map(|id| self.peers.get(*id).and_then(Peer::worker));
+        workers.any(|worker| worker.holds_functions)
+    }
+
+    /// Function values live in a pool from now on: it is not replaced as a whole before all is over.
+    pub(super) fn keep_pool(&mut self, pool: PoolId, now_ms: u64) {
+        if !self.calls.is_empty() && std::mem::take(&mut self.pools[pool.index()].is_recycling) {
+            self.serve_queue(pool, now_ms);
+        }
+    }
+
+    /// A worker was asked to give up a call: it has a while for it, once it can.
     pub(super) fn press(&mut self, id: PeerId, now_ms: u64) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
@@ -154,6 +197,7 @@ impl Hub {
             .min(CANCEL_GRACE_MS);
         if let Some(worker) = peer.worker_mut()
             && worker.pressure == Pressure::None
+            && disobeys(&self.calls, worker)
         {
             worker.pressure = Pressure::Asked;
             worker.press_at = Some(now_ms.saturating_add(grace_ms));
@@ -195,9 +239,9 @@ impl Hub {
     fn dismiss_idle(&mut self, id: PeerId, now_ms: u64) {
         let Some(peer) = self.peers.get(id) else { return };
         let (pool, entry) = (peer.pool, &self.pools[peer.pool.index()]);
-        let is_held = peer.worker().is_some_and(|worker| worker.holds_functions) && !self.calls.is_empty();
-        let is_last = entry.workers.len() == 1 && entry.queue.is_empty() && !is_held;
-        if is_last && entry.state == State::Ready && entry.spec.recycle.idle_exit_ms.is_some() {
+        let is_last = entry.workers.len() == 1 && entry.queue.is_empty();
+        let is_free = self.calls.is_empty() || !self.holds_functions(pool);
+        if is_last && is_free && entry.state == State::Ready && entry.spec.recycle.idle_exit_ms.is_some() {
             self.apply(pool, Event::Drain, now_ms);
         } else {
             self.dismiss(id, now_ms);
@@ -312,7 +356,7 @@ impl Hub {
             self.fail_queue(pool, &error);
         }
         self.end_process(pool, id, &error, now_ms);
-        self.break_deadlocks();
+        self.end_event(now_ms);
     }
 
     /// The process of a worker ended, and all that it had sent was taken in.
@@ -320,7 +364,7 @@ impl Hub {
         let error = self.pool_exit_error(pool, ended);
         self.bury_worker(id, ended, now_ms);
         self.end_process(pool, id, &error, now_ms);
-        self.break_deadlocks();
+        self.end_event(now_ms);
     }
 
     fn end_process(&mut self, pool: PoolId, id: PeerId, error: &Error, now_ms: u64) {
@@ -340,6 +384,10 @@ impl Hub {
     /// The connection of a worker is gone, so its process is to end too.
     pub(super) fn expect_process_end(&mut self, pool: PoolId, id: PeerId, now_ms: u64) {
         let entry = &mut self.pools[pool.index()];
+        #[cfg(test)]
+        if self.planted == Some(Bug::ForgetProcess) {
+            entry.processes.retain(|process| process.worker != id);
+        }
         let at_ms = now_ms.saturating_add(entry.spec.shutdown_ms);
         if let Some(process) = entry.processes.iter_mut().find(|process| process.worker == id)
             && process.pressure == Pressure::None
@@ -375,6 +423,15 @@ impl Hub {
             "the function value is no longer there: the worker of pool '{name}' that made it has ended"
         );
         Error::new(Kind::Terminated, message).pool(name.clone())
+    }
+}
+
+/// Whether what a worker runs is something that it was asked to give up. What waits below another's call can't end before it.
+fn disobeys(calls: &Slab<Call>, worker: &Worker) -> bool {
+    let is_cancelled = |call: &CallId| calls.get(*call).is_some_and(|call| call.is_cancelled);
+    match worker.is_concurrent {
+        true => worker.stack.iter().any(is_cancelled),
+        false => worker.stack.last().is_some_and(is_cancelled),
     }
 }
 

@@ -13,10 +13,15 @@ macro_rules! trace {
 }
 
 mod checks;
+mod effects;
 mod faults;
+mod function;
+mod mischief;
 pub(super) mod plan;
 mod pool;
+mod process;
 mod random;
+mod shadow;
 pub(super) mod wire;
 mod worker;
 mod world;
@@ -36,13 +41,48 @@ pub enum Bug {
     SkipRuleFour,
     /// Who fills another's outbox is read on.
     IgnoreFullOutbox,
+    /// What a call that is given up has made goes on.
+    OrphansGoOn,
+    /// A call for one certain worker goes to any.
+    PinAnywhere,
+    /// A worker that has had all its calls is given one more.
+    OneCallMore,
+    /// A call that nobody waits for any more is answered under the id of its sibling.
+    AnswerSibling,
+    /// The process of a worker without a parent is forgotten when its connection ends.
+    ForgetProcess,
+    /// A pool that has died is never started again.
+    EndlessBackoff,
+    /// A worker in which function values live is replaced while they may be called.
+    DropFunctions,
+    /// Calls are made that a pool may not make.
+    AllowAll,
+    /// A pool that is to be replaced as a whole is not looked at when a worker of it has become too large.
+    NeverReplaced,
 }
+
+const BUGS: [Bug; 14] = [
+    Bug::AnswerTwice,
+    Bug::ForgetQueue,
+    Bug::SendToDead,
+    Bug::SkipRuleFour,
+    Bug::IgnoreFullOutbox,
+    Bug::OrphansGoOn,
+    Bug::PinAnywhere,
+    Bug::OneCallMore,
+    Bug::AnswerSibling,
+    Bug::ForgetProcess,
+    Bug::EndlessBackoff,
+    Bug::DropFunctions,
+    Bug::AllowAll,
+    Bug::NeverReplaced,
+];
 
 /// Seeds that a planted bug has to be found in.
 const PLANTED_SEEDS: u64 = 2000;
 
 /// Seeds that are run without further word: some seconds' worth.
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 5000;
 
 /// Runs one seed and returns how many steps it took.
 fn run(seed: u64, planted: Option<Bug>, is_loud: bool) -> u64 {
@@ -73,13 +113,7 @@ fn seeds() {
 
 #[test]
 fn planted_bugs_are_found() {
-    for bug in [
-        Bug::AnswerTwice,
-        Bug::ForgetQueue,
-        Bug::SendToDead,
-        Bug::SkipRuleFour,
-        Bug::IgnoreFullOutbox,
-    ] {
+    for bug in BUGS {
         let fails = |seed: &u64| std::panic::catch_unwind(|| run(*seed, Some(bug), false)).is_err();
         let found = (0..PLANTED_SEEDS).find(fails);
         let seed = found.unwrap_or_else(|| panic!("{bug:?} is not found in {PLANTED_SEEDS} seeds"));

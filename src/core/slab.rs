@@ -115,6 +115,10 @@ impl<T> Slab<T> {
         })
     }
 
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|slot| slot.value.as_mut())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.slots.len() == self.free.len()
     }

@@ -1,9 +1,11 @@
 //! Pools from start to end: what the table in `lifecycle` decides is carried out here, as effects and messages.
 
 use super::call::CallId;
-use super::hub::{Effect, Ended, Hub, Signal, Timer, Wiring};
+use super::hub::{Effect, Ended, Hub, Pool, Signal, Timer, Wiring};
 use super::lifecycle::{Action, Event, State, next};
 use super::peer::Role;
+#[cfg(test)]
+use super::simulation::Bug;
 use super::tail::Tail;
 use crate::codec::message::write_notification;
 use crate::error::{Error, Kind};
@@ -12,6 +14,8 @@ use crate::limits::{
     BACKOFF_MS_MAX, BACKOFF_MS_MIN, DEATH_REPORT_MS, DEATHS_MAX, DEATHS_WINDOW_MS, KILL_AGAIN_MS,
 };
 
+const PROGRAM_ENDS: &str = "the program ends";
+
 impl Hub {
     /// Starts a pool that is not running; a call starts its pool by itself.
     pub fn start(&mut self, pool: PoolId, now_ms: u64) {
@@ -19,15 +23,10 @@ impl Hub {
             self.apply(pool, Event::Start, now_ms);
         }
         let entry = &mut self.pools[pool.index()];
-        while entry
-            .deaths
-            .front()
-            .is_some_and(|at| at + DEATHS_WINDOW_MS <= now_ms)
-        {
-            entry.deaths.pop_front();
-        }
+        entry.forget_deaths(now_ms);
         let is_going_on = match entry.state {
-            State::Starting | State::Ready => true,
+            // What still runs may end there, and that is all.
+            State::Starting | State::Ready => !self.is_ending,
             // It is started again once it is gone.
             State::Draining | State::Terminating | State::Killed => !self.is_ending && entry.fault.is_none(),
             State::Backoff => entry.deaths.len() < DEATHS_MAX,
@@ -35,7 +34,10 @@ impl Hub {
         };
         if !is_going_on {
             let entry = &self.pools[pool.index()];
-            let mut error = entry.fault.clone().unwrap_or_else(|| self.gone_error(pool));
+            let mut error = entry.fault.clone().unwrap_or_else(|| match self.is_ending {
+                true => Error::new(Kind::Cancelled, PROGRAM_ENDS),
+                false => self.gone_error(pool),
+            });
             if entry.state == State::Backoff {
                 let (deaths, seconds) = (entry.deaths.len(), DEATHS_WINDOW_MS / 1000);
                 error.message = format!(
@@ -63,14 +65,14 @@ impl Hub {
     /// A pool's process could not be started.
     pub fn handle_spawn_failed(&mut self, pool: PoolId, error: Box<Error>, now_ms: u64) {
         self.end_pool(pool, &error, now_ms);
-        self.break_deadlocks();
+        self.end_event(now_ms);
     }
 
     /// A pool's process has ended, and with it its group.
     pub fn handle_exited(&mut self, pool: PoolId, ended: Ended, now_ms: u64) {
         let error = self.pool_exit_error(pool, ended);
         self.end_pool(pool, &error, now_ms);
-        self.break_deadlocks();
+        self.end_event(now_ms);
     }
 
     /// Lets every pool finish: all calls are given up, and a pool in which nothing runs any more is asked to end. One that
@@ -78,7 +80,7 @@ impl Hub {
     pub fn drain(&mut self, now_ms: u64) {
         if !self.is_ending {
             self.is_ending = true;
-            let error = Error::new(Kind::Cancelled, "the program ends");
+            let error = Error::new(Kind::Cancelled, PROGRAM_ENDS);
             let roots = self.calls.iter().filter(|(_, call)| call.parent.is_none());
             let roots: Vec<CallId> = roots.map(|(id, _)| id).collect();
             for id in roots {
@@ -90,16 +92,21 @@ impl Hub {
                 self.apply(pool, Event::Drain, now_ms);
             }
         }
-        self.break_deadlocks();
+        self.end_event(now_ms);
     }
 
     /// Ends every pool, whatever runs in it; else as [`Hub::drain`].
     pub fn terminate(&mut self, now_ms: u64) {
         self.is_ending = true;
+        let error = Error::new(Kind::Cancelled, PROGRAM_ENDS);
         for pool in self.pool_ids() {
             self.apply(pool, Event::Terminate, now_ms);
+            // One that was to be started again is not, so nothing comes of what waits for it.
+            if self.pools[pool.index()].state == State::Idle {
+                self.fail_queue(pool, &error);
+            }
         }
-        self.break_deadlocks();
+        self.end_event(now_ms);
     }
 
     /// Ends every pool at once, without grace; else as [`Hub::drain`].
@@ -126,10 +133,16 @@ impl Hub {
         let due = match action {
             Action::None if state == before => return,
             Action::None if state == State::Backoff => {
+                entry.forget_deaths(now_ms);
                 entry.deaths.push_back(now_ms);
                 let doublings = entry.deaths.len().min(16) as u32 - 1;
                 let wait_ms = (BACKOFF_MS_MIN << doublings).min(BACKOFF_MS_MAX);
                 let is_left_alone = entry.deaths.len() >= DEATHS_MAX;
+                #[cfg(test)]
+                let wait_ms = match self.planted {
+                    Some(Bug::EndlessBackoff) => DEATHS_WINDOW_MS,
+                    _ => wait_ms,
+                };
                 let first = entry.deaths.front().copied().unwrap_or(now_ms);
                 Some(match is_left_alone {
                     true => first.saturating_add(DEATHS_WINDOW_MS),
@@ -207,6 +220,8 @@ impl Hub {
         entry.forked = workers;
         self.apply(pool, Event::Hello, now_ms);
         self.match_workers(pool);
+        // Its first worker may be too old by now, and the pool with it.
+        self.settle_pool(pool, now_ms);
         self.serve_queue(pool, now_ms);
     }
 
@@ -263,6 +278,16 @@ impl Hub {
                 entry.fault.get_or_insert_with(|| Box::new(error.clone()));
                 self.fail_queue(pool, error);
             }
+        }
+    }
+}
+
+impl Pool {
+    /// Deaths count for a while only.
+    fn forget_deaths(&mut self, now_ms: u64) {
+        let is_old = |at: &u64| at.saturating_add(DEATHS_WINDOW_MS) <= now_ms;
+        while self.deaths.front().is_some_and(is_old) {
+            self.deaths.pop_front();
         }
     }
 }

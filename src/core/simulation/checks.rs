@@ -1,13 +1,15 @@
 //! What must hold around the hub: after every event, and when nothing happens any more. Changes nothing but the agenda.
 
+use super::worker::Worker;
 use super::world::{Event, LATE_MS, World};
 use crate::core::call::Stage;
 use crate::limits::{OUTBOX_BYTES_HIGH, READ_BYTES};
 
 impl World {
     /// After every event.
-    pub fn check(&self) {
+    pub fn check(&mut self) {
         self.hub.assert_invariants();
+        self.check_shadow();
         // What waited for a worker is given to it at once. The source in front is measured by what it sent itself, the others
         // by all that waits; each adds a read at most beyond that.
         let bytes_max = 2 * OUTBOX_BYTES_HIGH + self.argument_bytes_max + (self.links.len() + 1) * READ_BYTES;
@@ -17,10 +19,11 @@ impl World {
                 assert!(self.hub.output(id).is_empty(), "nothing is sent to the dead");
                 continue;
             };
-            assert!(
-                self.pools[link.pool].process.is_some(),
-                "a pool that is gone has no connections"
-            );
+            let worker = self.workers.iter().find(|worker| worker.key == Some(id));
+            let is_there = worker.map_or(self.pools[link.pool].process.is_some(), |worker| {
+                !worker.is_reaped
+            });
+            assert!(is_there, "a process that is gone has no connections");
             assert!(
                 self.hub.output(id).is_empty() || self.writable.contains(&id),
                 "the shell knows who has something to write"
@@ -49,7 +52,7 @@ impl World {
             let grace_ms = self
                 .pools
                 .iter()
-                .map(|pool| 3 * pool.shutdown_ms)
+                .map(|pool| 3 * pool.spec.shutdown_ms)
                 .max()
                 .unwrap_or(0);
             // Processes take a moment to die, and to do what they were about to when time passed.
@@ -64,13 +67,44 @@ impl World {
             for (number, worker) in self.workers.iter().enumerate() {
                 worker.describe(number);
             }
+            self.hub
+                .standing(self.now_ms)
+                .iter()
+                .for_each(|line| trace!(self, "{line}"));
+            for (id, peer) in self.hub.peers.iter() {
+                trace!(
+                    self,
+                    "{id:?} reading {:?} stalled by {:?} held {} waiting {} wants {} link {:?}",
+                    peer.reading,
+                    peer.stalled_by,
+                    peer.held.len(),
+                    peer.outbox.waiting_bytes(),
+                    self.hub.wants_input(id),
+                    self.links
+                        .get(&id)
+                        .map(|link| (link.to_hub.len(), link.to_far.len()))
+                );
+            }
+            for pool in &self.hub.pools {
+                trace!(
+                    self,
+                    "{} {:?} recycling {} queue {:?} workers {:?}",
+                    pool.spec.name,
+                    pool.state,
+                    pool.is_recycling,
+                    pool.queue,
+                    pool.workers
+                );
+            }
         }
         for (number, client) in self.clients.iter().enumerate() {
             assert!(client.is_answered, "client {number} is answered");
         }
+        self.check_requests();
         if self.over_at_ms.is_none() {
             if !self.has_faults {
                 assert_eq!(self.hub.calls.len(), 0, "a call that is over is forgotten");
+                assert!(self.notes.is_empty(), "all that was said is passed on");
             }
             self.plan_event(0, Event::End(0));
             return true;
@@ -80,9 +114,29 @@ impl World {
             self.pools.iter().all(|pool| pool.process.is_none()),
             "nothing is left running"
         );
+        let is_left = |worker: &Worker| worker.key.is_some() && !worker.is_reaped;
+        assert!(!self.workers.iter().any(is_left), "no worker is left running");
+        assert!(self.hub.pools.iter().all(|pool| pool.processes.is_empty()));
         let left = (self.hub.calls.len(), self.hub.peers.len(), self.hub.queued_bytes);
         assert_eq!(left, (0, 0, 0), "calls, peers and bytes are all gone");
         assert_eq!(self.hub.next_deadline(), None);
         false
+    }
+
+    /// Every request of a worker that is still there is answered by now.
+    fn check_requests(&self) {
+        if self.faults.garbage > 0 {
+            return;
+        }
+        for (number, worker) in self.workers.iter().enumerate() {
+            let link = worker.link.and_then(|link| self.links.get(&link));
+            let is_there = link.is_some_and(|link| link.is_hub_open && link.is_far_open) && !worker.is_stuck;
+            let reads = worker.busy_until_ms <= self.now_ms;
+            assert!(
+                !is_there || !reads || worker.open.is_empty(),
+                "the requests of worker {number} are answered: {:?}",
+                worker.open.keys()
+            );
+        }
     }
 }

@@ -13,6 +13,7 @@ pub struct Faults {
     pub outcome_never: u64,
     pub outcome_twice: u64,
     pub outcome_unknown: u64,
+    pub outcome_kills_pool: u64,
     /// Of a random moment.
     pub worker_dies: u64,
     pub pool_dies: u64,
@@ -35,6 +36,10 @@ pub struct Faults {
     pub ignores_shutdown: u64,
     pub ignores_term: u64,
     pub not_reentrant: u64,
+    /// Of a worker.
+    pub ignores_cancel: u64,
+    pub ignores_retire: u64,
+    pub ignores_eof: u64,
     /// Of a client's call.
     pub cancelled: u64,
     pub timeout: u64,
@@ -71,6 +76,7 @@ impl Faults {
             &mut faults.outcome_never,
             &mut faults.outcome_twice,
             &mut faults.outcome_unknown,
+            &mut faults.outcome_kills_pool,
             &mut faults.unreported,
             &mut faults.torn,
             &mut faults.spawn_fails,
@@ -84,6 +90,9 @@ impl Faults {
             &mut faults.ignores_shutdown,
             &mut faults.ignores_term,
             &mut faults.not_reentrant,
+            &mut faults.ignores_cancel,
+            &mut faults.ignores_retire,
+            &mut faults.ignores_eof,
             &mut faults.cancelled,
             &mut faults.timeout,
             &mut faults.pool_timeout,
@@ -91,7 +100,7 @@ impl Faults {
             &mut faults.little_room,
         ];
         for chance in common {
-            *chance = if random.chance(200) {
+            *chance = if random.chance(180) {
                 random.between(20, 500)
             } else {
                 0
@@ -100,9 +109,16 @@ impl Faults {
         faults
     }
 
-    /// Whether a call may go unanswered for ever: then every client has to set a deadline.
-    pub fn may_hang(&self) -> bool {
-        self.outcome_stall + self.outcome_never + self.garbage + self.control_garbage > 0
+    /// Whether a call may go unanswered for ever: then every client has to set a deadline. Who makes calls without waiting
+    /// for them at once may wait for them for ever without nexus knowing, where workers take no calls meanwhile or there is
+    /// no room.
+    pub fn may_hang(&self, is_parallel: bool) -> bool {
+        let deadlocks = if is_parallel {
+            self.not_reentrant + self.little_room
+        } else {
+            0
+        };
+        self.outcome_stall + self.outcome_never + self.garbage + self.control_garbage + deadlocks > 0
     }
 
     /// Whether calls may wait for each other for ever, so that nexus has to refuse one.
@@ -118,6 +134,7 @@ impl Faults {
             (self.outcome_never, Outcome::Never),
             (self.outcome_twice, Outcome::AnswerTwice),
             (self.outcome_unknown, Outcome::AnswerUnknown),
+            (self.outcome_kills_pool, Outcome::KillPool),
         ];
         // A chance is of a call, and a run has dozens: a third of it still hits most runs.
         let drawn = faulty.iter().find(|(chance, _)| random.chance(chance / 3));

@@ -1,20 +1,31 @@
 //! A pool's parent process as the hub sees one: it loads, says hello, forks, reports deaths, and ends.
 
-use super::wire::{self, Message};
+use super::faults::Faults;
+use super::random::Random;
+use super::wire::{self, Hello, Message};
 use super::worker::Worker;
-use super::world::{Event, World, take_front};
-use crate::core::hub::{Ended, PeerId, Signal};
+use super::world::{Event, LATE_MS, World, pool_name, take_front};
+use crate::core::hub::{Ended, PeerId, PoolSpec, Signal, Wiring};
+use crate::core::lifecycle::State;
 use crate::error::{Error, Kind};
 use crate::ids::PoolId;
+use crate::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN, DEATHS_MAX, DEATHS_WINDOW_MS};
+use crate::manifest::model::{CallTargets, Host, Recycle};
 use std::collections::VecDeque;
 
-#[derive(Default)]
 pub struct Pool {
+    /// As the hub was told.
+    pub spec: PoolSpec,
     pub is_reentrant: bool,
-    pub hello_ms: u64,
-    pub shutdown_ms: u64,
+    pub is_concurrent: bool,
+    pub can_retire: bool,
+    pub can_signal: bool,
     /// Its process runs, or its end has not been told to the hub.
     pub process: Option<Process>,
+    /// When the hub learned that it had died by itself.
+    deaths: Vec<u64>,
+    /// It must not be started earlier.
+    not_before_ms: u64,
 }
 
 pub struct Process {
@@ -28,6 +39,93 @@ pub struct Process {
 }
 
 impl Pool {
+    pub fn draw(number: usize, host: Option<Host>, faults: &Faults, random: &mut Random) -> Pool {
+        let has_faults = *faults != Faults::default();
+        let wiring = match random.below(10) {
+            0..6 => Wiring::Parent,
+            6..8 => Wiring::Direct,
+            _ => Wiring::Remote,
+        };
+        let recycle = match random.chance(400) {
+            true => Recycle {
+                max_calls: random.chance(500).then(|| random.between(1, 3)),
+                max_age_ms: random.chance(200).then(|| random.between(1, 200)),
+                max_rss_bytes: random.chance(300).then_some(1000),
+                idle_exit_ms: random.chance(300).then(|| random.between(0, 100)),
+            },
+            false => Recycle::default(),
+        };
+        let is_reentrant = !random.chance(faults.not_reentrant);
+        Pool {
+            spec: PoolSpec {
+                name: pool_name(number),
+                workers_max: random.between(1, 4) as u32,
+                hello_ms: if has_faults {
+                    random.between(50, 500)
+                } else {
+                    10_000
+                },
+                call_ms: random.chance(faults.pool_timeout).then(|| random.between(1, 300)),
+                shutdown_ms: if has_faults { random.between(0, 300) } else { 1000 },
+                wiring,
+                recycle,
+                host,
+            },
+            is_reentrant,
+            is_concurrent: is_reentrant && random.chance(200),
+            can_retire: random.chance(600),
+            can_signal: random.chance(600),
+            process: None,
+            deaths: Vec::new(),
+            not_before_ms: 0,
+        }
+    }
+
+    /// What a pool may ask for, if not everything.
+    pub fn draw_host(pools: usize, random: &mut Random) -> Option<Host> {
+        random.chance(150).then(|| {
+            let allowed = (0..pools as u32).filter(|_| random.chance(600));
+            let allowed: Vec<PoolId> = allowed.map(PoolId).collect();
+            Host {
+                calls: match random.chance(700) {
+                    true => CallTargets::Only(allowed),
+                    false => CallTargets::All,
+                },
+                command: random.chance(500),
+                log: random.chance(500),
+                progress: random.chance(500),
+            }
+        })
+    }
+
+    /// What one of its workers says of itself.
+    pub fn worker_hello(&self, pid: u32) -> Hello {
+        Hello {
+            protocol: 1,
+            pid,
+            workers: 1,
+            is_reentrant: self.is_reentrant,
+            is_concurrent: self.is_concurrent,
+            can_retire: self.can_retire,
+            can_signal: false,
+        }
+    }
+
+    /// Whether it is time to start it for calls that wait.
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        now_ms > self.not_before_ms + LATE_MS
+    }
+
+    /// It died by itself: how long it is left alone, as the reference tells.
+    fn count_death(&mut self, now_ms: u64) {
+        self.deaths.push(now_ms);
+        self.deaths.retain(|at| at + DEATHS_WINDOW_MS > now_ms);
+        self.not_before_ms = match self.deaths.len() {
+            deaths if deaths >= DEATHS_MAX => self.deaths[0] + DEATHS_WINDOW_MS,
+            deaths => now_ms + BACKOFF_MS_MAX.min(BACKOFF_MS_MIN << (deaths - 1)),
+        };
+    }
+
     /// Its control channel, while its process runs.
     pub fn control(&self) -> Option<PeerId> {
         let process = self.process.as_ref().filter(|process| process.ended.is_none());
@@ -45,6 +143,10 @@ impl World {
         self.add_link(worker, number);
         let pool = &mut self.pools[number];
         assert!(pool.process.is_none(), "a pool is spawned once it is gone");
+        assert!(
+            self.now_ms >= pool.not_before_ms,
+            "a pool that died is left alone for a while"
+        );
         assert!(self.over_at_ms.is_none(), "nothing is started after the end");
         if self.random.chance(self.faults.spawn_fails) {
             let error = Error::new(Kind::SpawnFailed, "no such file");
@@ -63,7 +165,7 @@ impl World {
             ended: None,
         });
         self.hub.handle_spawned(PoolId(number as u32), pid);
-        let hello_ms = pool.hello_ms;
+        let hello_ms = pool.spec.hello_ms;
         self.break_connection(worker);
         let load_ms = match self.random.chance(self.faults.hello_late) {
             true => hello_ms + self.random.below(20),
@@ -106,7 +208,14 @@ impl World {
         } else {
             1
         };
-        wire::hello(self.out(control), version, pid, workers, false);
+        let hello = Hello {
+            protocol: version,
+            pid,
+            workers,
+            can_signal: self.pools[number].can_signal,
+            ..Hello::default()
+        };
+        wire::hello(self.out(control), hello);
     }
 
     pub fn fork(&mut self, number: usize, pid: u32) {
@@ -115,8 +224,7 @@ impl World {
             .is_some_and(|process| process.pid == pid)
         {
             self.last_pid += 1;
-            let mut worker = Worker::new(number, self.last_pid);
-            worker.is_lazy = self.random.chance(150);
+            let worker = Worker::draw(number, self.last_pid, &self.faults, &mut self.random);
             self.workers.push(worker);
         }
     }
@@ -134,9 +242,9 @@ impl World {
     }
 
     fn accepting(&self, number: usize) -> Option<usize> {
-        self.workers
-            .iter()
-            .position(|worker| worker.pool == number && !worker.is_dead && worker.link.is_none())
+        self.workers.iter().position(|worker| {
+            worker.pool == number && !worker.is_dead && worker.link.is_none() && !worker.is_stuck
+        })
     }
 
     pub fn take_connection(&mut self, number: usize) {
@@ -185,6 +293,14 @@ impl World {
                         self.plan_event(delay, Event::Fork(number, pid));
                     }
                 }
+                Message::Notification { method, params } if method == "signal" => {
+                    assert!(self.pools[number].can_signal, "only who can passes on signals");
+                    let (pid, signal) = wire::read_signal(&params);
+                    let is_it = |worker: &Worker| worker.pool == number && worker.pid == pid;
+                    if let Some(worker) = self.workers.iter().position(is_it) {
+                        self.deliver(worker, signal);
+                    }
+                }
                 Message::Notification { method, .. } => {
                     assert_eq!(method, "shutdown");
                     if !self.random.chance(self.faults.ignores_shutdown) {
@@ -199,6 +315,14 @@ impl World {
     }
 
     pub fn signal(&mut self, number: usize, signal: Signal) {
+        if self.pools[number].spec.wiring != Wiring::Parent {
+            for worker in 0..self.workers.len() {
+                if self.workers[worker].pool == number && !self.workers[worker].is_dead {
+                    self.deliver(worker, if signal == Signal::Term { 15 } else { 9 });
+                }
+            }
+            return;
+        }
         let process = self.pools[number].process.as_ref();
         let pid = process.expect("only a pool that runs is sent a signal").pid;
         let (name, delay, is_ignored) = match signal {
@@ -241,6 +365,10 @@ impl World {
             .take()
             .and_then(|process| process.ended)
         {
+            // Until now the hub took it to be well.
+            if self.hub.pools[number].state == State::Ready {
+                self.pools[number].count_death(self.now_ms);
+            }
             self.hub.handle_exited(PoolId(number as u32), ended, self.now_ms);
             trace!(self, "pool {number} is reaped");
         }

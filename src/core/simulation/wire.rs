@@ -44,6 +44,26 @@ pub fn take_message(inbox: &mut Vec<u8>) -> Option<Message> {
     Some(message)
 }
 
+/// Takes the ids of all whole cancels off what has come whose calls have begun; everything else stays, in its order.
+pub fn take_cancels(inbox: &mut Vec<u8>, has_begun: impl Fn(u64) -> bool) -> Vec<u64> {
+    let (mut kept, mut cancelled) = (Vec::new(), Vec::new());
+    while is_whole(inbox) {
+        let before = inbox.clone();
+        let Some(message) = take_message(inbox) else { break };
+        match message {
+            Message::Notification { method, params }
+                if method == "cancel" && has_begun(read_cancel(&params)) =>
+            {
+                cancelled.push(read_cancel(&params));
+            }
+            _ => kept.extend_from_slice(&before[..before.len() - inbox.len()]),
+        }
+    }
+    kept.append(inbox);
+    *inbox = kept;
+    cancelled
+}
+
 pub fn is_whole(inbox: &[u8]) -> bool {
     let length = inbox.first_chunk().map(|length| u32::from_be_bytes(*length));
     length.is_some_and(|length| inbox.len() >= 4 + length as usize)
@@ -105,6 +125,34 @@ pub fn read_call(params: &[u8]) -> (usize, &[u8]) {
     }
 }
 
+/// The process id and the number in a `signal`.
+pub fn read_signal(params: &[u8]) -> (u32, i64) {
+    let mut reader = Reader::new(params);
+    match (
+        reader.array_head(),
+        reader.next(),
+        reader.next(),
+        reader.is_done(),
+    ) {
+        (Ok(Some(2)), Ok(Token::Int(pid)), Ok(Token::Int(number)), true) => (pid as u32, number),
+        other => panic!("a signal names a process and a number: {other:?}"),
+    }
+}
+
+/// The pool in nexus's own hello.
+pub fn read_greeting(params: &[u8]) -> String {
+    let mut reader = Reader::new(params);
+    assert_eq!(reader.array_head(), Ok(Some(1)), "hello has one param");
+    assert_eq!(reader.next(), Ok(Token::Map(2)));
+    assert_eq!(reader.next(), Ok(Token::Str("protocol")));
+    assert_eq!(reader.next(), Ok(Token::Int(1)));
+    assert_eq!(reader.next(), Ok(Token::Str("pool")));
+    match (reader.next(), reader.is_done()) {
+        (Ok(Token::Str(pool)), true) => pool.into(),
+        other => panic!("hello names the pool: {other:?}"),
+    }
+}
+
 /// The id in a `cancel`.
 pub fn read_cancel(params: &[u8]) -> u64 {
     let mut reader = Reader::new(params);
@@ -120,17 +168,46 @@ pub fn blob(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-pub fn hello(out: &mut Vec<u8>, protocol: u64, pid: u32, workers: u64, reentrant: bool) {
+/// What a pool or worker says of itself.
+#[derive(Clone, Copy, Default)]
+pub struct Hello {
+    pub protocol: u64,
+    pub pid: u32,
+    pub workers: u64,
+    pub is_reentrant: bool,
+    pub is_concurrent: bool,
+    pub can_retire: bool,
+    pub can_signal: bool,
+}
+
+pub fn hello(out: &mut Vec<u8>, hello: Hello) {
     let mut payload = Vec::new();
-    write::map(&mut payload, 5);
-    for (key, number) in [("protocol", protocol), ("pid", pid.into()), ("workers", workers)] {
+    write::map(&mut payload, 6);
+    for (key, number) in [
+        ("protocol", hello.protocol),
+        ("pid", hello.pid.into()),
+        ("workers", hello.workers),
+    ] {
         write::string(&mut payload, key);
         write::unsigned(&mut payload, number);
     }
     write::string(&mut payload, "lang");
     write::string(&mut payload, "fake");
     write::string(&mut payload, "reentrant");
-    write::boolean(&mut payload, reentrant);
+    write::boolean(&mut payload, hello.is_reentrant);
+    write::string(&mut payload, "features");
+    let features = [
+        (hello.is_concurrent, "concurrent"),
+        // One that nexus does not know.
+        (true, "levitation"),
+        (hello.can_retire, "retire"),
+        (hello.can_signal, "signal"),
+    ];
+    let features = features.iter().filter(|(has, _)| *has);
+    write::array(&mut payload, features.clone().count() as u32);
+    for (_, name) in features {
+        write::string(&mut payload, name);
+    }
     notification(out, "hello", 1, &payload);
 }
 
@@ -156,26 +233,74 @@ pub fn log(out: &mut Vec<u8>, text: &str) {
     notification(out, "log", 2, &payload);
 }
 
+pub fn progress(out: &mut Vec<u8>, done: f64, total: f64, label: &str) {
+    let mut payload = Vec::new();
+    write::f8(&mut payload, done);
+    write::f8(&mut payload, total);
+    write::string(&mut payload, label);
+    notification(out, "progress", 3, &payload);
+}
+
+/// It has given away function values.
+pub fn holds(out: &mut Vec<u8>) {
+    let mut payload = Vec::new();
+    write::unsigned(&mut payload, 1);
+    notification(out, "holds", 1, &payload);
+}
+
 fn notification(out: &mut Vec<u8>, method: &str, values: u32, payload: &[u8]) {
     write_notification(out, method, values, payload.len() as u64).expect("it is small");
     out.extend_from_slice(payload);
 }
 
-/// A foreign call, of a pool's function or of a command.
-pub fn call(out: &mut Vec<u8>, id: u64, pool: Option<&str>, mid: usize, argument: &[u8]) {
-    let mut payload = Vec::with_capacity(argument.len() + 40);
-    match pool {
-        Some(pool) => {
-            write::string(&mut payload, pool);
-            write::unsigned(&mut payload, mid as u64);
+/// Whom a foreign call is for.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// The pool; none: a command.
+    pub pool: Option<String>,
+    /// The call that makes it.
+    pub parent: Option<u64>,
+    /// The worker that has to run it.
+    pub pid: Option<u32>,
+}
+
+impl Target {
+    /// A pool, by its plain name.
+    pub fn pool(name: &str) -> Target {
+        Target {
+            pool: Some(name.into()),
+            ..Target::default()
         }
-        None => write::string(&mut payload, &command_name(mid)),
+    }
+}
+
+/// A foreign call, of a pool's function or of a command.
+pub fn call(out: &mut Vec<u8>, id: u64, target: &Target, mid: usize, argument: &[u8]) {
+    let mut payload = Vec::with_capacity(argument.len() + 40);
+    let command = command_name(mid);
+    let name = target.pool.as_deref().unwrap_or(&command);
+    let optional = |out: &mut Vec<u8>, number: Option<u64>| match number {
+        Some(number) => write::unsigned(out, number),
+        None => write::nil(out),
+    };
+    match (target.parent, target.pid) {
+        (None, None) => write::string(&mut payload, name),
+        (parent, pid) => {
+            write::array(&mut payload, if pid.is_some() { 3 } else { 2 });
+            write::string(&mut payload, name);
+            optional(&mut payload, parent);
+            if pid.is_some() {
+                optional(&mut payload, pid.map(u64::from));
+            }
+        }
+    }
+    if target.pool.is_some() {
+        write::unsigned(&mut payload, mid as u64);
     }
     write::bin(&mut payload, argument);
-    let (method, values) = if pool.is_some() {
-        ("call", 3)
-    } else {
-        ("command", 2)
+    let (method, values) = match target.pool {
+        Some(_) => ("call", 3),
+        None => ("command", 2),
     };
     write_request(out, id, method, values, payload.len() as u64).expect("it is small");
     out.extend_from_slice(&payload);

@@ -1,10 +1,14 @@
-//! A worker as the hub sees one: it accepts a connection, says hello, runs plans, nests, and misbehaves as they say.
+//! A worker as the hub sees one: it accepts a connection, says hello, reads what comes and keeps it, and goes when it is
+//! told. What its functions do stands in `function`.
 
-use super::plan::{Outcome, Question, Step};
-use super::wire::{self, Answer, Message};
-use super::world::{Event, SOCKET_BYTES, World, take_front};
-use crate::core::hub::{Ended, PeerId};
-use crate::error::{Error, Kind};
+use super::faults::Faults;
+use super::plan::Question;
+use super::random::Random;
+use super::wire::{self, Hello, Message};
+use super::world::{SOCKET_BYTES, World, take_front};
+use crate::core::hub::{Ended, PeerId, Wiring};
+use crate::core::simulation::plan::Callee;
+use crate::error::Error;
 use std::collections::BTreeMap;
 
 #[derive(Default)]
@@ -12,35 +16,76 @@ pub struct Worker {
     pub pool: usize,
     pub pid: u32,
     pub is_dead: bool,
-    /// Its connection; none: it waits in `accept`.
+    /// Its connection; none: it waits in `accept`, or loads.
     pub link: Option<PeerId>,
+    /// The hub's name for its process, if it has no parent.
+    pub key: Option<PeerId>,
+    pub ended: Option<Ended>,
+    pub is_reaped: bool,
     /// What it has read and not handled.
-    inbox: Vec<u8>,
-    frames: Vec<Frame>,
+    pub inbox: Vec<u8>,
+    pub frames: Vec<Frame>,
     /// Its requests that are not answered.
-    open: BTreeMap<u64, Expected>,
-    /// Answers for frames that are not on top.
-    kept: BTreeMap<u64, Answer>,
+    pub open: BTreeMap<u64, Expected>,
     next_request: u64,
     /// It runs code until then.
-    busy_until_ms: u64,
+    pub busy_until_ms: u64,
     /// It is slower than the others.
     pub is_lazy: bool,
     pub is_stuck: bool,
+    is_concurrent: bool,
+    /// It was told to end.
+    is_retired: bool,
+    ignores_cancel: bool,
+    ignores_retire: bool,
+    ignores_eof: bool,
+    pub ignores_term: bool,
+    /// It has given function values away.
+    pub holds_functions: bool,
 }
 
-struct Frame {
+/// A function that runs.
+pub struct Frame {
     /// The hub's id.
-    id: u64,
-    plan: usize,
-    step: usize,
-    waits_for: Option<u64>,
-    is_cancelled: bool,
+    pub id: u64,
+    pub plan: usize,
+    pub step: usize,
+    pub waits: Waits,
+    pub is_cancelled: bool,
+    /// What came of its requests: the errors that are not caught.
+    pub answers: BTreeMap<u64, Option<Box<Error>>>,
 }
 
-enum Expected {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Waits {
+    /// It runs.
+    No,
+    /// For the answer of that request.
+    One(u64),
+    /// For the answers of all its requests.
+    All,
+    /// For ever.
+    Never,
+}
+
+/// A request that is not answered.
+#[derive(Clone, Copy)]
+pub struct Expected {
+    /// The hub's id of the call that made it.
+    pub frame: u64,
+    /// The hub was told which call made it.
+    pub is_named: bool,
+    pub what: Asked,
+}
+
+#[derive(Clone, Copy)]
+pub enum Asked {
     Question(Question),
-    Result { of: usize, catches: bool },
+    Result {
+        of: Callee,
+        /// The worker that it is pinned to may be gone.
+        may_be_gone: bool,
+    },
 }
 
 impl World {
@@ -53,30 +98,25 @@ impl World {
             return false;
         }
         let link = &self.links[&link];
-        let is_runnable = worker
-            .frames
-            .last()
-            .is_some_and(|frame| worker.is_runnable(frame));
         let is_sending = link.to_hub.len() > SOCKET_BYTES && link.is_hub_open;
         !link.to_far.is_empty()
             || !link.is_hub_open
-            || !is_sending && (is_runnable || wire::is_whole(&worker.inbox))
+            || !is_sending && (worker.runnable().next().is_some() || wire::is_whole(&worker.inbox))
     }
 
-    /// Does one thing: reads something, or handles one message, or takes one step of the function that runs.
+    /// Does one thing: reads something, or handles one message, or takes one step of a function that runs.
     pub fn act(&mut self, number: usize) {
         let worker = &mut self.workers[number];
         let Some(id) = worker.link else { return };
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        let is_runnable = worker
-            .frames
-            .last()
-            .is_some_and(|frame| worker.is_runnable(frame));
         let is_sending = link.to_hub.len() > SOCKET_BYTES && link.is_hub_open;
-        if !is_sending && is_runnable {
-            return self.go_on(number);
+        let runnable: Vec<usize> = worker.runnable().collect();
+        let goes_on = !is_sending && !runnable.is_empty();
+        if goes_on && (!worker.is_concurrent || self.random.chance(500)) {
+            let frame = self.random.pick(&runnable);
+            return self.go_on(number, frame);
         }
         if !link.to_far.is_empty() {
             let cut = self.random.cut(link.to_far.len());
@@ -89,13 +129,25 @@ impl World {
         }
     }
 
-    /// It gives up what it does and accepts again.
+    /// Its connection has ended: it gives up what it does, and accepts again if there is where.
     fn hang_up(&mut self, number: usize) {
         let worker = &mut self.workers[number];
+        if worker.key.is_some() {
+            match worker.ignores_eof {
+                true => worker.is_stuck = true,
+                false => self.kill_worker(number, Ended::Code(0)),
+            }
+            return;
+        }
         if let Some(link) = worker.link.take() {
             self.links.remove(&link);
         }
-        *worker = Worker::new(worker.pool, worker.pid);
+        let fresh = Worker::default();
+        worker.inbox = fresh.inbox;
+        worker.frames = fresh.frames;
+        worker.open = fresh.open;
+        worker.next_request = fresh.next_request;
+        worker.holds_functions = false;
     }
 
     /// It accepts a connection.
@@ -106,14 +158,16 @@ impl World {
             self.wake(1000);
             return;
         }
-        let version = if self.random.chance(self.faults.worker_hello_version / 4) {
-            99
-        } else {
-            1
-        };
         let (pid, pool) = (self.workers[number].pid, self.workers[number].pool);
-        let is_reentrant = self.pools[pool].is_reentrant;
-        wire::hello(self.out(link), version, pid, 1, is_reentrant);
+        let mut hello = self.pools[pool].worker_hello(pid);
+        self.workers[number].is_concurrent = hello.is_concurrent;
+        if self.random.chance(self.faults.worker_hello_version / 4) {
+            hello = Hello {
+                protocol: 99,
+                ..hello
+            };
+        }
+        wire::hello(self.out(link), hello);
     }
 
     fn hear(&mut self, number: usize, message: Message) {
@@ -121,8 +175,9 @@ impl World {
         match message {
             Message::Request { id, method, params } => {
                 assert_eq!(method, "call", "a worker is asked to call");
+                assert!(!worker.is_retired, "who was told to end is given nothing more");
                 let is_nested = !worker.frames.is_empty();
-                let pool = worker.pool;
+                let (pool, pid) = (worker.pool, worker.pid);
                 assert!(
                     !is_nested || self.pools[pool].is_reentrant,
                     "a worker that is not reentrant gets one call at a time"
@@ -131,6 +186,11 @@ impl World {
                 let is_intact = argument == self.plans[plan].argument.bytes();
                 assert_eq!(self.plans[plan].pool, pool, "a call goes to its own pool");
                 assert!(is_intact, "the argument of plan {plan} came as it was sent");
+                let pin = self.pins.get(&plan);
+                assert!(
+                    pin.is_none_or(|pin| *pin == pid),
+                    "plan {plan} is run where it is pinned"
+                );
                 self.count_run(plan);
                 trace!(
                     self,
@@ -140,198 +200,75 @@ impl World {
                     id,
                     plan,
                     step: 0,
-                    waits_for: None,
+                    waits: Waits::No,
                     is_cancelled: false,
+                    answers: BTreeMap::new(),
                 });
             }
             Message::Response { id, answer } => {
-                assert!(
-                    worker.open.contains_key(&id),
-                    "request {id} of a worker is answered once"
-                );
+                let expected = worker.open.remove(&id);
+                let expected =
+                    expected.unwrap_or_else(|| panic!("request {id} of a worker is answered once"));
                 trace!(self, "worker {number} has its request {id} answered");
-                worker.kept.insert(id, answer);
-            }
-            Message::Notification { method, params } => {
-                assert_eq!(method, "cancel", "a worker is notified of nothing else");
-                let id = wire::read_cancel(&params);
-                let obeys = self.random.chance(500);
-                let frame = worker.frames.iter_mut().find(|frame| frame.id == id);
-                if let Some(frame) = frame.filter(|_| obeys) {
-                    frame.is_cancelled = true;
+                let has_frame = worker.frames.iter().any(|frame| frame.id == expected.frame);
+                let error = self.judge(expected, answer, has_frame);
+                let mut frames = self.workers[number].frames.iter_mut();
+                if let Some(frame) = frames.find(|frame| frame.id == expected.frame) {
+                    frame.answers.insert(id, error);
                 }
             }
-        }
-    }
-
-    fn go_on(&mut self, number: usize) {
-        let worker = &mut self.workers[number];
-        let link = worker_link(worker);
-        let Some(frame) = worker.frames.last_mut() else {
-            return;
-        };
-        if let Some(request) = frame.waits_for.take() {
-            frame.step += 1;
-            let answer = worker.kept.remove(&request).expect("it was runnable");
-            let expected = worker.open.remove(&request).expect("it was open");
-            if let Some(error) = self.judge(expected, answer) {
-                return self.leave(number, Err(&error));
-            }
-            return;
-        }
-        if frame.is_cancelled {
-            return self.leave(number, Err(&Error::new(Kind::Cancelled, "as nexus asked")));
-        }
-        let plan = &self.plans[frame.plan];
-        let Some(step) = plan.steps.get(frame.step).copied() else {
-            return self.conclude(number);
-        };
-        match step {
-            Step::Compute(ms) => {
-                frame.step += 1;
-                worker.busy_until_ms = self.now_ms + ms;
-                self.wake(ms);
-            }
-            Step::Log => {
-                frame.step += 1;
-                let text = format!("plan {}", frame.plan);
-                wire::log(self.out(link), &text);
-            }
-            Step::Ask(question) => {
-                let id = worker.open_request(Expected::Question(question));
-                wire::ask(self.out(link), id, question);
-            }
-            Step::Call {
-                child,
-                by_name,
-                catches,
-            } => {
-                let id = worker.open_request(Expected::Result { of: child, catches });
-                let (pool, argument) = (self.plans[child].pool, self.plans[child].argument);
-                let pool = (!by_name).then(|| super::world::pool_name(pool));
-                trace!(self, "worker {number} calls plan {child} as its request {id}");
-                wire::call(self.out(link), id, pool.as_deref(), child, argument.bytes());
-            }
-        }
-    }
-
-    /// Compares an answer with what the plans say, and returns the error that comes through.
-    fn judge(&self, expected: Expected, answer: Answer) -> Option<Box<Error>> {
-        match expected {
-            Expected::Question(question) => {
-                match (question, answer) {
-                    (Question::Ping, Answer::Value(value)) => assert_eq!(value, [0xc0]),
-                    (_, Answer::Error(error)) if error.kind == Kind::Protocol => {}
-                    (question, answer) => panic!("{question:?} is answered with {answer:?}"),
+            Message::Notification { method, params } => match method.as_str() {
+                "cancel" => self.cancel_frame(number, wire::read_cancel(&params)),
+                "hello" => {
+                    let pool = &self.pools[worker.pool].spec;
+                    assert_eq!(
+                        pool.wiring,
+                        Wiring::Remote,
+                        "nexus greets whom the environment doesn't reach"
+                    );
+                    assert_eq!(wire::read_greeting(&params), pool.name);
                 }
-                None
-            }
-            Expected::Result { of, catches } => {
-                let error = self.judge_result(of, answer)?;
-                (!catches).then_some(error)
-            }
+                "retire" => self.retire(number),
+                other => panic!("a worker is notified of {other}"),
+            },
         }
     }
 
-    /// Compares the result of a plan with what it says. A fault may turn a result into an error, never into another result.
-    pub fn judge_result(&self, plan: usize, answer: Answer) -> Option<Box<Error>> {
-        let raised_by = self.plans[plan].raised_by;
-        match answer {
-            Answer::Value(value) => {
-                assert!(raised_by.is_none(), "plan {plan} fails");
-                let expected = wire::blob(self.plans[plan].result.bytes());
-                assert!(value == expected, "the result of plan {plan} came as it was sent");
-                None
-            }
-            Answer::Error(error) => {
-                let is_planned =
-                    raised_by.is_some_and(|raiser| error.message == format!("plan {raiser} raises"));
-                assert!(
-                    is_planned || self.has_faults,
-                    "plan {plan} goes well without faults: {error}"
-                );
-                assert!(
-                    error.kind != Kind::Deadlock || self.faults.may_deadlock(),
-                    "no order of calls can deadlock: {error}"
-                );
-                Some(error)
-            }
-        }
-    }
-
-    /// The end of a function, as its plan says.
-    fn conclude(&mut self, number: usize) {
+    pub fn cancel_frame(&mut self, number: usize, id: u64) {
         let worker = &mut self.workers[number];
-        let link = worker_link(worker);
-        let Some(frame) = worker.frames.last() else { return };
-        let (id, plan) = (frame.id, frame.plan);
-        let outcome = self.plans[plan].outcome;
-        let result = self.plans[plan].result.bytes();
-        trace!(self, "worker {number} ends plan {plan}: {outcome:?}");
-        match outcome {
-            Outcome::Return => self.leave(number, Ok(result)),
-            Outcome::Raise => {
-                let error = Error::new(Kind::Raised, format!("plan {plan} raises"));
-                self.leave(number, Err(&error));
-            }
-            Outcome::Die => self.kill_worker(number, Ended::Signal(11)),
-            Outcome::CutAndDie | Outcome::CutAndStall => {
-                let out = self.out(link);
-                let before = out.len();
-                wire::answer(out, id, Ok(result));
-                let half = before + (out.len() - before) / 2;
-                out.truncate(half);
-                match outcome {
-                    Outcome::CutAndDie => self.kill_worker(number, Ended::Code(3)),
-                    _ => self.workers[number].is_stuck = true,
-                }
-            }
-            Outcome::Never => worker.is_stuck = true,
-            Outcome::AnswerTwice => {
-                self.leave(number, Ok(result));
-                wire::answer(self.out(link), id, Ok(result));
-            }
-            Outcome::AnswerUnknown => {
-                let unknown = self.random.pick(&[99_999, id + (1 << 50), u64::MAX]);
-                wire::answer(self.out(link), unknown, Ok(result));
-                self.leave(number, Ok(result));
-            }
+        let frame = worker.frames.iter_mut().find(|frame| frame.id == id);
+        if let Some(frame) = frame.filter(|_| !worker.ignores_cancel) {
+            frame.is_cancelled = true;
         }
     }
 
-    fn leave(&mut self, number: usize, result: Result<&[u8], &Error>) {
+    /// It is told to end.
+    fn retire(&mut self, number: usize) {
         let worker = &mut self.workers[number];
-        let link = worker_link(worker);
-        let frame = worker.frames.pop().expect("a function runs");
-        wire::answer(self.out(link), frame.id, result);
-    }
-
-    /// Its process dies: what it had not sent is lost, and its parent says how it died, if it does.
-    pub fn kill_worker(&mut self, number: usize, ended: Ended) {
-        let worker = &mut self.workers[number];
-        trace!(self, "worker {number} of pool {} dies: {ended:?}", worker.pool);
-        let (pool, pid) = (worker.pool, worker.pid);
-        worker.is_dead = true;
-        worker.frames.clear();
-        if let Some(id) = worker.link.take() {
-            self.cut_off(id);
-        }
-        if !self.random.chance(self.faults.unreported) {
-            let delay = if self.random.chance(50) {
-                300
-            } else {
-                self.random.below(50)
-            };
-            self.plan_event(delay, Event::Report(pool, pid, ended));
+        assert!(
+            self.pools[worker.pool].can_retire,
+            "who can't end by itself is not told to"
+        );
+        assert!(worker.frames.is_empty(), "who runs something is not told to end");
+        assert!(!worker.is_retired, "a worker is told to end once");
+        worker.is_retired = true;
+        match worker.ignores_retire {
+            true => worker.is_stuck = true,
+            false => self.kill_worker(number, Ended::Code(0)),
         }
     }
 }
 
 impl Worker {
-    pub fn new(pool: usize, pid: u32) -> Worker {
+    pub fn draw(pool: usize, pid: u32, faults: &Faults, random: &mut Random) -> Worker {
         Worker {
             pool,
             pid,
+            is_lazy: random.chance(150),
+            ignores_cancel: random.chance(faults.ignores_cancel),
+            ignores_retire: random.chance(faults.ignores_retire),
+            ignores_eof: random.chance(faults.ignores_eof),
+            ignores_term: random.chance(faults.ignores_term),
             ..Worker::default()
         }
     }
@@ -339,40 +276,59 @@ impl Worker {
     /// Says where it stands.
     pub fn describe(&self, number: usize) {
         eprintln!(
-            "worker {number} pool {} dead {} stuck {} busy {} link {:?} inbox {} kept {:?}",
+            "worker {number} pool {} pid {} dead {} stuck {} busy {} link {:?} inbox {} open {:?}",
             self.pool,
+            self.pid,
             self.is_dead,
             self.is_stuck,
             self.busy_until_ms,
             self.link,
             self.inbox.len(),
-            self.kept.keys()
+            self.open.keys()
         );
         for frame in &self.frames {
             eprintln!(
-                "   {} plan {} step {} waits {:?}",
-                frame.id, frame.plan, frame.step, frame.waits_for
+                "   {} plan {} step {} waits {:?} cancelled {}",
+                frame.id, frame.plan, frame.step, frame.waits, frame.is_cancelled
             );
         }
     }
 
-    fn is_runnable(&self, frame: &Frame) -> bool {
-        frame
-            .waits_for
-            .is_none_or(|request| self.kept.contains_key(&request))
+    /// The frames that can take a step: the innermost, or where they run side by side any.
+    pub fn runnable(&self) -> impl Iterator<Item = usize> {
+        let from = match self.is_concurrent {
+            true => 0,
+            false => self.frames.len().saturating_sub(1),
+        };
+        let frames = self.frames.iter().enumerate().skip(from);
+        frames
+            .filter(|(_, frame)| self.is_runnable(frame))
+            .map(|(position, _)| position)
     }
 
-    fn open_request(&mut self, expected: Expected) -> u64 {
+    fn is_runnable(&self, frame: &Frame) -> bool {
+        frame.is_cancelled
+            || match frame.waits {
+                Waits::No => true,
+                Waits::One(request) => frame.answers.contains_key(&request),
+                Waits::All => !self.open.values().any(|open| open.frame == frame.id),
+                Waits::Never => false,
+            }
+    }
+
+    pub fn open_request(&mut self, frame: u64, is_named: bool, what: Asked) -> u64 {
         self.next_request += 1;
         let id = self.next_request;
+        let expected = Expected {
+            frame,
+            is_named,
+            what,
+        };
         self.open.insert(id, expected);
-        if let Some(frame) = self.frames.last_mut() {
-            frame.waits_for = Some(id);
-        }
         id
     }
-}
 
-fn worker_link(worker: &Worker) -> PeerId {
-    worker.link.expect("it is connected")
+    pub fn runs_side_by_side(&self) -> bool {
+        self.is_concurrent
+    }
 }

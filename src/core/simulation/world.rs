@@ -1,18 +1,18 @@
-//! What is around the hub: time, processes, connections and clients. It carries out effects, cuts the bytes, and checks
-//! after every step what must hold.
+//! What is around the hub: time, connections and clients, and what happens next. Carries out no effects; that is done in
+//! `effects`.
 
 use super::Bug;
 use super::faults::Faults;
 use super::plan::{Forest, Plan, is_command};
 use super::pool::Pool;
 use super::random::Random;
-use super::wire::{self, Answer};
+use super::shadow::Shadow;
+use super::wire;
 use super::worker::Worker;
-use crate::core::hub::{Effect, Ended, Function, Hub, PeerId, PoolSpec, Request, Wiring};
-use crate::error::{Error, Kind, Result};
+use crate::core::hub::{Ended, Function, Hub, Note, PeerId, Request};
+use crate::error::{Error, Kind};
 use crate::ids::PoolId;
 use crate::limits::READ_BYTES;
-use crate::manifest::model::Recycle;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a socket holds in each direction.
@@ -45,6 +45,11 @@ pub struct World {
     agenda: BTreeMap<(u64, u64), Event>,
     planned_events: u64,
     lost: Vec<u8>,
+    /// Notes that were written and have not come out.
+    pub notes: Vec<(usize, Note)>,
+    /// On which worker a plan has to run.
+    pub pins: BTreeMap<usize, u32>,
+    pub shadow: Shadow,
     /// Time that passed although there was something to do.
     pub hurried_ms: u64,
     /// Peers that the hub said have something to write.
@@ -67,6 +72,8 @@ pub struct Client {
     timeout_ms: Option<u64>,
     /// When its answer is due at the latest.
     pub due_ms: Option<u64>,
+    /// When its answer came, by the clock that stands still while there is something to do.
+    pub over_ms: Option<u64>,
     pub is_asked: bool,
     pub is_answered: bool,
 }
@@ -85,6 +92,10 @@ pub enum Event {
     Report(usize, u32, Ended),
     /// A pool's process ends.
     Exit(usize, u32, Ended),
+    /// A worker without a parent has loaded its code.
+    LoadWorker(usize),
+    /// A worker's process ends.
+    Die(usize, Ended),
     /// The pools are to end, gently (0) to at once (2).
     End(u64),
     /// A function goes on.
@@ -101,6 +112,7 @@ enum Action {
     Accept(usize),
     Obey(usize),
     Reap(usize),
+    ReapWorker(usize),
 }
 
 pub fn pool_name(pool: usize) -> String {
@@ -122,34 +134,48 @@ impl World {
         };
         let has_faults = faults != Faults::default();
         let pools = random.between(1, 4) as usize;
-        let is_large = random.chance(80);
+        let hosts: Vec<_> = (0..pools).map(|_| Pool::draw_host(pools, &mut random)).collect();
+        let hosted = hosts.iter().cloned().enumerate();
+        let pools: Vec<Pool> = hosted
+            .map(|(number, host)| Pool::draw(number, host, &faults, &mut random))
+            .collect();
         let mut forest = Forest {
-            pools,
+            hosts,
+            client: 0,
             depth_max: random.between(0, 6),
             children_max: random.between(1, 3),
+            parallel: random.pick(&[0, 0, 300, 800]),
+            // What a fault may do to a function value, nothing else may.
+            pinned: random.pick(if has_faults { &[0, 0, 0, 300] } else { &[0, 300] }),
             argument_bytes: 300 << 10,
             result_bytes: 300 << 10,
+            log_bytes: if random.chance(50) { 3 << 20 } else { 200 },
             budget: 40,
         };
         if forest.children_max == 1 {
             forest.depth_max = random.between(1, 40);
         }
-        if is_large {
+        if random.chance(50) {
             forest.budget = 12;
             match random.chance(500) {
                 true => forest.argument_bytes = 3 << 20,
                 false => forest.result_bytes = 6 << 20,
             }
         }
+        // Some programs are kept for long, and have time to go idle, age, and die again and again.
+        let span_ms = random.pick(&[60, 60, 60, 400, 3000, 120_000]);
+        let is_parallel = forest.parallel > 0 || pools.iter().any(|pool| pool.is_concurrent);
         let mut plans = Vec::new();
         let mut clients = Vec::new();
-        for _ in 0..random.between(1, 6) {
-            let timeout = faults.may_hang() || random.chance(faults.timeout);
+        for number in 0..random.between(1, if span_ms > 400 { 16 } else { 6 }) {
+            let timeout = faults.may_hang(is_parallel) || random.chance(faults.timeout);
+            forest.client = number as usize;
             let plan = forest.draw(&mut plans, &faults, &mut random, 0);
             clients.push(Client {
                 plan,
                 timeout_ms: timeout.then(|| random.between(1, 600)),
                 due_ms: None,
+                over_ms: None,
                 is_asked: false,
                 is_answered: false,
             });
@@ -162,31 +188,7 @@ impl World {
                 mid: plan as i64,
             });
         let functions = functions.collect();
-        let mut specs = Vec::new();
-        let mut fakes = Vec::new();
-        for pool in 0..pools {
-            let spec = PoolSpec {
-                name: pool_name(pool),
-                workers_max: random.between(1, 4) as u32,
-                hello_ms: if has_faults {
-                    random.between(50, 500)
-                } else {
-                    10_000
-                },
-                call_ms: random.chance(faults.pool_timeout).then(|| random.between(1, 300)),
-                shutdown_ms: if has_faults { random.between(0, 300) } else { 100 },
-                wiring: Wiring::Parent,
-                recycle: Recycle::default(),
-                host: None,
-            };
-            fakes.push(Pool {
-                is_reentrant: !random.chance(faults.not_reentrant),
-                hello_ms: spec.hello_ms,
-                shutdown_ms: spec.shutdown_ms,
-                process: None,
-            });
-            specs.push(spec);
-        }
+        let specs = pools.iter().map(|pool| pool.spec.clone()).collect();
         let mut hub = Hub::new(specs, functions);
         hub.planted = planted;
         if random.chance(faults.little_room) {
@@ -199,7 +201,7 @@ impl World {
             has_faults,
             argument_bytes_max: argument_bytes.max().unwrap_or(0),
             plans,
-            pools: fakes,
+            pools,
             workers: Vec::new(),
             links: BTreeMap::new(),
             last_pid: 100,
@@ -210,22 +212,28 @@ impl World {
             agenda: BTreeMap::new(),
             planned_events: 0,
             lost: Vec::new(),
+            notes: Vec::new(),
+            pins: BTreeMap::new(),
+            shadow: Shadow::default(),
             hurried_ms: 0,
             writable: BTreeSet::new(),
             faults,
             random,
         };
         trace!(world, "{:?}", world.faults);
+        for pool in &world.pools {
+            trace!(world, "{:?}, retires {}", pool.spec, pool.can_retire);
+        }
         for client in 0..world.clients.len() {
-            let at = world.random.below(60);
+            let at = world.random.below(span_ms);
             world.plan_event(at, Event::Ask(client));
             if world.random.chance(world.faults.cancelled) {
-                let at = world.random.below(200);
+                let at = at + world.random.below(200);
                 world.plan_event(at, Event::Cancel(client));
             }
         }
         while world.random.chance(world.faults.ended_early) {
-            let (at, how) = (world.random.below(300), world.random.below(3));
+            let (at, how) = (world.random.below(300.max(span_ms)), world.random.below(3));
             world.plan_event(at, Event::End(how));
         }
         world
@@ -326,7 +334,17 @@ impl World {
             }
         }
         let workers = 0..self.workers.len();
-        actions.extend(workers.filter(|worker| self.can_act(*worker)).map(Action::Act));
+        actions.extend(
+            workers
+                .clone()
+                .filter(|worker| self.can_act(*worker))
+                .map(Action::Act),
+        );
+        actions.extend(
+            workers
+                .filter(|worker| self.can_reap_worker(*worker))
+                .map(Action::ReapWorker),
+        );
         for (pool, fake) in self.pools.iter().enumerate() {
             if self.can_accept(pool) {
                 actions.push(Action::Accept(pool));
@@ -369,18 +387,7 @@ impl World {
             }
             Action::Write(id) if !self.links[&id].is_far_open => self.tell_closed(id),
             Action::Write(id) => {
-                let link = self.links.get_mut(&id).expect("it is open");
-                let chunk = self.hub.output(id);
-                let room = SOCKET_BYTES - link.to_far.len();
-                let cut = match chunk.len().min(room) {
-                    0 => 0,
-                    most => self.random.cut(most),
-                };
-                link.to_far.extend_from_slice(&chunk[..cut]);
-                self.hub.advance_output(id, cut);
-                if self.hub.output(id).is_empty() {
-                    self.writable.remove(&id);
-                }
+                self.write(id, false);
                 self.settle();
             }
             Action::Closed(id) => self.tell_closed(id),
@@ -392,10 +399,35 @@ impl World {
                 self.reap(pool);
                 self.settle();
             }
+            Action::ReapWorker(worker) => self.reap_worker(worker),
         }
     }
 
-    fn tell_closed(&mut self, id: PeerId) {
+    /// The socket takes a part of what the hub has to write, or all that there is room for.
+    pub fn write(&mut self, id: PeerId, takes_all: bool) {
+        let link = self.links.get_mut(&id).expect("it is open");
+        loop {
+            let chunk = self.hub.output(id);
+            let room = SOCKET_BYTES - link.to_far.len().min(SOCKET_BYTES);
+            let cut = match chunk.len().min(room) {
+                0 => 0,
+                all if takes_all => all,
+                most => self.random.cut(most),
+            };
+            if link.is_far_open {
+                link.to_far.extend_from_slice(&chunk[..cut]);
+            }
+            self.hub.advance_output(id, cut);
+            if self.hub.output(id).is_empty() {
+                self.writable.remove(&id);
+            }
+            if cut == 0 || !takes_all {
+                return;
+            }
+        }
+    }
+
+    pub fn tell_closed(&mut self, id: PeerId) {
         trace!(self, "the hub learns that {id:?} is closed");
         self.hub.handle_closed(id, self.now_ms);
         self.settle();
@@ -418,6 +450,11 @@ impl World {
             0
         };
         let now_ms = self.now_ms.max(next + late);
+        // With no faults nobody is late.
+        let is_late = |due: u64| !self.has_faults && due < now_ms;
+        if !is_idle && self.hub.next_deadline().is_some_and(is_late) {
+            return false;
+        }
         if !is_idle {
             self.hurried_ms += now_ms - self.now_ms;
         }
@@ -468,6 +505,12 @@ impl World {
             Event::Load(pool, pid) => self.load(pool, pid),
             Event::Fork(pool, pid) => self.fork(pool, pid),
             Event::Report(pool, pid, ended) => self.report(pool, pid, ended),
+            Event::LoadWorker(worker) => self.load_worker(worker),
+            Event::Die(worker, ended) => {
+                if !self.workers[worker].is_dead {
+                    self.kill_worker(worker, ended);
+                }
+            }
             Event::Exit(pool, pid, ended) => self.exit(pool, pid, ended),
             Event::End(how) => {
                 self.over_at_ms.get_or_insert(self.now_ms);
@@ -476,14 +519,23 @@ impl World {
                     1 => self.hub.terminate(self.now_ms),
                     _ => self.hub.kill(self.now_ms),
                 }
+                self.settle();
+                // Some come at the worst moment.
+                for client in 0..self.clients.len() {
+                    if !self.clients[client].is_asked && self.random.chance(500) {
+                        self.ask(client);
+                    }
+                }
             }
             Event::Wake => {}
         }
     }
 
-    fn ask(&mut self, number: usize) {
+    pub fn ask(&mut self, number: usize) {
         let client = &mut self.clients[number];
-        client.is_asked = true;
+        if std::mem::replace(&mut client.is_asked, true) {
+            return;
+        }
         client.due_ms = client.timeout_ms.map(|timeout| self.now_ms + timeout);
         let plan = &self.plans[client.plan];
         let request = Request {
@@ -496,133 +548,12 @@ impl World {
         };
         trace!(self, "client {number} calls plan {}", client.plan);
         self.hub.call(request, self.now_ms);
-    }
-
-    fn make_mischief(&mut self) {
-        if !self.has_faults {
-            return;
-        }
-        if self.random.chance(self.faults.worker_dies) && !self.workers.is_empty() {
-            let worker = self.random.below(self.workers.len() as u64) as usize;
-            if !self.workers[worker].is_dead {
-                self.kill_worker(worker, Ended::Signal(9));
-            }
-        }
-        let pool = self.random.below(self.pools.len() as u64) as usize;
-        let pid = self.pools[pool].process.as_ref().map(|process| process.pid);
-        if self.random.chance(self.faults.pool_dies)
-            && let Some(pid) = pid
-        {
-            self.exit(pool, pid, Ended::Code(1));
-        }
-        if self.random.chance(self.faults.control_closes) {
-            self.close_control(pool);
-        }
-        if self.random.chance(self.faults.garbage) && !self.workers.is_empty() {
-            let worker = self.random.below(self.workers.len() as u64) as usize;
-            // After half an answer it would be taken for the rest.
-            if !self.workers[worker].is_stuck {
-                self.spoil(self.workers[worker].link);
-            }
-        }
-        if self.random.chance(self.faults.control_garbage) {
-            self.spoil(self.pools[pool].control());
-        }
-    }
-
-    /// Writes what a peer should not.
-    fn spoil(&mut self, id: Option<PeerId>) {
-        let Some(link) = id.and_then(|id| self.links.get_mut(&id)) else {
-            return;
-        };
-        trace!(self, "{id:?} writes garbage");
-        let out = &mut link.to_hub;
-        // Ids that are not in use: what looks like an answer would be one.
-        let id = 100 + self.random.below(8);
-        match self.random.below(8) {
-            0 => out.extend_from_slice(&self.random.next().to_le_bytes()),
-            1 => out.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n"),
-            2 => out.extend_from_slice(&[0; 9]),
-            3 => out.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, 0x94, 1, id as u8, 0xc0, 0xc0]),
-            4 => out.extend_from_slice(&[0, 8, 0, 0, 0x94, 0, id as u8, 0xa4, b'c', b'a', b'l', b'l']),
-            5 => wire::grown(out, id, None),
-            6 => wire::grown(out, id, Some(3)),
-            _ => wire::hello(out, 1, 5, 1, true),
-        }
-    }
-
-    /// Carries out what the hub wants, and checks what must hold.
-    fn settle(&mut self) {
-        while let Some(effect) = self.hub.poll_effect() {
-            self.carry_out(effect);
-        }
-        while let Some(id) = self.hub.poll_output() {
-            if self.links.get(&id).is_some_and(|link| link.is_hub_open) {
-                self.writable.insert(id);
-            } else {
-                assert!(self.hub.output(id).is_empty(), "nothing is sent to the dead");
-            }
-        }
-        self.check();
-    }
-
-    fn carry_out(&mut self, effect: Effect) {
-        match effect {
-            Effect::Spawn {
-                pool,
-                control,
-                worker,
-            } => {
-                trace!(self, "spawn {pool:?}, control {control:?}, worker {worker:?}");
-                self.spawn(pool.index(), control, worker);
-            }
-            Effect::Connect { pool, worker } => {
-                trace!(self, "connect {pool:?}, worker {worker:?}");
-                self.connect(pool.index(), worker);
-            }
-            Effect::Close(id) => {
-                trace!(self, "close {id:?}");
-                let link = self.links.get_mut(&id).expect("a connection is closed once");
-                assert!(link.is_hub_open, "a connection is closed once");
-                link.is_hub_open = false;
-                link.to_hub.clear();
-                self.writable.remove(&id);
-                if !link.is_far_open {
-                    self.links.remove(&id);
-                }
-            }
-            Effect::Signal(pool, signal) => {
-                trace!(self, "{signal:?} to {pool:?}");
-                self.signal(pool.index(), signal);
-            }
-            Effect::SpawnWorker { .. } | Effect::SignalWorker(..) | Effect::Weigh(..) => {
-                unreachable!("its pools have parents")
-            }
-            Effect::Answer { token, result } => self.answer(token as usize, result),
-            Effect::Note { pool, .. } => {
-                let is_running = self.pools[pool.index()].process.is_some();
-                assert!(is_running, "a pool that is gone says nothing");
-            }
-        }
-    }
-
-    fn answer(&mut self, number: usize, result: Result<Vec<u8>>) {
-        trace!(
-            self,
-            "client {number} is answered: {:?}",
-            result.as_ref().map(Vec::len)
-        );
-        let client = &mut self.clients[number];
-        assert!(client.is_asked, "who asked is answered");
-        assert!(!client.is_answered, "a call is answered once");
-        client.is_answered = true;
-        let plan = client.plan;
-        self.judge_result(plan, result.map_or_else(Answer::Error, Answer::Value));
-        if self.over_at_ms.is_none()
-            && self.clients.iter().all(|client| client.is_answered)
-            && self.random.chance(500)
-        {
-            self.plan_event(0, Event::End(0));
+        if self.over_at_ms.is_some() {
+            self.settle();
+            assert!(
+                self.clients[number].is_answered,
+                "nothing is begun once all is to end"
+            );
         }
     }
 }
