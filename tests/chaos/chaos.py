@@ -73,7 +73,7 @@ def rage(options, base):
     count = 1 if options.seed is not None else options.runs or sys.maxsize
     lanes = [Lane(base, names, range(first + lane, first + count, LANES), end) for lane in range(min(LANES, count))]
     try:
-        return follow(options, lanes, len(names) == 1 and options.seconds)
+        return follow(options, lanes)
     finally:
         for lane in lanes:
             lane.end()
@@ -145,7 +145,7 @@ def one(base, names, seed):
             "words": [str(word)[:80] for word in run.words], "policy": run.policy, "done": run.done}
 
 
-def follow(options, lanes, _):
+def follow(options, lanes):
     rows, failed, done = {}, 0, 0
     files = {lane.file: lane for lane in lanes}
     is_terminal = sys.stderr.isatty()
@@ -172,6 +172,7 @@ def follow(options, lanes, _):
                                                  "; ".join(told["done"])))
     if is_terminal:
         print("\r\x1b[K", end="", file=sys.stderr)
+    sys.stderr.flush()
     print("%-12s %5s  %-9s %s" % ("fault", "runs", "slowest", "outcomes"))
     for name in kinds.KINDS:
         if name in rows:
