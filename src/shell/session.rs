@@ -490,7 +490,8 @@ impl<'m> Session<'m> {
     fn spawn(&mut self, pool: PoolId, control: PeerId, worker: PeerId) -> Result<()> {
         self.make_dir()?;
         let launched = launch(&self.manifest.pools[pool.index()], &self.place());
-        self.has_dir = self.keeps_dir || !matches!(launched, Ok(Launched { door: Some(_), .. }));
+        // Neither after a failure nor while something else is in it has it been removed.
+        self.has_dir = self.keeps_dir || self.dir.as_ref().is_some_and(|dir| dir.exists());
         let launched = launched?;
         let pid = launched.child.pid();
         let Launched {
