@@ -1657,8 +1657,11 @@ class Parent:
         os.register_at_fork(after_in_child=disown)
         gc.freeze()  # what is loaded stays shared with the workers: their collector leaves it alone
         self.fork()
-        self.control.send(frame([2, "hello", [{"protocol": PROTOCOL, "lang": "py", "runtime": RUNTIME,
-                                               "pid": os.getpid(), "workers": 1, "features": ["signal"]}]]))
+        try:
+            self.control.send(frame([2, "hello", [{"protocol": PROTOCOL, "lang": "py", "runtime": RUNTIME,
+                                                   "pid": os.getpid(), "workers": 1, "features": ["signal"]}]]))
+        except Cancelled:
+            abandon()
         # What follows delays nobody any more: the first worker is at work.
         import select
         woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

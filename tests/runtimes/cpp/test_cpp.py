@@ -181,6 +181,7 @@ class Pipes:
 
 class Worker(Peer):
     last_id = 0
+    holds = 0  # how often it said that function values live in it
 
     def call(self, mid, *args, serve=None):
         return self.request("call", [mid, *args], serve)
@@ -195,6 +196,9 @@ class Worker(Peer):
             if message[0] == 1:
                 assert message[1] == mine, message
                 return message[2], message[3]
+            if message == [2, "holds", [1]]:
+                self.holds += 1
+                continue
             answer = serve(self, message)
             if message[0] == 0:
                 self.send([1, message[1], *answer])
@@ -852,6 +856,7 @@ class Concurrent:
         add5 = Ext((tag, data))
         self.assertEqual((tag, pool, where), (12, "cpp", pid))
         self.assertLess(mid, -2**32)
+        self.assertEqual(self.worker.holds, 1)
         self.assertEqual(call(mid, 10), 15)             # called from elsewhere
         self.assertEqual(call(25, add5, 1), 6)          # come home: no call goes out
         self.assertEqual(call(28, add5), add5)          # given away again, it is the same
