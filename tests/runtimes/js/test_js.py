@@ -1,8 +1,7 @@
-"""Drives a real JavaScript pool through its protocol: this process plays nexus, with a small msgpack of its own.
+"""Drives a real JavaScript pool through its protocol: this process plays nexus, with played.py.
 
 Needs node 18 or later ($NODE, default node). It does not test nexus, and no wait in it is without a limit.
 """
-import contextlib
 import json
 import os
 import random
@@ -18,161 +17,42 @@ import textwrap
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+
+import played
+from played import MIB, WAIT_S, Exact, Ext, Line, Pipes, big, end_group, floats, framed, packed, unpacked
+
 RUNTIME = os.path.join(HERE, "..", "..", "..", "src", "runtimes", "js", "nexus_pool.js")
 CONFORMANCE = os.path.join(HERE, "..", "..", "programs", "languages", "pools", "pool.js")
 NODE = os.environ.get("NODE") or shutil.which("node")
-WAIT_S = 20
-MIB = 1 << 20
-
-
-# ---- msgpack, plainly -----------------------------------------------------------------------------------------------
-
-class Ext:
-    def __init__(self, code, data):
-        self.code, self.data = code, data
-
-    def __eq__(self, other):
-        return type(other) is Ext and (self.code, self.data) == (other.code, other.data)
-
-    def __repr__(self):
-        return "Ext(%d, %r)" % (self.code, self.data)
-
-
-def floats(*values):
-    return Ext(10, struct.pack("<%dd" % len(values), *values))
-
-
-def big(value):
-    return Ext(11, value.to_bytes((value.bit_length() + 8) // 8, "big", signed=True))
 
 
 def function(pool, pid, mid, *bound):
     return Ext(12, packed([pool, pid, mid, *bound]))
 
 
-class Exact(bytes):
-    """Bytes that stand for themselves."""
+def registered(mid, fn, args, returns):
+    return "nexus.register(%d, %s, %s);" % (mid, fn, json.dumps({"args": args, "returns": returns}))
 
 
-def packed(value):
-    if isinstance(value, Exact):
-        return value
-    if value is None or isinstance(value, bool):
-        return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[value]
-    if isinstance(value, int):
-        return b"\xd3" + struct.pack(">q", value) if value < 1 << 63 else b"\xcf" + struct.pack(">Q", value)
-    if isinstance(value, float):
-        return b"\xcb" + struct.pack(">d", value)
-    if isinstance(value, str):
-        return b"\xdb" + struct.pack(">I", len(value.encode())) + value.encode()
-    if isinstance(value, bytes):
-        return b"\xc6" + struct.pack(">I", len(value)) + value
-    if isinstance(value, Ext):
-        return b"\xc9" + struct.pack(">IB", len(value.data), value.code) + value.data
-    if isinstance(value, dict):
-        return b"\xdf" + struct.pack(">I", len(value)) + b"".join([packed(k) + packed(v) for k, v in value.items()])
-    head = bytes([0x90 | len(value)]) if len(value) < 16 else b"\xdd" + struct.pack(">I", len(value))
-    return head + b"".join([packed(element) for element in value])
-
-
-def framed(message):
-    data = packed(message)
-    return struct.pack(">I", len(data)) + data
-
-
-def unpacked(data):
-    value, end = unpacked_at(data, 0)
-    assert end == len(data), "trailing bytes"
-    return value
-
-
-def unpacked_at(data, at):
-    tag, at = data[at], at + 1
-    widths = {0xc4: 1, 0xc5: 2, 0xc6: 4, 0xc7: 1, 0xc8: 2, 0xc9: 4, 0xd9: 1, 0xda: 2, 0xdb: 4, 0xdc: 2, 0xdd: 4,
-              0xde: 2, 0xdf: 4}
-    numbers = {0xca: ">f", 0xcb: ">d", 0xcc: ">B", 0xcd: ">H", 0xce: ">I", 0xcf: ">Q", 0xd0: ">b", 0xd1: ">h",
-               0xd2: ">i", 0xd3: ">q"}
-    if tag < 0x80 or tag >= 0xe0:
-        return tag - (256 if tag >= 0xe0 else 0), at
-    if tag in (0xc0, 0xc2, 0xc3):
-        return {0xc0: None, 0xc2: False, 0xc3: True}[tag], at
-    if tag in numbers:
-        return struct.unpack_from(numbers[tag], data, at)[0], at + struct.calcsize(numbers[tag])
-    if tag in widths:
-        size = int.from_bytes(data[at:at + widths[tag]], "big")
-        at += widths[tag]
-    elif 0xd4 <= tag <= 0xd8:
-        size = 1 << tag - 0xd4
-    else:
-        size = tag & (0x1f if 0xa0 <= tag < 0xc0 else 0x0f)
-    if 0xa0 <= tag < 0xc0 or 0xd9 <= tag <= 0xdb:
-        return data[at:at + size].decode(), at + size
-    if 0xc4 <= tag <= 0xc6:
-        return data[at:at + size], at + size
-    if 0xc7 <= tag <= 0xc9 or 0xd4 <= tag <= 0xd8:
-        return Ext(data[at], data[at + 1:at + 1 + size]), at + 1 + size
-    items = []
-    pairs = tag < 0x90 or tag >= 0xde
-    for _ in range(2 * size if pairs else size):
-        item, at = unpacked_at(data, at)
-        items.append(item)
-    return (dict(zip(items[::2], items[1::2])) if pairs else items), at
-
-
-# ---- nexus, roughly -------------------------------------------------------------------------------------------------
-
-class Line:
-    """One end of a connection: sends and receives messages."""
-
-    def __init__(self, connection):
-        self.socket = connection
-        self.socket.settimeout(WAIT_S)
-        self.last_id, self.arrived = 0, bytearray()
-
-    def send(self, message):
-        self.socket.sendall(framed(message))
-
-    def receive(self):
-        """The next message, or None at the end."""
-        head = self.exactly(4)
-        return None if head is None else unpacked(self.exactly(struct.unpack(">I", head)[0]))
-
-    def exactly(self, size):
-        while len(self.arrived) < size:
-            chunk = self.socket.recv(MIB)
-            if not chunk:
-                return None
-            self.arrived += chunk
-        data = bytes(self.arrived[:size])
-        del self.arrived[:size]
-        return data
-
-    def request(self, method, params):
-        self.last_id += 1
-        self.send([0, self.last_id, method, params])
-        return self.last_id
-
-    def call(self, mid, *args, foreign=None):
-        """The error and the result of a call. `foreign` answers what the function calls: it gets the params and
-        returns a result, or raises KeyError with an error value."""
-        id = self.request("call", [mid, *args])
-        while True:
-            message = self.receive()
-            if message is None:
-                raise EOFError("the worker closed the connection")
-            if message[0] == 1 and message[1] == id:
-                return message[2], message[3]
-            assert message[0] == 0, message
-            try:
-                self.send([1, message[1], None, foreign(message[3])])
-            except KeyError as error:
-                self.send([1, message[1], error.args[0], None])
+FUNCTIONS = """
+    const add = (a, b) => a + b;
+    nexus.register(1, add, { args: ['j', 'j'], returns: 'j' });
+    const cpp = nexus.foreign('cpp', 7, { args: ['j'], returns: 'j' });
+    nexus.register(2, async function fact(n) { return n < 2n ? 1n : n * await cpp(n - 1n); }, { args: ['j'], returns: 'j' });
+    nexus.register(3, async function depth(n) { return n === 0n ? 0n : 1n + await cpp(n - 1n); }, { args: ['j'], returns: 'j' });
+    nexus.register(4, () => new Promise(() => {}), { args: [], returns: 'z' });
+    nexus.register(5, (s) => new Promise((done) => setTimeout(done, 1000 * s)), { args: ['f8'], returns: 'z' });
+    nexus.register(6, (bytes) => bytes, { args: ['y'], returns: 'y' });
+    const cppBlob = nexus.foreign('cpp', 8, { args: ['y'], returns: 'y' });
+    nexus.register(7, async (n) => (await cppBlob(new Uint8Array(Number(n)).fill(120))).length, { args: ['j'], returns: 'j' });
+"""
 
 
 class Pool:
     """A pool in a folder of its own: `functions` is its code between require and serve."""
 
-    def __init__(self, functions, env=(), transport="direct", stderr=subprocess.STDOUT, file="pool.js", flags=()):
+    def __init__(self, functions=FUNCTIONS, env=(), transport="direct", stderr=subprocess.STDOUT, file="pool.js", flags=()):
         self.folder = tempfile.mkdtemp(prefix="pool.")
         self.file = os.path.join(self.folder, file)
         shutil.copy(RUNTIME, self.folder)
@@ -206,7 +86,7 @@ class Pool:
                 os.close(descriptor)
             if transport == "pipes":
                 ours.close()
-                ours = Pipes(up[0], down[1])
+                ours = Pipes(open(up[0], "rb", buffering=0), open(down[1], "wb", buffering=0))
         theirs.close()
         self.line = Line(ours)
 
@@ -226,80 +106,21 @@ class Pool:
         return self.process.wait(timeout=WAIT_S), output.decode()
 
     def close(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(timeout=WAIT_S)
-        self.output.close()
+        end_group(self.process)
         self.line.socket.close()
         if self.life is not None:
             os.close(self.life)
         shutil.rmtree(self.folder)
 
 
-class Pipes:
-    """Two pipes as a socket."""
-
-    def __init__(self, reader, writer):
-        self.reader, self.writer = open(reader, "rb", buffering=0), open(writer, "wb", buffering=0)
-
-    def settimeout(self, _):
-        pass
-
-    def sendall(self, data):
-        view = memoryview(data)
-        while view:
-            view = view[self.writer.write(view):]
-
-    def recv(self, size):
-        assert select.select([self.reader], [], [], WAIT_S)[0], "the pool is silent"
-        return self.reader.read(size)
-
-    def close(self):
-        self.reader.close()
-        with contextlib.suppress(OSError):
-            self.writer.close()
-
-
-def registered(mid, fn, args, returns):
-    return "nexus.register(%d, %s, %s);" % (mid, fn, json.dumps({"args": args, "returns": returns}))
-
-
-FUNCTIONS = """
-    const add = (a, b) => a + b;
-    nexus.register(1, add, { args: ['j', 'j'], returns: 'j' });
-    const cpp = nexus.foreign('cpp', 7, { args: ['j'], returns: 'j' });
-    nexus.register(2, async function fact(n) { return n < 2n ? 1n : n * await cpp(n - 1n); }, { args: ['j'], returns: 'j' });
-    nexus.register(3, async function depth(n) { return n === 0n ? 0n : 1n + await cpp(n - 1n); }, { args: ['j'], returns: 'j' });
-    nexus.register(4, () => new Promise(() => {}), { args: [], returns: 'z' });
-    nexus.register(5, (s) => new Promise((done) => setTimeout(done, 1000 * s)), { args: ['f8'], returns: 'z' });
-    nexus.register(6, (bytes) => bytes, { args: ['y'], returns: 'y' });
-    const cppBlob = nexus.foreign('cpp', 8, { args: ['y'], returns: 'y' });
-    nexus.register(7, async (n) => (await cppBlob(new Uint8Array(Number(n)).fill(120))).length, { args: ['j'], returns: 'j' });
-"""
-
-
-class PoolTest(unittest.TestCase):
-    def pool(self, functions=FUNCTIONS, **kwargs):
-        pool = Pool(functions, **kwargs)
-        self.addCleanup(pool.close)
-        return pool
+class PoolTest(played.PoolTest):
+    Pool = Pool
 
     def line(self, *args, **kwargs):
         """A connection to a worker that has said hello."""
         line = self.pool(*args, **kwargs).line
         self.assertEqual(line.receive()[:2], [2, "hello"])
         return line
-
-    def gone(self, pid):
-        """Waits until a process that is not ours has ended."""
-        try:
-            descriptor = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        self.assertTrue(poll.poll(WAIT_S * 1000), "process %d still runs" % pid)
-        os.close(descriptor)
 
 
 class TestTypes(PoolTest):

@@ -12,7 +12,8 @@ import threading
 import time
 import unittest
 
-from played import MIB, WAIT_S, Ext, PoolTest, big, floats, framed, ints, packed, unpacked
+from pools import PoolTest  # before played, which it finds
+from played import MIB, WAIT_S, Ext, big, floats, framed, ints, packed, unpacked
 
 
 class TestCalls(PoolTest):

@@ -2,7 +2,6 @@
 
 It does not test nexus: played.py stands in for it. Run it with the interpreter to be tested.
 """
-import fcntl
 import getpass
 import os
 import select
@@ -14,8 +13,9 @@ import sys
 import tempfile
 import unittest
 
-import played
-from played import MIB, RUNTIME_DIR, WAIT_S, Line, PipeLine, PoolTest, framed, written
+import pools  # before played, which it finds
+from pools import ENVIRONMENT, RUNTIME_DIR, PoolTest, written
+from played import MIB, WAIT_S, Line, Pipes, dies_with, framed, unpacked
 
 
 class TestProcesses(PoolTest):
@@ -182,9 +182,9 @@ class TestProcesses(PoolTest):
         self.check_abandoned(pool, [])
 
     def test_nexus_is_killed(self):
-        for mid in (12, 23, 0):
-            with self.subTest(mid=mid):
-                nexus = subprocess.Popen([sys.executable, played.__file__, str(mid)], stdout=subprocess.PIPE)
+        for call in (["12"], ["23"], []):
+            with self.subTest(call=call):
+                nexus = subprocess.Popen([sys.executable, pools.__file__, *call], stdout=subprocess.PIPE)
                 dir, code, *pids = nexus.stdout.readline().decode().split()
                 self.addCleanup(shutil.rmtree, code)
                 nexus.kill()
@@ -242,14 +242,14 @@ class TestWorkersWithoutParent(PoolTest):
         return process
 
     def env(self, **more):
-        return {"PATH": os.environ["PATH"], "PYTHONPATH": RUNTIME_DIR, "PYTHONDONTWRITEBYTECODE": "1", **more}
+        return {**ENVIRONMENT, **more}
 
     def stdio(self, command, greeting={"protocol": 1, "pool": "far"}, **kwargs):
         """A worker that is reached through pipes, its process, and its pid."""
         process = self.started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **kwargs)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stdin.close)
-        line = PipeLine(process.stdout.fileno(), process.stdin.fileno())
+        line = Line(Pipes(process.stdout, process.stdin))
         kind, method, (hello,) = line.receive() or [None, None, [process.stderr.read()]]
         self.assertEqual((kind, method), (2, "hello"), hello)
         self.assertEqual((hello["protocol"], hello["lang"], hello["features"]), (1, "py", ["retire"]))
@@ -277,7 +277,7 @@ class TestWorkersWithoutParent(PoolTest):
             line, process, _ = self.stdio(command, cwd=self.code(), env=self.env())
             self.check_serves(line)
             self.assertEqual(line.call(2), (None, "None far"))
-            self.assertEqual(played.unpacked(line.call(4)[1].data)[0], "far")
+            self.assertEqual(unpacked(line.call(4)[1].data)[0], "far")
             process.stdin.close()
             self.assertEqual(process.wait(WAIT_S), 0)
             self.assertEqual(self.errors(process), self.PRINTED)
@@ -330,8 +330,7 @@ class TestWorkersWithoutParent(PoolTest):
                                stdin=subprocess.DEVNULL,
                                env=self.env(NEXUS_POOL="near", NEXUS_PROTOCOL="1", NEXUS_WORKER_FD=str(theirs.fileno()),
                                             NEXUS_LIFE_FD=str(reader)), stdout=subprocess.DEVNULL)
-        fcntl.fcntl(reader, fcntl.F_SETOWN, -process.pid)
-        fcntl.fcntl(reader, fcntl.F_SETFL, os.O_ASYNC)
+        dies_with(reader, -process.pid)
         os.close(reader)
         theirs.close()
         line = Line(ours)

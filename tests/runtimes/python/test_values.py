@@ -7,7 +7,8 @@ import struct
 import sys
 import unittest
 
-from played import Ext, PoolTest, big, floats, ints
+from pools import PoolTest  # before played, which it finds
+from played import Ext, big, floats, ints
 
 sys.setrecursionlimit(10_000)  # deep values, in the plainest of codecs
 

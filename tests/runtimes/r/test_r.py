@@ -1,16 +1,13 @@
-"""Drives a real R pool through its protocol: this process plays nexus, with its own small msgpack.
+"""Drives a real R pool through its protocol: this process plays nexus, with played.py.
 
 It compiles the runtime's C file once, into a temporary directory: /usr/bin/python3 tests/runtimes/r/test_r.py
 It does not test nexus, and no wait in it is without a limit.
 """
 import atexit
 import contextlib
-import fcntl
 import os
 import pty
 import random
-import re
-import select
 import shutil
 import signal
 import socket
@@ -22,9 +19,13 @@ import textwrap
 import time
 import unittest
 
-RUNTIME_DIR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "src", "runtimes", "r")
-WAIT_S = 30
-MIB = 1 << 20
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+
+import played
+from played import MIB, WAIT_S, Ext, Line, Pipes, big, floats, framed, ints, packed, unpacked
+
+RUNTIME_DIR = os.path.join(HERE, "..", "..", "..", "src", "runtimes", "r")
 NAN, INF = float("nan"), float("inf")
 
 
@@ -144,200 +145,6 @@ SIGNATURES = {
 }
 
 
-# ---- msgpack, plainly -----------------------------------------------------------------------------------------------
-
-class Ext:
-    def __init__(self, code, data):
-        self.code, self.data = code, data
-
-    def __eq__(self, other):
-        return type(other) is Ext and (self.code, self.data) == (other.code, other.data)
-
-    def __repr__(self):
-        return "Ext(%d, %r)" % (self.code, self.data)
-
-
-def floats(*values):
-    return Ext(10, struct.pack("<%dd" % len(values), *values))
-
-
-def ints(*values):
-    return Ext(3, struct.pack("<%di" % len(values), *values))
-
-
-def big(value):
-    return Ext(11, value.to_bytes((value.bit_length() + 8) // 8, "big", signed=True))
-
-
-def packed(value):
-    if value is None or isinstance(value, bool):
-        return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[value]
-    if isinstance(value, int):
-        return b"\xd3" + struct.pack(">q", value) if value < 1 << 63 else b"\xcf" + struct.pack(">Q", value)
-    if isinstance(value, float):
-        return b"\xcb" + struct.pack(">d", value)
-    if isinstance(value, str):
-        return b"\xdb" + struct.pack(">I", len(value.encode())) + value.encode()
-    if isinstance(value, bytes):
-        return b"\xc6" + struct.pack(">I", len(value)) + value
-    if isinstance(value, Ext):
-        return b"\xc9" + struct.pack(">IB", len(value.data), value.code) + value.data
-    if isinstance(value, dict):
-        return b"\xdf" + struct.pack(">I", len(value)) + b"".join([packed(k) + packed(v) for k, v in value.items()])
-    head = bytes([0x90 | len(value)]) if len(value) < 16 else b"\xdd" + struct.pack(">I", len(value))
-    return head + b"".join([packed(element) for element in value])
-
-
-def framed(message):
-    data = packed(message)
-    return struct.pack(">I", len(data)) + data
-
-
-def unpacked(data):
-    value, end = unpacked_at(data, 0)
-    assert end == len(data), "trailing bytes"
-    return value
-
-
-def unpacked_at(data, at):
-    tag, at = data[at], at + 1
-    sizes = {0xc4: 1, 0xc5: 2, 0xc6: 4, 0xc7: 1, 0xc8: 2, 0xc9: 4, 0xd9: 1, 0xda: 2, 0xdb: 4, 0xdc: 2, 0xdd: 4, 0xde: 2,
-             0xdf: 4}
-    numbers = {0xca: ">f", 0xcb: ">d", 0xcc: ">B", 0xcd: ">H", 0xce: ">I", 0xcf: ">Q", 0xd0: ">b", 0xd1: ">h",
-               0xd2: ">i", 0xd3: ">q"}
-    if tag < 0x80 or tag >= 0xe0:
-        return tag - (256 if tag >= 0xe0 else 0), at
-    if tag in (0xc0, 0xc2, 0xc3):
-        return {0xc0: None, 0xc2: False, 0xc3: True}[tag], at
-    if tag in numbers:
-        return struct.unpack_from(numbers[tag], data, at)[0], at + struct.calcsize(numbers[tag])
-    if tag in sizes:
-        size = int.from_bytes(data[at:at + sizes[tag]], "big")
-        at += sizes[tag]
-    elif 0xd4 <= tag <= 0xd8:
-        size = 1 << tag - 0xd4
-    else:
-        size = tag & (0x1f if 0xa0 <= tag < 0xc0 else 0x0f)
-    if 0xa0 <= tag < 0xc0 or 0xd9 <= tag <= 0xdb:
-        return data[at:at + size].decode(), at + size
-    if 0xc4 <= tag <= 0xc6:
-        return data[at:at + size], at + size
-    if 0xc7 <= tag <= 0xc9 or 0xd4 <= tag <= 0xd8:
-        return Ext(data[at], data[at + 1:at + 1 + size]), at + 1 + size
-    items = []
-    pairs = tag < 0x90 or tag >= 0xde
-    for _ in range(2 * size if pairs else size):
-        item, at = unpacked_at(data, at)
-        items.append(item)
-    return (dict(zip(items[::2], items[1::2])) if pairs else items), at
-
-
-# ---- nexus, roughly -------------------------------------------------------------------------------------------------
-
-class Line:
-    """One end of a connection: sends and receives messages."""
-
-    def __init__(self, connection):
-        self.socket = connection
-        self.socket.settimeout(WAIT_S)
-        self.last_id = 0
-
-    def send(self, message):
-        self.socket.sendall(framed(message))
-
-    def receive(self):
-        """The next message, or None at the end."""
-        head = self.exactly(4)
-        return None if head is None else unpacked(self.exactly(struct.unpack(">I", head)[0]))
-
-    def exactly(self, size):
-        data = bytearray()
-        while len(data) < size:
-            chunk = self.socket.recv(min(size - len(data), MIB))
-            if not chunk:
-                return None
-            data += chunk
-        return bytes(data)
-
-    def request(self, method, params):
-        self.last_id += 1
-        self.send([0, self.last_id, method, params])
-        return self.last_id
-
-    def call(self, mid, *args, foreign=None):
-        """The error and the result of a call. `foreign` answers what the function calls: it gets the params and
-        returns a result, or raises KeyError with an error value."""
-        id = self.request("call", [mid, *args])
-        while True:
-            message = self.receive()
-            if message is None:
-                raise EOFError("the worker closed the connection")
-            if message[0] == 1 and message[1] == id:
-                return message[2], message[3]
-            assert message[0] == 0, message
-            try:
-                self.send([1, message[1], None, foreign(message[3])])
-            except KeyError as error:
-                self.send([1, message[1], error.args[0], None])
-
-
-class Pool:
-    """A running pool and nexus's ends of its descriptors."""
-
-    def __init__(self, signatures=None, functions=FUNCTIONS, env=(), arguments=(), start_time=False):
-        self.dir = tempfile.mkdtemp(prefix="nexus.")
-        self.code = tempfile.mkdtemp(prefix="pool.")
-        write_pool(self.code, SIGNATURES if signatures is None else signatures, functions)
-        self.path = os.path.join(self.dir, "pipe-r")
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(self.path)
-        listener.listen(16)
-        control, theirs = socket.socketpair()
-        life_reader, self.life = os.pipe()
-        self.process = subprocess.Popen(
-            command(self.code, arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            preexec_fn=os.setpgrp, pass_fds=(listener.fileno(), theirs.fileno(), life_reader),
-            env={**ENVIRONMENT, "NEXUS_PROTOCOL": "1", "NEXUS_POOL": "r", "NEXUS_DIR": self.dir,
-                 "NEXUS_LISTEN_FD": str(listener.fileno()), "NEXUS_CONTROL_FD": str(theirs.fileno()),
-                 "NEXUS_LIFE_FD": str(life_reader), **dict(env)})
-        fcntl.fcntl(life_reader, fcntl.F_SETOWN, -self.process.pid)
-        fcntl.fcntl(life_reader, fcntl.F_SETFL, os.O_ASYNC)
-        for descriptor in (life_reader, listener.detach(), theirs.detach()):
-            os.close(descriptor)
-        self.control = Line(control)
-
-    def connect(self):
-        """A connection to a worker, and what the worker said first."""
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(WAIT_S)
-        connection.connect(self.path)
-        line = Line(connection)
-        kind, method, (hello,) = line.receive()
-        assert (kind, method) == (2, "hello")
-        return line, hello
-
-    def hello(self):
-        kind, method, (hello,) = self.control.receive()
-        assert (kind, method) == (2, "hello")
-        return hello
-
-    def shut_down(self):
-        """The exit code and what the pool printed."""
-        self.control.send([2, "shutdown", []])
-        output, _ = self.process.communicate(timeout=WAIT_S)
-        return self.process.returncode, output.decode()
-
-    def close(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate(timeout=WAIT_S)
-        self.control.socket.close()
-        os.close(self.life)
-        shutil.rmtree(self.dir, ignore_errors=True)
-        shutil.rmtree(self.code)
-
-
 ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "R_DEFAULT_PACKAGES": "NULL"}
 
 
@@ -357,27 +164,15 @@ def write_pool(folder, signatures, functions):
         file.write("nexus_serve()\n")
 
 
-class PoolTest(unittest.TestCase):
-    def pool(self, *args, **kwargs):
-        pool = Pool(*args, **kwargs)
-        self.addCleanup(pool.close)
-        return pool
+class Pool(played.Pool):
+    def __init__(self, signatures=None, functions=FUNCTIONS, env=(), arguments=()):
+        code = tempfile.mkdtemp(prefix="pool.")
+        write_pool(code, SIGNATURES if signatures is None else signatures, functions)
+        super().__init__("r", code, command(code, arguments), {**ENVIRONMENT, **dict(env)})
 
-    def line(self, *args, **kwargs):
-        line, _ = self.pool(*args, **kwargs).connect()
-        self.addCleanup(line.socket.close)
-        return line
 
-    def gone(self, pid):
-        """Waits until a process that is not ours has ended."""
-        try:
-            descriptor = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        self.assertTrue(poll.poll(WAIT_S * 1000), "process %d still runs" % pid)
-        os.close(descriptor)
+class PoolTest(played.PoolTest):
+    Pool = Pool
 
 
 def f4(value):
@@ -1174,9 +969,9 @@ class TestProcesses(PoolTest):
         self.check_abandoned(pool, [])
 
     def test_nexus_is_killed(self):
-        for mid in (12, 23, 0):
-            with self.subTest(mid=mid):
-                nexus = subprocess.Popen([sys.executable, __file__, "--play-nexus", str(mid), BUILT], stdout=subprocess.PIPE)
+        for call in (["12", "1000"], ["23"], []):
+            with self.subTest(call=call):
+                nexus = subprocess.Popen([sys.executable, __file__, "--play-nexus", BUILT, *call], stdout=subprocess.PIPE)
                 dir, code, *pids = nexus.stdout.readline().decode().split()
                 self.addCleanup(shutil.rmtree, code)
                 nexus.kill()
@@ -1194,14 +989,14 @@ class TestProcesses(PoolTest):
             self.assertEqual(line.call(1, 2), (None, 3.0))
 
 
-class Stdio:
+class Stdio(Line):
     """A pool that speaks over its standard input and output."""
 
     def __init__(self, arguments, env=()):
         self.temporary = tempfile.mkdtemp(prefix="nexus-r.")  # of R: a killed one leaves its own there
         self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         env={**ENVIRONMENT, "TMPDIR": self.temporary, **dict(env)})
-        self.last_id = 0
+        super().__init__(Pipes(self.process.stdout, self.process.stdin))
         hello = self.receive()
         assert hello and hello[:2] == [2, "hello"], self.process.communicate(timeout=WAIT_S)[1]
         self.hello = hello[2][0]
@@ -1213,22 +1008,6 @@ class Stdio:
         self.process.kill()
         self.process.communicate(timeout=WAIT_S)
         shutil.rmtree(self.temporary)
-
-    def send(self, message):
-        self.process.stdin.write(framed(message))
-        self.process.stdin.flush()
-
-    def exactly(self, size):
-        data = b""
-        while len(data) < size:
-            assert select.select([self.process.stdout], [], [], WAIT_S)[0]
-            chunk = os.read(self.process.stdout.fileno(), size - len(data))
-            if not chunk:
-                return None
-            data += chunk
-        return data
-
-    receive, request, call = Line.receive, Line.request, Line.call
 
 
 class TestStdio(PoolTest):
@@ -1320,7 +1099,7 @@ class TestStdio(PoolTest):
 
 class TestConformanceFunctions(PoolTest):
     def test_them(self):
-        folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "programs", "languages", "pools")
+        folder = os.path.join(HERE, "..", "..", "programs", "languages", "pools")
         with Stdio(command(folder)) as line:
             line.send([2, "hello", [{"protocol": 1, "pool": "r"}]])
             record = {"name": "a", "age": None, "tags": ["x"]}
@@ -1346,24 +1125,11 @@ class TestConformanceFunctions(PoolTest):
             self.assertEqual((line.receive(), line.process.wait(timeout=WAIT_S)), (None, 3))
 
 
-def play_nexus(mid):
-    """Starts a pool with two workers, one of which runs a function that does not end, and waits to be killed."""
-    pool = Pool()
-    pool.hello()
-    pool.control.request("grow", [1])
-    pool.control.receive()
-    lines = [pool.connect(), pool.connect()]
-    if mid:
-        lines[0][0].request("call", [mid, *([1000] if mid == 12 else [])])
-    print(pool.dir, pool.code, pool.process.pid, *[hello["pid"] for _, hello in lines], flush=True)
-    signal.pause()
-
-
 if __name__ == "__main__":
     sys.setrecursionlimit(20_000)  # deep values, in the plainest of codecs
     if sys.argv[1:2] == ["--play-nexus"]:
-        BUILT = sys.argv[3]
-        play_nexus(int(sys.argv[2]))
+        BUILT = sys.argv[2]
+        played.play_nexus(Pool(), [int(arg) for arg in sys.argv[3:]])
     else:
         BUILT = built()
         unittest.main()

@@ -1,0 +1,305 @@
+"""Plays nexus for the tests of the runtimes: speaks to real pools, with its own small msgpack.
+
+No wait in it is without a limit. It knows no language: how a pool is written and started is told by the tests of each
+runtime. It tests nothing by itself.
+"""
+import contextlib
+import ctypes
+import fcntl
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import unittest
+
+WAIT_S = 30
+MIB = 1 << 20
+
+
+# ---- msgpack, plainly -----------------------------------------------------------------------------------------------
+
+class Ext:
+    def __init__(self, code, data):
+        self.code, self.data = code, data
+
+    def __eq__(self, other):
+        return type(other) is Ext and (self.code, self.data) == (other.code, other.data)
+
+    def __repr__(self):
+        return "Ext(%d, %r)" % (self.code, self.data)
+
+
+def floats(*values):
+    return Ext(10, struct.pack("<%dd" % len(values), *values))
+
+
+def ints(*values):
+    return Ext(3, struct.pack("<%di" % len(values), *values))
+
+
+def big(value):
+    return Ext(11, value.to_bytes((value.bit_length() + 8) // 8, "big", signed=True))
+
+
+class Exact(bytes):
+    """Bytes that stand for themselves."""
+
+
+def packed(value):
+    if isinstance(value, Exact):
+        return value
+    if value is None or isinstance(value, bool):
+        return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[value]
+    if isinstance(value, int):
+        return b"\xd3" + struct.pack(">q", value) if value < 1 << 63 else b"\xcf" + struct.pack(">Q", value)
+    if isinstance(value, float):
+        return b"\xcb" + struct.pack(">d", value)
+    if isinstance(value, str):
+        return b"\xdb" + struct.pack(">I", len(value.encode())) + value.encode()
+    if isinstance(value, bytes):
+        return b"\xc6" + struct.pack(">I", len(value)) + value
+    if isinstance(value, Ext):
+        return b"\xc9" + struct.pack(">IB", len(value.data), value.code) + value.data
+    if isinstance(value, dict):
+        return b"\xdf" + struct.pack(">I", len(value)) + b"".join([packed(k) + packed(v) for k, v in value.items()])
+    head = bytes([0x90 | len(value)]) if len(value) < 16 else b"\xdd" + struct.pack(">I", len(value))
+    return head + b"".join([packed(element) for element in value])
+
+
+def framed(message):
+    data = packed(message)
+    return struct.pack(">I", len(data)) + data
+
+
+def unpacked(data):
+    value, end = unpacked_at(data, 0)
+    assert end == len(data), "trailing bytes"
+    return value
+
+
+def unpacked_at(data, at):
+    tag, at = data[at], at + 1
+    sizes = {0xc4: 1, 0xc5: 2, 0xc6: 4, 0xc7: 1, 0xc8: 2, 0xc9: 4, 0xd9: 1, 0xda: 2, 0xdb: 4, 0xdc: 2, 0xdd: 4, 0xde: 2,
+             0xdf: 4}
+    numbers = {0xca: ">f", 0xcb: ">d", 0xcc: ">B", 0xcd: ">H", 0xce: ">I", 0xcf: ">Q", 0xd0: ">b", 0xd1: ">h",
+               0xd2: ">i", 0xd3: ">q"}
+    if tag < 0x80 or tag >= 0xe0:
+        return tag - (256 if tag >= 0xe0 else 0), at
+    if tag in (0xc0, 0xc2, 0xc3):
+        return {0xc0: None, 0xc2: False, 0xc3: True}[tag], at
+    if tag in numbers:
+        return struct.unpack_from(numbers[tag], data, at)[0], at + struct.calcsize(numbers[tag])
+    if tag in sizes:
+        size = int.from_bytes(data[at:at + sizes[tag]], "big")
+        at += sizes[tag]
+    elif 0xd4 <= tag <= 0xd8:
+        size = 1 << tag - 0xd4
+    else:
+        size = tag & (0x1f if 0xa0 <= tag < 0xc0 else 0x0f)
+    if 0xa0 <= tag < 0xc0 or 0xd9 <= tag <= 0xdb:
+        return data[at:at + size].decode(), at + size
+    if 0xc4 <= tag <= 0xc6:
+        return data[at:at + size], at + size
+    if 0xc7 <= tag <= 0xc9 or 0xd4 <= tag <= 0xd8:
+        return Ext(data[at], data[at + 1:at + 1 + size]), at + 1 + size
+    items = []
+    pairs = tag < 0x90 or tag >= 0xde
+    for _ in range(2 * size if pairs else size):
+        item, at = unpacked_at(data, at)
+        items.append(item)
+    return (dict(zip(items[::2], items[1::2])) if pairs else items), at
+
+
+# ---- nexus, roughly -------------------------------------------------------------------------------------------------
+
+class Line:
+    """One end of a connection: sends and receives messages."""
+
+    def __init__(self, connection):
+        self.socket = connection
+        self.socket.settimeout(WAIT_S)
+        self.last_id = 0
+
+    def send(self, message):
+        self.socket.sendall(framed(message))
+
+    def receive(self):
+        """The next message, or None at the end."""
+        head = self.exactly(4)
+        return None if head is None else unpacked(self.exactly(struct.unpack(">I", head)[0]))
+
+    def exactly(self, size):
+        data = bytearray()
+        while len(data) < size:
+            chunk = self.socket.recv(min(size - len(data), MIB))
+            if not chunk:
+                return None
+            data += chunk
+        return bytes(data)
+
+    def request(self, method, params):
+        self.last_id += 1
+        self.send([0, self.last_id, method, params])
+        return self.last_id
+
+    def call(self, mid, *args, foreign=None):
+        """The error and the result of a call. `foreign` answers what the function calls: it gets the params and
+        returns a result, or raises KeyError with an error value."""
+        id = self.request("call", [mid, *args])
+        while True:
+            message = self.receive()
+            if message is None:
+                raise EOFError("the worker closed the connection")
+            if message[0] == 1 and message[1] == id:
+                return message[2], message[3]
+            if message[:2] == [2, "holds"]:
+                continue
+            assert message[0] == 0, message
+            try:
+                self.send([1, message[1], None, foreign(message[3])])
+            except KeyError as error:
+                self.send([1, message[1], error.args[0], None])
+
+
+class Pipes:
+    """A pair of pipes as a socket."""
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+
+    def settimeout(self, _):
+        pass  # both wait with a limit of their own
+
+    def sendall(self, data):
+        data = memoryview(data)
+        while data:
+            assert select.select([], [self.writer], [], WAIT_S)[1], "the worker does not read"
+            data = data[os.write(self.writer.fileno(), data[:select.PIPE_BUF]):]
+
+    def recv(self, size):
+        assert select.select([self.reader], [], [], WAIT_S)[0], "the worker says nothing"
+        return os.read(self.reader.fileno(), size)
+
+    def close(self):
+        self.reader.close()
+        self.writer.close()
+
+
+def dies_with(life_reader, pid):
+    """The end of nexus, which closes its end of the life pipe, is a signal to a process, or to a group if it is negative."""
+    fcntl.fcntl(life_reader, fcntl.F_SETOWN, pid)
+    fcntl.fcntl(life_reader, fcntl.F_SETFL, os.O_ASYNC)
+
+
+def end_group(process):
+    """Ends a pool with all that it started, and waits until nobody can print to it any more."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=WAIT_S)
+
+
+class Pool:
+    """A running pool, which starts its workers itself, and nexus's ends of its descriptors.
+
+    `code` is the folder with its code, which goes with it; `command` is run with the variables `env`.
+    """
+
+    def __init__(self, name, code, command, env, cwd=None):
+        self.dir = tempfile.mkdtemp(prefix="nexus.")
+        self.code = code
+        self.path = os.path.join(self.dir, "pipe-" + name)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.path)
+        listener.listen(16)
+        control, theirs = socket.socketpair()
+        life_reader, self.life = os.pipe()
+        self.process = subprocess.Popen(
+            command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=os.setpgrp, pass_fds=(listener.fileno(), theirs.fileno(), life_reader),
+            env={"NEXUS_PROTOCOL": "1", "NEXUS_POOL": name, "NEXUS_DIR": self.dir,
+                 "NEXUS_LISTEN_FD": str(listener.fileno()), "NEXUS_CONTROL_FD": str(theirs.fileno()),
+                 "NEXUS_LIFE_FD": str(life_reader), **env})
+        dies_with(life_reader, -self.process.pid)
+        for descriptor in (life_reader, listener.detach(), theirs.detach()):
+            os.close(descriptor)
+        self.control = Line(control)
+
+    def connect(self):
+        """A connection to a worker, and what the worker said first."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(WAIT_S)
+        connection.connect(self.path)
+        line = Line(connection)
+        kind, method, (hello,) = line.receive()
+        assert (kind, method) == (2, "hello")
+        return line, hello
+
+    def hello(self):
+        kind, method, (hello,) = self.control.receive()
+        assert (kind, method) == (2, "hello")
+        return hello
+
+    def cancel(self, line, id, pid):
+        """Ends a call as nexus does: a word on the connection, then a signal."""
+        line.send([2, "cancel", [id]])
+        self.control.send([2, "signal", [pid, signal.SIGINT]])
+
+    def shut_down(self):
+        """The exit code and what the pool printed."""
+        self.control.send([2, "shutdown", []])
+        output, _ = self.process.communicate(timeout=WAIT_S)
+        return self.process.returncode, output.decode()
+
+    def close(self):
+        end_group(self.process)
+        self.control.socket.close()
+        os.close(self.life)
+        shutil.rmtree(self.dir, ignore_errors=True)
+        shutil.rmtree(self.code)
+
+
+class PoolTest(unittest.TestCase):
+    """Tests with pools of the class `Pool`, which each runtime sets."""
+
+    Pool = None
+
+    def pool(self, *args, **kwargs):
+        pool = self.Pool(*args, **kwargs)
+        self.addCleanup(pool.close)
+        return pool
+
+    def line(self, *args, **kwargs):
+        return self.connected(*args, **kwargs)[1]
+
+    def connected(self, *args, **kwargs):
+        """A pool, a connection to its worker, and the worker's pid."""
+        pool = self.pool(*args, **kwargs)
+        line, hello = pool.connect()
+        self.addCleanup(line.socket.close)
+        return pool, line, hello["pid"]
+
+    def gone(self, pid):
+        """Waits until a process that is not ours has ended."""
+        descriptor = ctypes.CDLL(None).syscall(434, pid, 0)  # pidfd_open, which Python has since 3.9
+        if descriptor < 0:
+            return
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        self.assertTrue(poll.poll(WAIT_S * 1000), "process %d still runs" % pid)
+        os.close(descriptor)
+
+
+def play_nexus(pool, call):
+    """Gives a pool two workers, calls in one of them a function that does not end, if any, and waits to be killed."""
+    pool.hello()
+    pool.control.request("grow", [1])
+    pool.control.receive()
+    lines = [pool.connect(), pool.connect()]
+    if call:
+        lines[0][0].request("call", call)
+    print(pool.dir, pool.code, pool.process.pid, *[hello["pid"] for _, hello in lines], flush=True)
+    signal.pause()
