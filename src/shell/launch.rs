@@ -215,11 +215,12 @@ fn start(
 
 /// A connection to a socket, and what it can be reached by without its name; nothing where there is no `/proc`.
 fn connect(socket: &Path) -> io::Result<(UnixStream, Option<OwnedFd>)> {
-    let door = descriptor::open_place(socket)?;
-    match UnixStream::connect(door_path(&door)) {
-        Ok(connection) => Ok((connection, Some(door))),
-        Err(_) => Ok((UnixStream::connect(socket)?, None)),
+    if let Ok(door) = descriptor::open_place(socket)
+        && let Ok(connection) = UnixStream::connect(door_path(&door))
+    {
+        return Ok((connection, Some(door)));
     }
+    Ok((UnixStream::connect(socket)?, None))
 }
 
 /// A listening socket of that path. That of a pool that was there before is removed.

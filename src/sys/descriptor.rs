@@ -48,9 +48,12 @@ pub fn duplicate_above(fd: impl AsFd, low: i32) -> io::Result<OwnedFd> {
 
 /// A file as a place, which can't be read. It stays the same when the file's name is gone.
 pub fn open_place(path: &std::path::Path) -> io::Result<OwnedFd> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let opened = File::options().read(true).custom_flags(libc::O_PATH).open(path)?;
-    Ok(opened.into())
+    let path = super::spawn::c_string(path.as_os_str())?;
+    // Not by std, which for musl takes O_PATH for a mode of access and leaves it out.
+    // SAFETY: the path ends in NUL, and open returns a new descriptor.
+    let fd = check(unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) })?;
+    // SAFETY: the kernel just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Makes a new directory `<parent>/<prefix>XXXXXX`, which only this user may enter.
