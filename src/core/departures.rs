@@ -5,7 +5,9 @@ use super::lifecycle::State;
 use super::script::{POOL_HELLO, Stage};
 use super::simulation::wire;
 use crate::error::{Error, Kind};
-use crate::limits::{BACKOFF_MS_MIN, CANCEL_GRACE_MS, DEATHS_MAX, DEATHS_WINDOW_MS, KILL_AGAIN_MS};
+use crate::limits::{
+    BACKOFF_MS_MIN, CANCEL_GRACE_MS, DEATHS_MAX, DEATHS_WINDOW_MS, KILL_AGAIN_MS, WHOLE_BYTES_MAX,
+};
 use crate::manifest::model::Recycle;
 
 const ONESHOT: Recycle = Recycle {
@@ -266,6 +268,23 @@ fn who_can_not_stop_yet_has_time() {
     play(&mut stage, "+1");
     assert_eq!(stage.passed_on, [(1001, 2), (1001, 15)]);
     assert_eq!(kinds(&stage), [Kind::Timeout]);
+}
+
+#[test]
+fn at_the_end_nobody_has_more_time() {
+    // The rest of an answer, above a call that is given up, never comes.
+    let mut stage = Stage::new("A1 B1");
+    stage.ask("A", Some(50));
+    play(&mut stage, "A1>B A B1. +50");
+    let worker = stage.worker("A1");
+    let (id, _) = stage.stacks.get_mut(&worker).unwrap().pop().unwrap();
+    let mut bytes = Vec::new();
+    wire::answer(&mut bytes, id, Ok(&[7; 2 * WHOLE_BYTES_MAX]));
+    bytes.truncate(WHOLE_BYTES_MAX);
+    stage.hub.handle_input(worker, &bytes, 50);
+    stage.hub.drain(50);
+    play(&mut stage, "+100");
+    assert_eq!(stage.hub.pools[0].state, State::Terminating);
 }
 
 #[test]

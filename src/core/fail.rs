@@ -102,18 +102,25 @@ impl Hub {
 
     /// Handles all deadlines that have passed.
     pub fn handle_timeout(&mut self, now_ms: u64) {
-        while let Some(timer) = self.deadlines.pop(now_ms) {
-            match timer {
-                Timer::Pool(pool) => {
-                    self.pools[pool.index()].due = None;
-                    self.handle_pool_timeout(pool, now_ms);
-                }
-                Timer::Worker(id) => self.handle_worker_timeout(id, now_ms),
-                Timer::Process(id) => self.handle_process_timeout(id, now_ms),
-                Timer::Call(id) => self.handle_call_timeout(id, now_ms),
+        while self.next_deadline().is_some_and(|at_ms| at_ms <= now_ms) {
+            while let Some(timer) = self.deadlines.pop(now_ms) {
+                self.handle_timer(timer, now_ms);
             }
+            // What ends now may be due at once.
+            self.end_event(now_ms);
         }
-        self.end_event(now_ms);
+    }
+
+    fn handle_timer(&mut self, timer: Timer, now_ms: u64) {
+        match timer {
+            Timer::Pool(pool) => {
+                self.pools[pool.index()].due = None;
+                self.handle_pool_timeout(pool, now_ms);
+            }
+            Timer::Worker(id) => self.handle_worker_timeout(id, now_ms),
+            Timer::Process(id) => self.handle_process_timeout(id, now_ms),
+            Timer::Call(id) => self.handle_call_timeout(id, now_ms),
+        }
     }
 
     fn handle_pool_timeout(&mut self, pool: PoolId, now_ms: u64) {

@@ -91,6 +91,10 @@ impl Hub {
             if !self.is_running(pool) {
                 self.apply(pool, Event::Drain, now_ms);
             }
+            // Also those whose calls were given up before, and that are about to do something else first.
+            for worker in self.pools[pool.index()].workers.clone() {
+                self.press(worker, now_ms);
+            }
         }
         self.end_event(now_ms);
     }

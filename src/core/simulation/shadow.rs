@@ -5,7 +5,7 @@ use super::plan::Step;
 use super::world::{LATE_MS, World};
 use crate::core::lifecycle::State;
 use crate::core::peer::{PeerId, Reading};
-use crate::limits::CANCEL_GRACE_MS;
+use crate::limits::{CANCEL_GRACE_MS, DEATH_REPORT_MS};
 use std::collections::BTreeMap;
 
 /// What was seen so far.
@@ -117,7 +117,11 @@ impl World {
                 let since_ms = shadow.stale.get(&key).copied().unwrap_or(clock_ms).max(over_ms);
                 stale.insert(key, since_ms);
                 let spec = &self.pools[worker.pool].spec;
-                let grace_ms = CANCEL_GRACE_MS.min(spec.shutdown_ms) + 2 * spec.shutdown_ms;
+                // Where a signal can't be passed on any more, it is the pool that has to end.
+                let is_cut = self.faults.control_closes + self.faults.control_garbage > 0;
+                let grace_ms = CANCEL_GRACE_MS.min(spec.shutdown_ms)
+                    + 2 * spec.shutdown_ms
+                    + if is_cut { DEATH_REPORT_MS } else { 0 };
                 assert!(
                     clock_ms <= since_ms + grace_ms + DELAYS_MS + LATE_MS,
                     "worker {number} runs plan {} {} ms after it was given up",

@@ -451,7 +451,7 @@ impl World {
         };
         let now_ms = self.now_ms.max(next + late);
         // With no faults nobody is late.
-        let is_late = |due: u64| !self.has_faults && due < now_ms;
+        let is_late = |due: u64| !self.has_faults && due <= now_ms;
         if !is_idle && self.hub.next_deadline().is_some_and(is_late) {
             return false;
         }
