@@ -288,6 +288,15 @@ fn at_the_end_nobody_has_more_time() {
 }
 
 #[test]
+fn at_the_end_nobody_asks_who_died() {
+    let mut stage = Stage::new("A1");
+    play(&mut stage, "A");
+    stage.hub.handle_closed(stage.worker("A1"), 0);
+    stage.hub.drain(0);
+    assert_eq!(stage.hub.pools[0].state, State::Draining);
+}
+
+#[test]
 fn a_worker_that_is_a_process_of_nexus_is_signalled_by_it() {
     let mut stage = Stage::new("A1");
     stage.hub.pools[0].spec.wiring = Wiring::Direct;

@@ -94,11 +94,12 @@ impl Hub {
         }
     }
 
-    /// Whether a worker of a pool has a call.
+    /// Whether a worker of a pool has a call. At the end nobody asks how a worker died that is gone.
     pub(super) fn is_running(&self, pool: PoolId) -> bool {
         let has_call = |id: &PeerId| {
             let worker = self.peers.get(*id).and_then(Peer::worker);
-            worker.is_some_and(|worker| !worker.stack.is_empty())
+            let runs = |worker: &Worker| !self.is_ending || worker.state != WorkerState::Lost;
+            worker.is_some_and(|worker| !worker.stack.is_empty() && runs(worker))
         };
         self.pools[pool.index()].workers.iter().any(has_call)
     }

@@ -79,7 +79,7 @@ const BUGS: [Bug; 14] = [
 ];
 
 /// Seeds that a planted bug has to be found in.
-const PLANTED_SEEDS: u64 = 2000;
+const PLANTED_SEEDS: u64 = 5000;
 
 /// Seeds that are run without further word: some seconds' worth.
 const SEEDS: u64 = 5000;
