@@ -125,7 +125,8 @@ impl World {
 
     /// Every request of a worker that is still there is answered by now.
     fn check_requests(&self) {
-        if self.faults.garbage > 0 {
+        // An answer that stops halfway, and that nobody waits for, stands before all that comes after it.
+        if self.faults.garbage + self.faults.outcome_stall > 0 {
             return;
         }
         for (number, worker) in self.workers.iter().enumerate() {
