@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import program
@@ -383,10 +384,20 @@ KINDS = {kind.__name__: (kind, weight) for kind, weight in (
     (directory, 2), (descriptors, 2), (processes, 2), (memory, 2), (outputs, 2), (blocked, 1), (syscalls, 6))}
 
 
+def anyone_may_enter(path):
+    """Whether a directory and all above it can be passed through by every user."""
+    path = os.path.realpath(path)
+    return os.stat(path).st_mode & 0o001 != 0 and (path == "/" or anyone_may_enter(os.path.dirname(path)))
+
+
 def cannot(name):
     """Why a kind can't be done here; none if it can."""
     if name == "syscalls":
         return can_trace()
     if name == "processes" and os.geteuid() != 0:
         return "only root can become a user without processes"
+    if name == "processes":
+        for path in (tempfile.gettempdir(), os.path.dirname(__file__)):
+            if not anyone_may_enter(path):
+                return "another user can't enter " + path
     return None
