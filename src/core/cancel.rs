@@ -7,7 +7,6 @@ use super::hub::{Hub, PeerId, Signal};
 use super::peer::Peer;
 #[cfg(test)]
 use super::simulation::Bug;
-use crate::codec::message::write_notification;
 use crate::codec::msgpack::write;
 use crate::error::{Error, Kind};
 
@@ -123,17 +122,10 @@ impl Hub {
         if is_closed {
             return;
         }
-        if let Some(peer) = self.peers.get_mut(worker) {
-            let mut payload = Vec::new();
-            write::unsigned(&mut payload, id.raw());
-            peer.outbox.append(|out| {
-                // A few bytes of payload.
-                let _ = write_notification(out, "cancel", 1, payload.len() as u64);
-                out.extend_from_slice(&payload);
-            });
-            self.list(worker);
-            self.signal_worker(worker, Signal::Int);
-            self.press(worker, now_ms);
-        }
+        let mut payload = Vec::new();
+        write::unsigned(&mut payload, id.raw());
+        self.notify(worker, "cancel", 1, &payload);
+        self.signal_worker(worker, Signal::Int);
+        self.press(worker, now_ms);
     }
 }

@@ -41,10 +41,9 @@ impl Hub {
         };
         let can_go_on = |peer: &Peer| {
             let runs = |call: &CallId| self.calls.get(*call).is_some_and(|call| call.awaited == 0);
-            let is_running = peer.worker().is_some_and(|worker| match worker.is_concurrent {
-                true => worker.stack.iter().any(runs),
-                false => worker.stack.last().is_some_and(runs),
-            });
+            let is_running = peer
+                .worker()
+                .is_some_and(|worker| worker.running().iter().any(runs));
             let is_new_or_lost = peer.worker().is_some() && peer.ready_worker().is_none();
             // What waits for it alone will fail.
             let is_going = peer.worker().is_some_and(|worker| worker.is_told_to_leave);

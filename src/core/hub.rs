@@ -13,6 +13,7 @@ use super::peer::{Peer, Pressure, Reading, Role, Sink};
 use super::simulation::Bug;
 use super::slab::Slab;
 use super::tail::Tail;
+use crate::codec::message::write_notification;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
 use crate::limits::{OUTBOX_BYTES_HIGH, SPOOL_BYTES_MAX};
@@ -392,6 +393,18 @@ impl Hub {
 
     pub(super) fn add_peer(&mut self, pool: PoolId, role: Role) -> PeerId {
         self.peers.insert(Peer::new(pool, role))
+    }
+
+    /// Sends a notification with so many params, which are a few bytes.
+    pub(super) fn notify(&mut self, to: PeerId, method: &str, values: u32, params: &[u8]) {
+        if let Some(peer) = self.peers.get_mut(to) {
+            peer.outbox.append(|out| {
+                // Far below the size of a frame.
+                let _ = write_notification(out, method, values, params.len() as u64);
+                out.extend_from_slice(params);
+            });
+            self.list(to);
+        }
     }
 
     /// Notes that something was added to a peer's outbox.

@@ -166,6 +166,14 @@ impl Peer {
 }
 
 impl Worker {
+    /// Its calls that can go on by themselves: all of them side by side, or the last, in which no other is nested.
+    pub fn running(&self) -> &[CallId] {
+        match self.is_concurrent {
+            true => &self.stack,
+            false => &self.stack[self.stack.len().saturating_sub(1)..],
+        }
+    }
+
     pub fn new() -> Worker {
         Worker {
             state: WorkerState::Connecting,

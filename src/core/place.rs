@@ -1,8 +1,9 @@
 //! Which worker gets which call: the five rules, and the bookkeeping when a call is placed and answered.
 //!
 //! A call goes to the first of: an idle worker; the deepest worker of its own chain that waits; a new worker; any worker
-//! that waits; the queue. One whose maker may go on meanwhile prefers a new worker to one of its own chain. A frame waits only for calls that it made and for frames nested above it, all of which began
-//! later than it did, so the frame that began last can always go on, and no order of calls can deadlock.
+//! that waits; the queue. One whose maker may go on meanwhile prefers a new worker to one of its own chain. A frame waits
+//! only for calls that it made and for frames nested above it, all of which began later than it did, so the frame that
+//! began last can always go on, and no order of calls can deadlock.
 
 use super::call::{Call, CallId, Origin, Payload, Stage};
 use super::hub::{Effect, Hub, PeerId, Request, Timer, Wiring};
@@ -170,11 +171,7 @@ impl Hub {
             return false;
         };
         let waits = |call: &CallId| self.calls.get(*call).is_some_and(|call| call.open_children > 0);
-        let is_waiting = match worker.is_concurrent {
-            true => !worker.stack.is_empty() && worker.stack.iter().all(waits),
-            false => worker.stack.last().is_some_and(waits),
-        };
-        worker.is_reentrant && is_waiting
+        worker.is_reentrant && !worker.stack.is_empty() && worker.running().iter().all(waits)
     }
 
     /// Whether a worker waits for an answer and takes no call meanwhile.

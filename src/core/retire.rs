@@ -8,7 +8,7 @@ use super::peer::{Peer, Pressure, Worker, WorkerState};
 #[cfg(test)]
 use super::simulation::Bug;
 use super::slab::Slab;
-use crate::codec::message::{PROTOCOL, write_notification};
+use crate::codec::message::PROTOCOL;
 use crate::codec::msgpack::write;
 use crate::error::{Error, Kind};
 use crate::ids::PoolId;
@@ -143,11 +143,7 @@ impl Hub {
         worker.leave_at = None;
         worker.pressure = Pressure::Asked;
         worker.press_at = Some(now_ms.saturating_add(entry.spec.shutdown_ms));
-        peer.outbox.append(|out| {
-            // No payload.
-            let _ = write_notification(out, "retire", 0, 0);
-        });
-        self.list(id);
+        self.notify(id, "retire", 0, &[]);
         self.time_worker(id);
     }
 
@@ -160,16 +156,11 @@ impl Hub {
             let worker = peer.ready_worker();
             worker.is_some_and(|worker| worker.is_leaving && !worker.is_told_to_leave)
         };
-        let kept: Vec<PeerId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| is_kept(peer))
-            .map(|(id, _)| id)
-            .collect();
-        for id in kept {
-            let pool = self.peers.get(id).map(|peer| peer.pool);
+        let kept = self.peers.iter().filter(|(_, peer)| is_kept(peer));
+        let kept: Vec<(PeerId, PoolId)> = kept.map(|(id, peer)| (id, peer.pool)).collect();
+        for (id, pool) in kept {
             self.dismiss(id, now_ms);
-            pool.into_iter().for_each(|pool| self.settle_pool(pool, now_ms));
+            self.settle_pool(pool, now_ms);
         }
     }
 
@@ -255,10 +246,8 @@ impl Hub {
         let Some(peer) = self.peers.get(id) else { return };
         let (pool, entry) = (peer.pool, &self.pools[peer.pool.index()]);
         let Some(worker) = peer.worker() else { return };
-        let cancelled = worker.stack.iter().rev().copied();
-        let cancelled = cancelled
-            .into_iter()
-            .find(|call| self.calls.get(*call).is_some_and(|call| call.is_cancelled));
+        let is_cancelled = |call: &CallId| self.calls.get(*call).is_some_and(|call| call.is_cancelled);
+        let cancelled = worker.stack.iter().rev().copied().find(is_cancelled);
         let why = match cancelled {
             Some(call) => format!("{} did not stop when it was cancelled", self.call_name(call)),
             None => "it did not end when it was told to".into(),
@@ -268,17 +257,14 @@ impl Hub {
             self.pools[pool.index()].why.get_or_insert(why);
             return self.apply(pool, Event::Terminate, now_ms);
         }
-        let again_ms = match worker.pressure {
-            Pressure::None | Pressure::Asked => entry.spec.shutdown_ms,
-            Pressure::Term | Pressure::Kill => KILL_AGAIN_MS,
-        };
+        let shutdown_ms = entry.spec.shutdown_ms;
         let Some(worker) = self.peers.get_mut(id).and_then(Peer::worker_mut) else {
             return;
         };
         worker.why.get_or_insert(why);
-        worker.press_at = Some(now_ms.saturating_add(again_ms));
-        let (pressure, signal) = harder(worker.pressure);
+        let (pressure, signal, again_ms) = harder(worker.pressure, shutdown_ms);
         worker.pressure = pressure;
+        worker.press_at = Some(now_ms.saturating_add(again_ms));
         self.signal_worker(id, signal);
     }
 
@@ -295,18 +281,11 @@ impl Hub {
             Wiring::Parent => {
                 let control = entry.control.filter(|_| entry.can_signal && pid != 0);
                 let number = SIGNALS.iter().find(|(known, _)| *known == signal);
-                if let (Some(control), Some((_, number))) = (control, number)
-                    && let Some(peer) = self.peers.get_mut(control)
-                {
+                if let (Some(control), Some((_, number))) = (control, number) {
                     let mut payload = Vec::new();
                     write::unsigned(&mut payload, pid.into());
                     write::int(&mut payload, *number);
-                    peer.outbox.append(|out| {
-                        // A few bytes of payload.
-                        let _ = write_notification(out, "signal", 2, payload.len() as u64);
-                        out.extend_from_slice(&payload);
-                    });
-                    self.list(control);
+                    self.notify(control, "signal", 2, &payload);
                 }
             }
         }
@@ -321,21 +300,14 @@ impl Hub {
         });
         self.effects.push_back(Effect::SpawnWorker { pool, worker });
         let spec = &self.pools[pool.index()].spec;
-        if spec.wiring == Wiring::Remote
-            && let Some(peer) = self.peers.get_mut(worker)
-        {
+        if spec.wiring == Wiring::Remote {
             let mut payload = Vec::new();
             write::map(&mut payload, 2);
             write::string(&mut payload, "protocol");
             write::unsigned(&mut payload, PROTOCOL);
             write::string(&mut payload, "pool");
             write::string(&mut payload, &spec.name);
-            peer.outbox.append(|out| {
-                // A few bytes of payload.
-                let _ = write_notification(out, "hello", 1, payload.len() as u64);
-                out.extend_from_slice(&payload);
-            });
-            self.list(worker);
+            self.notify(worker, "hello", 1, &payload);
         }
     }
 
@@ -404,11 +376,7 @@ impl Hub {
         for entry in &mut self.pools {
             let shutdown_ms = entry.spec.shutdown_ms;
             if let Some(process) = entry.processes.iter_mut().find(|process| process.worker == id) {
-                let (pressure, signal) = harder(process.pressure);
-                let again_ms = match pressure {
-                    Pressure::Term => shutdown_ms,
-                    _ => KILL_AGAIN_MS,
-                };
+                let (pressure, signal, again_ms) = harder(process.pressure, shutdown_ms);
                 process.pressure = pressure;
                 let at_ms = Some(now_ms.saturating_add(again_ms));
                 self.deadlines.set(Timer::Process(id), &mut process.due, at_ms);
@@ -430,15 +398,13 @@ impl Hub {
 /// Whether what a worker runs is something that it was asked to give up. What waits below another's call can't end before it.
 fn disobeys(calls: &Slab<Call>, worker: &Worker) -> bool {
     let is_cancelled = |call: &CallId| calls.get(*call).is_some_and(|call| call.is_cancelled);
-    match worker.is_concurrent {
-        true => worker.stack.iter().any(is_cancelled),
-        false => worker.stack.last().is_some_and(is_cancelled),
-    }
+    worker.running().iter().any(is_cancelled)
 }
 
-fn harder(pressure: Pressure) -> (Pressure, Signal) {
+/// The next step against what does not end, and how long it has from then on, in milliseconds.
+fn harder(pressure: Pressure, shutdown_ms: u64) -> (Pressure, Signal, u64) {
     match pressure {
-        Pressure::None | Pressure::Asked => (Pressure::Term, Signal::Term),
-        Pressure::Term | Pressure::Kill => (Pressure::Kill, Signal::Kill),
+        Pressure::None | Pressure::Asked => (Pressure::Term, Signal::Term, shutdown_ms),
+        Pressure::Term | Pressure::Kill => (Pressure::Kill, Signal::Kill, KILL_AGAIN_MS),
     }
 }

@@ -7,7 +7,6 @@ use super::peer::Role;
 #[cfg(test)]
 use super::simulation::Bug;
 use super::tail::Tail;
-use crate::codec::message::write_notification;
 use crate::error::{Error, Kind};
 use crate::ids::PoolId;
 use crate::limits::{
@@ -234,14 +233,8 @@ impl Hub {
         for worker in self.pools[pool.index()].workers.clone() {
             self.lose_worker(worker, &error, now_ms);
         }
-        if let Some(control) = self.pools[pool.index()].control
-            && let Some(peer) = self.peers.get_mut(control)
-        {
-            // No payload.
-            let _ = peer
-                .outbox
-                .append(|out| write_notification(out, "shutdown", 0, 0));
-            self.list(control);
+        if let Some(control) = self.pools[pool.index()].control {
+            self.notify(control, "shutdown", 0, &[]);
         }
     }
 

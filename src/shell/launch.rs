@@ -3,6 +3,7 @@
 
 use super::confine;
 use super::output::Printed;
+use crate::codec::message::PROTOCOL;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::model::{Lifetime, Pool, Transport};
 use crate::sys::descriptor;
@@ -14,9 +15,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-
-/// Version of the pool protocol, as a variable of the environment.
-const PROTOCOL: &str = "1";
 
 /// Longest path that a Unix socket's address holds, in bytes.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -191,8 +189,9 @@ fn start(
     variables: &[(&str, &OsStr)],
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<Child> {
+    let protocol = PROTOCOL.to_string();
     let common = [
-        ("NEXUS_PROTOCOL", OsStr::new(PROTOCOL)),
+        ("NEXUS_PROTOCOL", OsStr::new(&protocol)),
         ("NEXUS_POOL", pool.name.as_ref()),
         ("NEXUS_RUN", place.run.as_ref()),
     ];

@@ -31,6 +31,7 @@ use std::time::Duration;
 const SIGNALS: Token = Token(usize::MAX - 1);
 /// Events taken from the poll at once; the others come with the next turn.
 const EVENTS_PER_TURN: usize = 64;
+
 /// The pools of one program, from the first that is started until none is left.
 pub struct Session<'m> {
     manifest: &'m Manifest,
