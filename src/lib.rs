@@ -8,9 +8,11 @@ pub mod shell;
 pub mod sys;
 // Pure from here down: no clock, no descriptor, no environment.
 pub mod codec;
+pub mod compose;
 pub mod core;
 pub mod error;
 pub mod expr;
 pub mod ids;
 pub mod limits;
 pub mod manifest;
+pub mod source;

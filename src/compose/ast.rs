@@ -1,0 +1,233 @@
+//! A composition as it stands in its file: declarations, and expressions in an arena. Names are not resolved and types not
+//! checked; every node keeps its place for messages.
+
+use crate::source::signature::{Doc, Param, Place, Record};
+use crate::source::types::Type;
+
+/// An expression of a [`Module`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u32);
+
+/// A name and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The name.
+    pub text: String,
+    /// Its first character.
+    pub place: Place,
+}
+
+/// A file: `module m (a, b)` and what follows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Module {
+    /// What stands after `module`, if that line is there.
+    pub name: Option<Name>,
+    /// Lines of `--'` above the module line.
+    pub doc: Vec<String>,
+    /// The names in parentheses: the commands of the program.
+    pub exports: Vec<Name>,
+    /// `source Py from "foo.py" ("pmap", "mean" as avg)`
+    pub sources: Vec<Source>,
+    /// `record Person = Person { name :: Str }`
+    pub records: Vec<Record>,
+    /// `type Vectors = [[Real]]`
+    pub aliases: Vec<Alias>,
+    /// `f :: a -> b`, of functions from sources and of definitions.
+    pub signatures: Vec<Declaration>,
+    /// `f x = ...`
+    pub definitions: Vec<Definition>,
+    /// All expressions.
+    pub nodes: Nodes,
+}
+
+/// Functions that are taken from a source file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// `Py`, `Cpp`, `R`, `JS`.
+    pub lang: Name,
+    /// The file, relative to this one.
+    pub file: Name,
+    /// Their names there, and here.
+    pub functions: Vec<(Name, Name)>,
+}
+
+/// Another name for a type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// The name.
+    pub name: Name,
+    /// What it stands for.
+    pub ty: Type,
+    /// What is said about it, for parameters of that type.
+    pub doc: crate::source::signature::ParamDoc,
+}
+
+/// The declared type of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declaration {
+    /// The name.
+    pub name: Name,
+    /// What it takes, with what is said about each; none: a value. (A type that is a [`Type::Function`] in parentheses as
+    /// a whole is a value too, but nobody writes that.)
+    pub params: Vec<Param>,
+    /// What it gives.
+    pub returns: Type,
+    /// What is said about it.
+    pub doc: Doc,
+}
+
+/// A name and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// The name.
+    pub name: Name,
+    /// Parameters: the value is a lambda of them.
+    pub params: Vec<Name>,
+    /// The value. `where` is a [`Node::Let`] around it, guards are [`Node::Guards`].
+    pub body: NodeId,
+}
+
+/// An expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node {
+    /// `()` or `null`
+    Null,
+    /// `True`, `False`
+    Bool(bool),
+    /// As written, without underscores; with its sign.
+    Int(String),
+    /// As written.
+    Real(String),
+    /// A string without places to fill.
+    Str(String),
+    /// `"a #{x} b"`: one piece of text more than expressions.
+    Interpolated(Vec<String>, Vec<NodeId>),
+    /// A variable, a function, a builtin.
+    Name(String),
+    /// `f x y`
+    Apply(NodeId, Vec<NodeId>),
+    /// `\x y -> body`
+    Lambda(Vec<Name>, NodeId),
+    /// `let x = a; f y = b in body`, or `body where ...`: each definition knows those before it.
+    Let {
+        /// In their order.
+        definitions: Vec<Definition>,
+        /// The value.
+        body: NodeId,
+        /// Written as `where`.
+        is_where: bool,
+    },
+    /// `[a, b]`
+    List(Vec<NodeId>),
+    /// `(a, b)`
+    Tuple(Vec<NodeId>),
+    /// `{ name = a }`
+    Record(Vec<(Name, NodeId)>),
+    /// `.0.(.x, .y.1)`: a function that gets; with values, `.(.0 = v)`, one that sets.
+    Pattern(Vec<Branch>),
+    /// `.[i]`
+    Index(NodeId),
+    /// `.[a:b:c]`, each of which may be missing.
+    Slice([Option<NodeId>; 3]),
+    /// `if c then a else b`
+    If(NodeId, NodeId, NodeId),
+    /// `? c = a ? d = b ? _ = z`: the last has no condition.
+    Guards(Vec<(NodeId, NodeId)>, NodeId),
+    /// `a op b`
+    Binary(Op, NodeId, NodeId),
+    /// `e :: T`
+    Typed(NodeId, Type),
+}
+
+/// One place that a pattern reaches, as the whole way to it, and the value to set there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Branch {
+    /// Selectors from the outside in.
+    pub path: Vec<Selector>,
+    /// What is set.
+    pub value: Option<NodeId>,
+}
+
+/// A step into a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// `.0`
+    Position(u32),
+    /// `.name`
+    Key(String),
+}
+
+/// An infix operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// `f . g`
+    Compose,
+    /// `+`
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/` of reals
+    Divide,
+    /// `//` of integers, towards minus infinity
+    Quotient,
+    /// `%` of integers, with the sign of the divisor
+    Remainder,
+    /// `<>` of strings and lists
+    Append,
+    /// `==`
+    Equal,
+    /// `!=`
+    Unequal,
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Greater,
+    /// `>=`
+    AtLeast,
+    /// `a && b`: b after a succeeded
+    AndThen,
+    /// `a || b`: b if a failed
+    OrElse,
+    /// `a & b`: b, while a runs
+    Beside,
+    /// `x |> f`
+    Pipe,
+}
+
+/// The expressions of a module: children before parents.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Nodes {
+    nodes: Vec<(Node, Place)>,
+}
+
+impl Nodes {
+    /// Adds an expression; who adds it has added what it contains.
+    pub fn add(&mut self, node: Node, place: Place) -> NodeId {
+        self.nodes.push((node, place));
+        NodeId(self.nodes.len() as u32 - 1)
+    }
+
+    /// An expression.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0 as usize].0
+    }
+
+    /// Where it begins.
+    pub fn place(&self, id: NodeId) -> Place {
+        self.nodes[id.0 as usize].1
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+}

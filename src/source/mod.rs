@@ -1,0 +1,5 @@
+//! What the sources of a program say about themselves: types, signatures, and what is written about them. Reads texts;
+//! opens no file and runs no code of theirs.
+
+pub mod signature;
+pub mod types;
