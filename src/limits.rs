@@ -75,6 +75,9 @@ pub const KILL_AGAIN_MS: u64 = 1000;
 /// less: an obedient worker needs a few, and a person who has pressed Ctrl-C waits for it.
 pub const CANCEL_GRACE_MS: u64 = 500;
 
+/// Wait until the signal of a cancellation is sent again, in milliseconds: most workers have obeyed by then.
+pub const CANCEL_AGAIN_MS: u64 = 50;
+
 /// Wait before a pool that has died by itself is started again, in milliseconds: the first, doubled with each death.
 pub const BACKOFF_MS_MIN: u64 = 100;
 /// See [`BACKOFF_MS_MIN`].
