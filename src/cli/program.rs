@@ -2,6 +2,7 @@
 //! done.
 
 use crate::cli::completions;
+use crate::cli::explain::{self, Drawing};
 use crate::cli::files::{self, reason};
 use crate::cli::help;
 use crate::cli::input;
@@ -28,6 +29,27 @@ use std::process::ExitCode;
 
 /// Runs the program that was started by that path, under that name, with those words.
 pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
+    with_manifest(program, name, |path, manifest| serve(name, path, manifest, words))
+}
+
+/// Tells what that would do, without doing it.
+pub fn explain(program: &Path, name: &str, words: &[String], drawing: Drawing) -> ExitCode {
+    with_manifest(program, name, |path, manifest| {
+        let Request::Run(invocation) = request::parse(name, manifest, words)? else {
+            return serve(name, path, manifest, words);
+        };
+        let stdout = io::stdout();
+        let mut page = Page::new(columns(&stdout), Style::of(&stdout));
+        explain::explain(manifest, &invocation, drawing, &mut page)?;
+        output::print_text(page.into_text().as_bytes()).map(|()| ExitCode::SUCCESS)
+    })
+}
+
+fn with_manifest(
+    program: &Path,
+    name: &str,
+    act: impl FnOnce(&Path, &Manifest) -> Result<ExitCode>,
+) -> ExitCode {
     let loaded = find(program).and_then(|(path, text)| load(&path, &text).map(|manifest| (path, manifest)));
     let (path, manifest) = match loaded {
         Ok(loaded) => loaded,
@@ -40,7 +62,7 @@ pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
     };
     // The process ends with it; freeing its thousands of pieces one by one would only delay that.
     let manifest = ManuallyDrop::new(manifest);
-    match serve(name, &path, &manifest, words) {
+    match act(&path, &manifest) {
         Ok(code) => code,
         Err(error) => report::print(name, &error),
     }

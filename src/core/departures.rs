@@ -265,7 +265,11 @@ fn who_can_not_stop_yet_has_time() {
     assert_eq!(stage.places.join(" "), "A1 B1 A1");
     assert_eq!(stage.passed_on, [(1001, 2)]);
     play(&mut stage, "A1. +99");
-    assert_eq!(stage.passed_on, [(1001, 2), (1001, 2)], "it is asked again once it can");
+    assert_eq!(
+        stage.passed_on,
+        [(1001, 2), (1001, 2)],
+        "it is asked again once it can"
+    );
     play(&mut stage, "+1");
     assert_eq!(stage.passed_on, [(1001, 2), (1001, 2), (1001, 15)]);
     assert_eq!(kinds(&stage), [Kind::Timeout]);
