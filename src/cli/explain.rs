@@ -39,10 +39,14 @@ pub fn explain(
 ) -> Result<()> {
     let command = invocation.command;
     let graph = call_graph::of(manifest, command);
-    match drawing {
-        Drawing::Text => {}
-        Drawing::Dot => return Ok(draw(&graph.dot(), page)),
-        Drawing::Mermaid => return Ok(draw(&graph.mermaid(), page)),
+    let drawn = match drawing {
+        Drawing::Text => None,
+        Drawing::Dot => Some(graph.dot()),
+        Drawing::Mermaid => Some(graph.mermaid()),
+    };
+    if let Some(lines) = drawn {
+        draw(&lines, page);
+        return Ok(());
     }
     page.paragraph(0, &[summary(manifest, command)]);
     let mut rows = Vec::new();
