@@ -145,3 +145,27 @@ pub const LIMIT_MAX: u64 = 1 << 53;
 
 /// A list of the system's users or groups, in bytes: a hundred thousand of them.
 pub const ACCOUNTS_BYTES_MAX: u64 = 16 << 20;
+
+/// A source file, in bytes: far more than people write; it is read whole.
+pub const SOURCE_BYTES_MAX: usize = 16 << 20;
+
+/// Nesting of a type in a signature, in levels: deeper than anyone can read.
+pub const TYPE_DEPTH_MAX: usize = 64;
+
+/// Size of one type in a signature, in its parts: names for types that name each other could double it with each.
+pub const TYPE_PARTS_MAX: usize = 4096;
+
+/// A line of a source that an error shows, in characters: what a screen holds.
+pub const FLAW_LINE_CHARS_MAX: usize = 200;
+
+/// A composition, in bytes: tens of thousands of lines; what is known of it while it is read takes a hundred times as much.
+pub const COMPOSITION_BYTES_MAX: usize = 1 << 20;
+
+/// Nesting of an expression in a composition, in levels: deeper than anyone can read, shallow enough for readers that recurse.
+pub const COMPOSITION_DEPTH_MAX: usize = 128;
+
+/// Steps of one way into a value in a pattern of a composition: every place that it reaches has a copy of its way.
+pub const PATTERN_STEPS_MAX: usize = 32;
+
+/// Places that one pattern of a composition reaches: see [`PATTERN_STEPS_MAX`].
+pub const PATTERN_PLACES_MAX: usize = 128;
