@@ -166,7 +166,6 @@ fn double(pool: usize) -> String {
     call(pool, 25, &["i8"], "i8")
 }
 
-
 #[test]
 fn functions_pass_between_pools_that_know_nothing_of_each_other() {
     let total = || call(1, 23, &["[f8]"], "f8");
