@@ -1,6 +1,6 @@
 //! The tool `nexus`: its own subcommands and their options. What a program does is in [`crate::cli::program`].
 
-use crate::cli::explain::Drawing;
+use crate::cli::explain::{Drawing, Telling};
 use crate::cli::input::{self, Content};
 use crate::cli::names::full_name;
 use crate::cli::output::{self, Format, Output};
@@ -73,6 +73,10 @@ struct Explain {
     /// draw the calls alone, for Mermaid
     #[argh(switch)]
     mermaid: bool,
+
+    /// do it, and print on standard error when what happened
+    #[argh(switch)]
+    run: bool,
 
     /// the program, then what would follow its name
     #[argh(positional, greedy, arg_name = "PROGRAM COMMAND")]
@@ -213,14 +217,19 @@ fn explain_command(explain: &Explain) -> Result<ExitCode> {
         return Err(Error::new(Kind::Usage, "no program is given")
             .hint("usage: nexus explain PROGRAM COMMAND ARGUMENTS..."));
     };
-    let drawing = match (explain.dot, explain.mermaid) {
-        (true, _) => Drawing::Dot,
-        (false, true) => Drawing::Mermaid,
-        (false, false) => Drawing::Text,
+    let telling = match (explain.run, explain.dot, explain.mermaid) {
+        (false, false, false) => Telling::Of(Drawing::Text),
+        (false, true, false) => Telling::Of(Drawing::Dot),
+        (false, false, true) => Telling::Of(Drawing::Mermaid),
+        (true, false, false) => Telling::Times,
+        _ => {
+            let message = "more than one of --dot, --mermaid and --run is given, expected one at most";
+            return Err(Error::new(Kind::Usage, message));
+        }
     };
     let path = Path::new(path);
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    Ok(program::explain(path, &name, words, drawing))
+    Ok(program::explain(path, &name, words, telling))
 }
 
 fn check_all(paths: &[String]) -> Result<ExitCode> {

@@ -34,3 +34,4 @@ mod supervise;
 mod tail;
 #[cfg(test)]
 mod telling;
+pub mod timeline;

@@ -9,11 +9,12 @@ use super::processes::{Owner, Processes};
 use super::strays::end_strays;
 use crate::core::deadlock::Suspect;
 use crate::core::hub::{Effect, Function, Hub, PeerId, PoolSpec, Request, Wiring};
+use crate::core::timeline::Mark;
 use crate::error::{Error, Kind, Result, signal_name};
 use crate::ids::PoolId;
 use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX, WORKERS_MAX};
 use crate::manifest::model::{Body, Lifetime, Manifest, Recycle, Transport};
-use crate::sys::clock::now_ms;
+use crate::sys::clock::{now_ms, now_us};
 use crate::sys::descriptor::make_temp_dir;
 use crate::sys::process::{adopt_orphans, cores};
 use crate::sys::signal::Signals;
@@ -67,6 +68,8 @@ pub struct Session<'m> {
     /// How many did.
     interrupts: u32,
     next_token: u64,
+    /// What happened when, in microseconds of the clock, if that is wanted.
+    timeline: Vec<(u64, Mark)>,
     /// Processes that the system had ended for want of memory when the first pools were started.
     memory_kills: Option<u64>,
     /// Workers that were found waiting for locks of their own when all was silent.
@@ -139,6 +142,7 @@ impl<'m> Session<'m> {
             interrupted: None,
             interrupts: 0,
             next_token: 0,
+            timeline: Vec::new(),
             memory_kills: None,
             suspects: Vec::new(),
         };
@@ -207,6 +211,16 @@ impl<'m> Session<'m> {
             error.message.push_str(", for the system was out of memory");
         }
         error
+    }
+
+    /// Remembers from now on what happens when.
+    pub fn keep_timeline(&mut self) {
+        self.hub.keep_marks();
+    }
+
+    /// What has happened, with the microsecond of the clock.
+    pub fn take_timeline(&mut self) -> Vec<(u64, Mark)> {
+        std::mem::take(&mut self.timeline)
     }
 
     /// Ends all pools and removes the temp dir: gently what does as it is told, and by signals what does not.
@@ -492,6 +506,7 @@ impl<'m> Session<'m> {
                     hosted.push(Hosted::Cancel(call));
                 }
             }
+            Effect::Mark(mark) => self.timeline.push((now_us(), mark)),
             Effect::Note { pool, note } => self.notes.show(&self.manifest.pools[pool.index()].name, &note),
         }
     }
