@@ -134,6 +134,10 @@ pub const EVAL_FIBERS_MAX: usize = 4096;
 /// Answers of pools that a composition holds as bytes, together: several of the largest frames.
 pub const EVAL_PAYLOAD_BYTES_MAX: usize = 16 << 30;
 
+/// Memory of an evaluation that is left alone although it may not be needed any more, in bytes: what is cheaper to keep than to
+/// look through.
+pub const EVAL_GARBAGE_BYTES_MIN: usize = 4 << 20;
+
 /// Closures of a composition that pools may have: as many as function values may live in one worker.
 pub const EVAL_CLOSURES_MAX: usize = 1 << 16;
 
