@@ -470,7 +470,7 @@ impl Hub {
 }
 
 impl Ended {
-    fn verb(self) -> String {
+    pub(super) fn verb(self) -> String {
         match self {
             Ended::Code(code) => format!("exited with code {code}"),
             Ended::Signal(signal) => format!("was ended by {}", signal_name(signal)),
@@ -478,7 +478,7 @@ impl Ended {
         }
     }
 
-    fn note(self, error: &mut Error) {
+    pub(super) fn note(self, error: &mut Error) {
         match self {
             Ended::Code(code) => error.exit_code = Some(code),
             Ended::Signal(signal) => error.signal = Some(signal),

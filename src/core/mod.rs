@@ -18,6 +18,7 @@ mod peer;
 mod place;
 #[cfg(test)]
 mod placement;
+pub mod process;
 mod receive;
 #[cfg(test)]
 mod refusals;
