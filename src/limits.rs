@@ -140,6 +140,9 @@ pub const WORKER_MESSAGE_BYTES_MAX: usize = 1 << 30;
 /// Bytes of a stream between the stages of a pipe that wait for the next stage: a few reads, so that all stay busy.
 pub const STREAM_BYTES_MAX: usize = 1 << 20;
 
+/// Request of a pool's worker to nexus itself, in bytes: a message to a worker process, and what stands around it.
+pub const HOST_REQUEST_BYTES_MAX: usize = WORKER_MESSAGE_BYTES_MAX + 1024;
+
 /// Worker processes of one run at once: more than a machine can use, fewer than it can name.
 pub const HANDLES_MAX: usize = 1024;
 

@@ -180,8 +180,7 @@ fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<E
                 mid: *mid,
                 needed,
             };
-            let base = path.parent().unwrap_or(Path::new(""));
-            let result = remote::run(manifest, base, &target, invocation).map_err(in_command)?;
+            let result = remote::run(manifest, path, &target, invocation).map_err(in_command)?;
             print(&result)?;
         }
         Body::Unsupported(error) => return Err(in_command(error.clone())),

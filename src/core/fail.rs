@@ -347,6 +347,7 @@ impl Hub {
         peer.outbox = Outbox::default();
         peer.held = Vec::new();
         peer.note = None;
+        peer.asking = None;
         // Whoever runs those calls must not be asked to stop over a connection that is closed.
         if let Some(worker) = peer.worker_mut() {
             worker.state = WorkerState::Lost;
@@ -376,6 +377,7 @@ impl Hub {
             }
             Origin::Nobody => {}
         }
+        self.end_owner(id, false);
         let is_running = match self.calls.get(id).map(|call| &call.stage) {
             Some(Stage::Placed(worker)) => {
                 let worker = self.peers.get(*worker).and_then(Peer::worker);

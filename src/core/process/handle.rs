@@ -131,13 +131,11 @@ impl Handle {
             return self.end().map(|ended| ended.map(|()| None));
         };
         if self.framing == Framing::Frames {
-            return Some(result(message).map(Some).map_err(|error| match error {
-                Some(error) => error,
-                None => self.error(
-                    Kind::Protocol,
-                    format!("worker '{}' answered with what is no answer", self.name),
-                ),
-            }));
+            if is_answer(message) {
+                return Some(Ok(Some(message.to_vec())));
+            }
+            let message = format!("worker '{}' answered with what is no answer", self.name);
+            return Some(Err(self.error(Kind::Protocol, message)));
         }
         let mut out = Vec::with_capacity(message.len() + 5);
         write::bin(&mut out, message);
@@ -212,17 +210,21 @@ impl Handle {
     }
 }
 
-/// The result in a command's answer, `[nil, result]` or `[error, nil]`; no error where it is neither.
-fn result(message: &[u8]) -> std::result::Result<Vec<u8>, Option<Box<Error>>> {
+/// Whether a message of a command is `[error, result]`, whole and no more.
+fn is_answer(message: &[u8]) -> bool {
     let mut reader = Reader::new(message);
-    let malformed = |_| None;
-    if reader.next() != Ok(Token::Array(2)) {
-        return Err(None);
-    }
-    let error = reader.skip().map_err(malformed)?;
-    let result = reader.skip().map_err(malformed)?;
+    reader.next() == Ok(Token::Array(2)) && reader.skip().is_ok() && reader.skip().is_ok() && reader.is_done()
+}
+
+/// The result of such a message.
+pub fn result(answer: &[u8]) -> Result<Vec<u8>> {
+    let mut reader = Reader::new(answer);
+    let broken = || Error::new(Kind::Protocol, "answer of a command is cut off");
+    let (Ok(_), Ok(error), Ok(result)) = (reader.next(), reader.skip(), reader.skip()) else {
+        return Err(broken());
+    };
     match error {
         [0xc0] => Ok(result.to_vec()),
-        error => Err(read_error(error).ok()),
+        error => Err(read_error(error).unwrap_or_else(|_| broken())),
     }
 }

@@ -57,6 +57,8 @@ pub struct Launch {
     pub framing: Framing,
     /// The process whose output is its input, by a pipe of the system.
     pub input_from: Option<HandleId>,
+    /// Its output becomes the input of the next that is started.
+    pub is_output_piped: bool,
 }
 
 /// What a worker process runs.
@@ -97,6 +99,7 @@ impl Launch {
             is_detached: false,
             framing,
             input_from: None,
+            is_output_piped: false,
         }
     }
 

@@ -5,7 +5,7 @@
 //! waited until they are gone; what does not go is sent SIGTERM, and at last SIGKILL. When it has failed they are killed.
 //! Detached ones are let go.
 
-use super::handle::{Fate, Handle, Input, Pressure};
+use super::handle::{Fate, Handle, Input, Pressure, result};
 use super::mailbox::Framing;
 use super::request::{Launch, Request};
 use crate::codec::msgpack::{Reader, Token, write};
@@ -364,7 +364,7 @@ impl Table {
                     let position = waiter.handles.iter().position(|waited| *waited == id);
                     let taken = handle.take();
                     match taken {
-                        Some(taken) => taken.and_then(|message| told(handle, waiter.wish, position, message)),
+                        Some(taken) => taken.and_then(|message| told(handle, waiter, position, message)),
                         None => continue,
                     }
                 }
@@ -644,8 +644,19 @@ fn unknown(id: HandleId) -> Box<Error> {
     Error::new(Kind::Io, message)
 }
 
-/// A message as whoever waits for it gets it.
-fn told(handle: &Handle, wish: Wish, position: Option<usize>, message: Option<Vec<u8>>) -> Result<Vec<u8>> {
+/// A message as whoever waits for it gets it. The runtime of a pool takes apart what a command answered; nexus itself gets
+/// the result or the error in it.
+fn told(
+    handle: &Handle,
+    waiter: &Waiter,
+    position: Option<usize>,
+    message: Option<Vec<u8>>,
+) -> Result<Vec<u8>> {
+    let wish = waiter.wish;
+    let message = match (message, waiter.asker) {
+        (Some(answer), Asker::Nexus(_)) if handle.framing == Framing::Frames => Some(result(&answer)?),
+        (message, _) => message,
+    };
     if wish == Wish::BareMessage {
         let ended = || format!("worker '{}' has ended its output and owes an answer", handle.name);
         return message.ok_or_else(|| handle.error(Kind::Terminated, ended()));
