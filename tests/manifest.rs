@@ -257,7 +257,10 @@ fn what_a_pool_may_use_and_do_is_read() {
         .clone();
     let host = host.unwrap();
     assert_eq!(host.calls, CallTargets::All);
-    assert_eq!((host.command, host.log, host.progress, host.run), (true, false, true, true));
+    assert_eq!(
+        (host.command, host.log, host.progress, host.run),
+        (true, false, true, true)
+    );
 }
 
 #[test]

@@ -26,12 +26,13 @@ use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
+const INPUT: Token = Token(usize::MAX - 2);
 /// Events taken from the poll at once; the others come with the next turn.
 const EVENTS_PER_TURN: usize = 64;
 
@@ -69,6 +70,8 @@ pub struct Session<'m> {
     /// How many did.
     interrupts: u32,
     next_token: u64,
+    /// What [`Session::wait_for`] waits for is there.
+    has_input: bool,
     /// Processes that the system had ended for want of memory when the first pools were started.
     memory_kills: Option<u64>,
     /// Workers that were found waiting for locks of their own when all was silent.
@@ -128,6 +131,7 @@ impl<'m> Session<'m> {
             interrupted: None,
             interrupts: 0,
             next_token: 0,
+            has_input: false,
             memory_kills: None,
             suspects: Vec::new(),
         };
@@ -170,15 +174,48 @@ impl<'m> Session<'m> {
                 let standing = self.hub.standing(now_ms());
                 self.notes
                     .show_stop(&self.manifest.name, &signal_name(number), &standing);
-                let message = format!("stopped by {}", signal_name(number));
-                let mut error = Error::new(Kind::Cancelled, message);
-                error.signal = Some(number);
-                self.hub.cancel(token, &error, now_ms());
+                self.hub.cancel(token, &stopped_by(number), now_ms());
                 self.carry_out(now_ms());
                 continue;
             }
             self.turn()?;
         }
+    }
+
+    /// Runs the loop until something can be read, or has ended.
+    ///
+    /// # Errors
+    /// `cancelled` after SIGINT, SIGTERM or SIGHUP; `io` when the poll fails.
+    pub fn wait_for(&mut self, input: BorrowedFd<'_>) -> Result<()> {
+        let fd = input.as_raw_fd();
+        self.has_input = match self
+            .poll
+            .registry()
+            .register(&mut SourceFd(&fd), INPUT, Interest::READABLE)
+        {
+            Ok(()) => false,
+            // What can't be polled, as a file, is always there.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            Err(error) => return Err(Error::new(Kind::Io, format!("can't poll the input: {error}"))),
+        };
+        let waited = loop {
+            match self.interrupted {
+                _ if self.has_input => break Ok(()),
+                Some(number) => break Err(stopped_by(number)),
+                None => {}
+            }
+            if let Err(error) = self.turn() {
+                break Err(error);
+            }
+        };
+        // It was registered above.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        waited
+    }
+
+    /// Whether a signal asked to end.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.is_some()
     }
 
     /// Adds to an error what the system tells about it.
@@ -290,7 +327,9 @@ impl<'m> Session<'m> {
 
     fn note_event(&mut self, event: &mio::event::Event) {
         let Token(token) = event.token();
-        if event.token() == SIGNALS {
+        if event.token() == INPUT {
+            self.has_input = true;
+        } else if event.token() == SIGNALS {
             while let Some(number) = self.signals.arrived() {
                 self.interrupted.get_or_insert(number);
                 self.interrupts += 1;
@@ -612,6 +651,12 @@ fn keep_tail(hub: &mut Hub, table: &mut Table, owner: Owner, bytes: &[u8]) {
         Owner::Pool(pool) | Owner::Worker(pool, _) => hub.handle_stderr(pool, bytes),
         Owner::Program(id) => table.handle_stderr(id, bytes),
     }
+}
+
+fn stopped_by(number: i32) -> Box<Error> {
+    let mut error = Error::new(Kind::Cancelled, format!("stopped by {}", signal_name(number)));
+    error.signal = Some(number);
+    error
 }
 
 fn poll_error(error: io::Error) -> Box<Error> {

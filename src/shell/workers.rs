@@ -321,8 +321,10 @@ fn spawn_program(
             (&itself, Some(program))
         }
     };
+    // It may run in another directory.
+    let program = program.map(std::path::absolute).transpose().map_err(malformed)?;
     let front = program
-        .into_iter()
+        .iter()
         .flat_map(|program| [OsStr::new(SELF), program.as_os_str()]);
     let argv = front.chain(words.iter().map(OsStr::new)).map(c_string);
     let argv = argv.collect::<io::Result<Vec<_>>>().map_err(malformed)?;

@@ -110,6 +110,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
+    /// An empty one.
     pub fn new(framing: Framing) -> Inbox {
         Inbox {
             framing,

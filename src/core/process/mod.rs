@@ -2,7 +2,7 @@
 //! with the time, effects and bytes go out. Starts no process.
 
 mod handle;
-mod mailbox;
+pub mod mailbox;
 pub mod request;
 pub mod table;
 #[cfg(test)]
