@@ -252,3 +252,140 @@ fn a_command_runs_for_each_line() {
         "--keep-going is given without --each",
     );
 }
+
+/// The tool with those words, in the shell of a program's surroundings, so that what it starts is found.
+fn tool(program: &Program, words: &[&str]) -> harness::Ran {
+    harness::finish(
+        program
+            .command_of(harness::NEXUS.as_ref(), words)
+            .spawn()
+            .unwrap(),
+    )
+}
+
+#[test]
+fn any_program_runs_supervised() {
+    let program = program_with("");
+    let check = |words: &[&str], code: i32, stdout: &str, stderr: &str| {
+        let ran = tool(&program, words);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(code), stdout),
+            "{words:?}: {}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains(stderr), "{words:?}: {}", ran.stderr);
+        program.assert_nothing_left();
+    };
+    let own = program.path().display().to_string();
+    check(
+        &["run", "sh", "-c", "echo out; echo err >&2; exit 7"],
+        7,
+        "out\n",
+        "err",
+    );
+    check(&["run", "sh", "-c", "kill -TERM $$"], 143, "", "");
+    check(
+        &["run", "--env", "A=b", "--cwd", "/", "sh", "-c", "echo $A; pwd"],
+        0,
+        "b\n/\n",
+        "",
+    );
+    check(&["run", &own, "add", "1", "2"], 0, "3\n", "");
+    check(
+        &["run", "--timeout", "20", "--cwd", "/", &own, "add", "1", "2"],
+        0,
+        "3\n",
+        "",
+    );
+    check(
+        &["run", "--timeout", "0.1", "sleep", "60"],
+        124,
+        "",
+        "worker 'sleep' did not end within 100 ms",
+    );
+    check(
+        &[
+            "run",
+            "--timeout",
+            "0.1",
+            "sh",
+            "-c",
+            "setsid sleep 600 & sleep 600",
+        ],
+        124,
+        "",
+        "did not end",
+    );
+    check(
+        &["run", "no-such-program"],
+        4,
+        "",
+        "there is no program 'no-such-program'",
+    );
+    check(
+        &["run", "no-such.manifest"],
+        3,
+        "",
+        "there is no manifest no-such.manifest",
+    );
+    check(
+        &["run", "--env", "x", "true"],
+        2,
+        "",
+        "option --env: found 'x', expected NAME=value",
+    );
+    check(
+        &["run", "--detach", "--timeout", "5", "true"],
+        2,
+        "",
+        "a detached program has nobody",
+    );
+}
+
+#[test]
+fn detached_programs_are_listed_and_ended() {
+    let program = program_with("");
+    let name = format!("worker-{}", std::process::id());
+    program.file(&name, "#!/bin/sh\ntrap '' TERM\nexec sleep 600\n");
+    let path = program.dir.join(&name);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&path, mode).unwrap();
+    let path = path.display().to_string();
+    let started = tool(&program, &["run", "--detach", "--env", "A=b", &path, "x"]);
+    assert_eq!(started.code, Some(0), "{}", started.stderr);
+    let pid: u32 = started.stdout.trim().parse().unwrap();
+    let steps = format!(r#"[["run", {{"argv": ["{path}"], "detach": true}}], ["receive", "$0", null]]"#);
+    let by_function = program.run(&["--raw", "steps", &steps]);
+    assert_eq!(
+        by_function.stdout.trim_end(),
+        r#"["pid", []]"#,
+        "{}",
+        by_function.stderr
+    );
+    program.assert_nothing_left();
+    let listed = tool(&program, &["ps", "--format", "csv"]).stdout;
+    assert_eq!(listed.lines().next(), Some("pid,name,age_s,command"));
+    assert!(listed.contains(&format!("{pid},{name},")), "{listed}");
+    assert_eq!(listed.matches("sleep 600").count(), 2, "{listed}");
+    let own = std::process::id().to_string();
+    let refused = tool(&program, &["kill", &own, &name]);
+    assert!(
+        refused.code == Some(2) && refused.stderr.contains("is none that nexus detached"),
+        "{}",
+        refused.stderr
+    );
+    let ended = tool(&program, &["kill", &pid.to_string()]);
+    assert_eq!(
+        ended.stdout,
+        format!("ended process {pid} ({name}) by SIGKILL, for it ignored SIGTERM\n")
+    );
+    let others = tool(&program, &["kill", &path]);
+    assert!(others.stdout.contains("by SIGKILL"), "{}", others.stderr);
+    let gone = tool(&program, &["kill", &name]);
+    assert!(
+        gone.stderr.contains("there is no detached process"),
+        "{}",
+        gone.stderr
+    );
+}

@@ -7,6 +7,7 @@ mod elements;
 mod files;
 mod help;
 pub mod input;
+mod launcher;
 mod names;
 mod options;
 pub mod output;

@@ -254,7 +254,11 @@ pub fn format(name: &str) -> Result<Format> {
     Err(Error::new(Kind::Usage, message))
 }
 
-fn timeout_ms(text: &str) -> Result<u64> {
+/// Milliseconds of a number of seconds.
+///
+/// # Errors
+/// Kind `usage`: it is none above 0.
+pub fn timeout_ms(text: &str) -> Result<u64> {
     let number = Decimal::scan(text.as_bytes()).ok();
     let seconds = number.filter(|number| number.text.len() == text.len());
     let ms = seconds.map(|seconds| (seconds.f8() * 1000.0).ceil());

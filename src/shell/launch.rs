@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::model::{Lifetime, Pool, Transport};
 use crate::sys::descriptor;
 use crate::sys::process::Child;
-use crate::sys::spawn::{Program, SpawnError, Step, c_string, spawn};
+use crate::sys::spawn::{Group, Program, SpawnError, Step, c_string, spawn};
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -203,7 +203,7 @@ fn start(
     let program = Program {
         argv: &argv,
         env: &env,
-        is_session: false,
+        group: Group::Own,
         cwd: cwd.as_deref(),
         descriptors,
         lifeline: descriptors.len().checked_sub(1),

@@ -3,10 +3,12 @@
 mod accounts;
 mod confine;
 mod connection;
+pub mod detached;
 mod launch;
 mod notes;
 mod output;
 mod processes;
 pub mod session;
 mod strays;
+pub mod supervised;
 mod workers;

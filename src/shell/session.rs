@@ -98,16 +98,13 @@ impl<'m> Session<'m> {
     /// `io` when the system refuses the poll. A pool that can't be started is the error of the first call
     /// that needs it.
     pub fn start(manifest: &'m Manifest, path: &'m Path, pools: &[PoolId]) -> Result<Session<'m>> {
-        let refused = |what: &'static str| {
-            move |error: io::Error| Error::new(Kind::Io, format!("can't {what}: {error}"))
-        };
-        let poll = Poll::new().map_err(refused("make a poll"))?;
-        let signals = Signals::take().map_err(refused("take over signals"))?;
+        let poll = Poll::new().map_err(poll_refused("make a poll"))?;
+        let signals = Signals::take().map_err(poll_refused("take over signals"))?;
         let fd = signals.as_fd().as_raw_fd();
         poll.registry()
             .register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)
-            .map_err(refused("poll signals"))?;
-        adopt_orphans().map_err(refused("adopt orphans"))?;
+            .map_err(poll_refused("poll signals"))?;
+        adopt_orphans().map_err(poll_refused("adopt orphans"))?;
         let mut session = Session {
             manifest,
             path,
@@ -657,6 +654,11 @@ fn stopped_by(number: i32) -> Box<Error> {
     let mut error = Error::new(Kind::Cancelled, format!("stopped by {}", signal_name(number)));
     error.signal = Some(number);
     error
+}
+
+/// The error for what the loop needs and the system refuses.
+pub(super) fn poll_refused(what: &'static str) -> impl Fn(io::Error) -> Box<Error> {
+    move |error| Error::new(Kind::Io, format!("can't {what}: {error}"))
 }
 
 fn poll_error(error: io::Error) -> Box<Error> {

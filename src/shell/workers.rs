@@ -9,13 +9,13 @@ use crate::core::process::table::{Effect, HandleId, Table};
 use crate::error::{Error, Kind, Result};
 use crate::limits::READS_PER_TURN_MAX;
 use crate::sys::descriptor;
-use crate::sys::spawn::{Program, SpawnError, Step, c_string, spawn};
+use crate::sys::spawn::{Group, Program, SpawnError, Step, c_string, spawn};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -211,7 +211,7 @@ impl Workers {
         run: &Run<'_>,
     ) -> Result<u32> {
         let refused = |error: io::Error| {
-            let message = format!("can't make a pipe for worker '{}': {error}", launch.name());
+            let message = format!("can't make a pipe for worker '{}': {error}", launch.name);
             Error::new(Kind::Io, message)
         };
         let mut ends = Ends::default();
@@ -225,7 +225,7 @@ impl Workers {
                 ends.input = Some(self.add_stream(id, near, true, run.registry).map_err(refused)?);
                 far
             }
-            (None, Redirect::Inherit) => inherit(io::stdin().as_fd()).map_err(refused)?,
+            (None, Redirect::Inherit | Redirect::Show) => inherit(io::stdin().as_fd()).map_err(refused)?,
             (None, Redirect::Null) => descriptor::no_input().map_err(refused)?,
         };
         let stdout = match launch.stdout {
@@ -240,14 +240,14 @@ impl Workers {
                 }
                 far
             }
-            Redirect::Inherit => inherit(io::stdout().as_fd()).map_err(refused)?,
+            Redirect::Inherit | Redirect::Show => inherit(io::stdout().as_fd()).map_err(refused)?,
             Redirect::Null => descriptor::no_output().map_err(refused)?,
         };
         self.ends.insert(id, ends);
         let mut printed = Vec::new();
         let stderr = match launch.stderr {
-            Redirect::Inherit if launch.is_detached => inherit(io::stderr().as_fd()).map_err(refused)?,
-            Redirect::Inherit | Redirect::Pipe => {
+            Redirect::Inherit => inherit(io::stderr().as_fd()).map_err(refused)?,
+            Redirect::Show | Redirect::Pipe => {
                 let is_silent = launch.stderr == Redirect::Pipe;
                 let (reader, writer) = Printed::pipe(is_silent).map_err(refused)?;
                 printed.push(reader);
@@ -329,7 +329,7 @@ fn spawn_program(
     let argv = front.chain(words.iter().map(OsStr::new)).map(c_string);
     let argv = argv.collect::<io::Result<Vec<_>>>().map_err(malformed)?;
     let own = match launch.is_detached {
-        true => (DETACHED, OsStr::new(launch.name())),
+        true => (DETACHED, OsStr::new(&launch.name)),
         false => ("NEXUS_RUN", OsStr::new(run.mark)),
     };
     let env = environment(false, &launch.env, std::env::vars_os(), &[own]).map_err(malformed)?;
@@ -337,7 +337,12 @@ fn spawn_program(
     let program = Program {
         argv: &argv,
         env: &env,
-        is_session: launch.is_detached,
+        group: match launch.is_detached {
+            true => Group::Session,
+            // What reads from a terminal has to be in the group that it listens to.
+            false if launch.stdin == Redirect::Inherit && io::stdin().is_terminal() => Group::Shared,
+            false => Group::Own,
+        },
         cwd: launch.cwd.as_ref().map(Path::new),
         descriptors: match launch.is_detached {
             true => &descriptors[..lifeline],
@@ -351,7 +356,7 @@ fn spawn_program(
 }
 
 fn spawn_error(launch: &Launch, failed: &SpawnError) -> Box<Error> {
-    let (name, error) = (launch.name(), &failed.error);
+    let (name, error) = (&launch.name, &failed.error);
     let cwd = launch.cwd.as_deref().unwrap_or_default();
     match (failed.step, error.kind()) {
         (Step::Directory, ErrorKind::NotFound) => {
@@ -368,6 +373,6 @@ fn spawn_error(launch: &Launch, failed: &SpawnError) -> Box<Error> {
 }
 
 fn start_error(launch: &Launch, why: &str) -> Box<Error> {
-    let message = format!("worker '{}' can't be started: {why}", launch.name());
+    let message = format!("worker '{}' can't be started: {why}", launch.name);
     Error::new(Kind::SpawnFailed, message)
 }

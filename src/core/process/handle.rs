@@ -92,7 +92,7 @@ impl Handle {
             inbox.end();
         }
         Handle {
-            name: launch.name().to_string(),
+            name: launch.name.clone(),
             owner,
             asker: Some(asker),
             pid: 0,
@@ -103,7 +103,7 @@ impl Handle {
             inbox,
             fate: Fate::Alive,
             fault: None,
-            is_end_told: false,
+            is_end_told: launch.stdout != Redirect::Pipe,
             tail: Tail::default(),
             waiters: VecDeque::new(),
             is_leaving: false,
@@ -163,9 +163,9 @@ impl Handle {
     pub fn send_error(&self) -> Option<Box<Error>> {
         let refused = |why: &str| Some(self.error(Kind::Io, format!("{why} of worker '{}'", self.name)));
         match (self.fate, self.input) {
+            (_, Input::Elsewhere) => refused("nothing can be sent to the input, which is no pipe,"),
             (Fate::Gone(ended), _) => Some(self.exit_error(ended)),
             (_, Input::Closed | Input::Closing) => refused("nothing can be sent to the closed input"),
-            (_, Input::Elsewhere) => refused("nothing can be sent to the input, which is no pipe,"),
             _ => None,
         }
     }

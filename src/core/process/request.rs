@@ -37,6 +37,8 @@ pub enum Request {
 /// A worker process to be started.
 #[derive(Clone, Debug)]
 pub struct Launch {
+    /// How messages call it.
+    pub name: String,
     /// What to start.
     pub target: Target,
     /// How long it may live.
@@ -49,7 +51,7 @@ pub struct Launch {
     pub stdin: Redirect,
     /// Its standard output.
     pub stdout: Redirect,
-    /// Its standard error; as a pipe, it is kept for errors and not shown.
+    /// Its standard error; as a pipe, its end is kept for errors and it is not shown.
     pub stderr: Redirect,
     /// It outlives whoever started it.
     pub is_detached: bool,
@@ -77,6 +79,8 @@ pub enum Redirect {
     Pipe,
     /// That of nexus.
     Inherit,
+    /// A pipe whose content is shown on the standard error of nexus, and of which the end is kept for errors.
+    Show,
     /// Nothing.
     Null,
 }
@@ -84,30 +88,23 @@ pub enum Redirect {
 impl Launch {
     /// That target, with everything as usual.
     pub fn new(target: Target) -> Launch {
-        let framing = match target {
-            Target::Program(_) => Framing::Lines,
-            Target::Command(_) => Framing::Frames,
+        let (name, framing) = match &target {
+            Target::Program(argv) => (argv.first().cloned().unwrap_or_default(), Framing::Lines),
+            Target::Command(name) => (name.clone(), Framing::Frames),
         };
         Launch {
+            name,
             target,
             timeout_ms: None,
             env: Vec::new(),
             cwd: None,
             stdin: Redirect::Pipe,
             stdout: Redirect::Pipe,
-            stderr: Redirect::Inherit,
+            stderr: Redirect::Show,
             is_detached: false,
             framing,
             input_from: None,
             is_output_piped: false,
-        }
-    }
-
-    /// How messages call it.
-    pub fn name(&self) -> &str {
-        match &self.target {
-            Target::Program(argv) => argv.first().map_or("", String::as_str),
-            Target::Command(name) => name,
         }
     }
 }
@@ -304,6 +301,7 @@ fn read_launch(mut map: Reader<'_>, method: &str) -> Result<Launch> {
         stderr: stderr.unwrap_or(usually(usual.stderr)),
         framing: framing.unwrap_or(usual.framing),
         target: usual.target,
+        name: usual.name,
         ..launch
     };
     if launch.is_detached && [launch.stdin, launch.stdout, launch.stderr].contains(&Redirect::Pipe) {

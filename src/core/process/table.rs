@@ -176,6 +176,21 @@ impl Table {
             .all(|(_, handle)| handle.is_gone() || handle.is_detached)
     }
 
+    /// The process id of a worker process; 0 before it runs.
+    pub fn pid(&self, id: HandleId) -> u32 {
+        self.handles.get(id).map_or(0, |handle| handle.pid)
+    }
+
+    /// How a process has ended, if it has: an error if it was ended for having run too long.
+    pub fn ended(&self, id: HandleId) -> Option<Result<Ended>> {
+        let handle = self.handles.get(id)?;
+        match handle.fate {
+            Fate::Gone(ended) if handle.is_overdue => Some(Err(handle.exit_error(ended))),
+            Fate::Gone(ended) => Some(Ok(ended)),
+            Fate::Alive => None,
+        }
+    }
+
     /// Takes a request on behalf of an owner. Its answer comes as [`Effect::Answer`], once, unless whoever asks is forgotten
     /// before.
     pub fn request(&mut self, asker: Asker, owner: Option<Owner>, request: Request, now_ms: u64) {
@@ -223,7 +238,7 @@ impl Table {
         if alive.count() >= HANDLES_MAX {
             let message = format!(
                 "worker '{}' would be one more than the {HANDLES_MAX} that a run may have",
-                launch.name()
+                launch.name
             );
             return Err(Error::new(Kind::SpawnFailed, message));
         }

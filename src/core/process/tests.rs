@@ -396,12 +396,12 @@ fn params_are_read_or_refused() {
     check(
         "run",
         &run(&[("argv", "ls")]),
-        r#"target: Program(["ls"]), timeout_ms: None, env: [], cwd: None, stdin: Pipe, stdout: Pipe, stderr: Inherit, is_detached: false, framing: Lines"#,
+        r#"target: Program(["ls"]), timeout_ms: None, env: [], cwd: None, stdin: Pipe, stdout: Pipe, stderr: Show, is_detached: false, framing: Lines"#,
     );
     check(
         "run",
         &run(&[("command", "mean"), ("cwd", "/")]),
-        r#"Command("mean"), timeout_ms: None, env: [], cwd: Some("/"), stdin: Pipe, stdout: Pipe, stderr: Inherit, is_detached: false, framing: Frames"#,
+        r#"Command("mean"), timeout_ms: None, env: [], cwd: Some("/"), stdin: Pipe, stdout: Pipe, stderr: Show, is_detached: false, framing: Frames"#,
     );
     check(
         "run",
