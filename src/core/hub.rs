@@ -1,7 +1,7 @@
 //! The hub: all pools, workers and calls of a process as one state machine. `handle_*` takes events in with the time,
 //! `poll_*` gives effects out. Opens no socket, starts no process, reads no clock, and assumes nothing of who calls.
 //!
-//! What it does with them stands in its siblings: `receive` (messages in), `host` (what workers ask beside calls), `place` (calls to workers and answers back),
+//! What it does with them stands in its siblings: `receive` (messages in), `methods` (what workers ask beside calls), `place` (calls to workers and answers back),
 //! `supervise` (pools from start to end), `retire` (workers that are to go), `cancel` (calls that are given up), `fail`
 //! (deaths, deadlines and the errors for them), `standing` (who does what, for people).
 

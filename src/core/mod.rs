@@ -9,11 +9,11 @@ pub mod deadlock;
 mod departures;
 pub mod eval;
 mod fail;
-mod host;
 pub mod hub;
 #[cfg(test)]
 mod invariants;
 mod lifecycle;
+mod methods;
 mod outbox;
 mod peer;
 mod place;
