@@ -14,6 +14,7 @@ use crate::core::process::mailbox::{Framing, Inbox};
 use crate::error::{Error, Kind, Result};
 use crate::limits::{READ_BYTES, WORKER_MESSAGE_BYTES_MAX};
 use crate::manifest::model::{Arg, Body, Command, Manifest};
+use crate::shell::composed::Composition;
 use crate::shell::session::{Call, Session};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -31,7 +32,9 @@ pub fn run(path: &Path, manifest: &Manifest, command: &Command, options: Options
     }
     let session = match &command.body {
         Body::Pure(_) => None,
-        Body::Remote { needed, .. } => Some(Session::start(manifest, path, needed)?),
+        Body::Remote { needed, .. } | Body::Composed { needed, .. } => {
+            Some(Session::start(manifest, path, needed)?)
+        }
         Body::Unsupported(error) => return Err(error.clone()),
     };
     let mut each = Each {
@@ -164,8 +167,16 @@ impl Each<'_> {
                 args,
                 timeout_ms: self.options.timeout_ms.or(command.timeout_ms),
             }),
+            (Body::Composed { expr, .. }, Some(session)) => session.evaluate(Composition {
+                root: *expr,
+                args: args.into_iter().zip(command.args.iter().map(Arg::ty)).collect(),
+                returns: command.returns.ty,
+                timeout_ms: self.options.timeout_ms.or(command.timeout_ms),
+            }),
             (Body::Unsupported(error), _) => Err(error.clone()),
-            (Body::Remote { .. }, None) => Err(Error::new(Kind::Io, "the pools are gone")),
+            (Body::Remote { .. } | Body::Composed { .. }, None) => {
+                Err(Error::new(Kind::Io, "the pools are gone"))
+            }
         }
     }
 

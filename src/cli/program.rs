@@ -15,6 +15,7 @@ use crate::cli::request::{self, Invocation, Request, Topic};
 use crate::cli::style::Style;
 use crate::core::eval::run as evaluate;
 use crate::error::{Error, Kind, Result};
+use crate::ids::PoolId;
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::manifest::model::{Arg, Body, Manifest};
 use crate::manifest::parse::parse;
@@ -161,6 +162,9 @@ fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<E
     let returned = command.returns.ty;
     output::check(types, returned, invocation.options.output)?;
     let print = |result: &[u8]| output::print(types, returned, result, invocation.options.output);
+    let run_pools = |needed: &[PoolId], target: &Target| {
+        remote::run(manifest, path, needed, target, invocation).map_err(in_command)
+    };
     match &command.body {
         Body::Pure(expr) => {
             let mut encoded = Vec::with_capacity(invocation.args.len());
@@ -177,14 +181,13 @@ fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<E
             print(&result)?;
         }
         Body::Remote { pool, mid, needed } => {
-            let target = Target {
+            let target = Target::Function {
                 pool: *pool,
                 mid: *mid,
-                needed,
             };
-            let result = remote::run(manifest, path, &target, invocation).map_err(in_command)?;
-            print(&result)?;
+            print(&run_pools(needed, &target)?)?;
         }
+        Body::Composed { expr, needed } => print(&run_pools(needed, &Target::Expression(*expr))?)?,
         Body::Unsupported(error) => return Err(in_command(error.clone())),
     }
     Ok(ExitCode::SUCCESS)

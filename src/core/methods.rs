@@ -6,7 +6,6 @@ use super::hub::{Effect, Hub, PeerId};
 use super::peer::{LongRequest, Peer, Sink};
 use super::process::request::{METHODS, Request, read};
 use crate::codec::message::write_response;
-use crate::codec::msgpack::write;
 use crate::error::{Error, Kind, Result};
 use crate::limits::{HOST_REQUEST_BYTES_MAX, OPEN_REQUESTS_MAX, WHOLE_BYTES_MAX};
 use crate::manifest::model::Host;
@@ -113,35 +112,38 @@ impl Hub {
 
     /// The answer to what a worker asked by [`Effect::Process`].
     pub fn handle_process_answer(&mut self, to: PeerId, request: u64, result: Result<Vec<u8>>) {
-        if self.peers.get(to).is_none_or(Peer::is_closed) {
-            return;
-        }
         match result {
-            Ok(result) => {
-                let mut payload = Vec::with_capacity(result.len() + 1);
-                write::nil(&mut payload);
-                payload.extend_from_slice(&result);
-                self.pass_answer(to, request, payload);
+            Ok(result) => self.pass_result(to, request, result),
+            Err(_) if self.peers.get(to).is_none_or(Peer::is_closed) => {}
+            Err(error) => {
+                self.respond(to, request, Some(&error));
+                self.close_request(to);
             }
-            Err(error) => self.respond(to, request, Some(&error)),
         }
-        self.close_request(to);
     }
 
-    /// Gives a worker the answer to its request: the error and the result.
-    fn pass_answer(&mut self, to: PeerId, request: u64, payload: Vec<u8>) {
-        if let Some(peer) = self.peers.get_mut(to) {
+    /// Answers a request of a worker with a result.
+    pub(super) fn pass_result(&mut self, to: PeerId, request: u64, result: Vec<u8>) {
+        self.pass_answer(to, request, &[NIL], result);
+    }
+
+    /// Answers a request of a worker: `front` and `payload` are the error and the result.
+    fn pass_answer(&mut self, to: PeerId, request: u64, front: &[u8], payload: Vec<u8>) {
+        let Some(peer) = self.peers.get_mut(to).filter(|peer| !peer.is_closed()) else {
+            return;
+        };
+        peer.outbox.append(|out| {
             // It came in a frame, or is bounded far below one.
-            let _ = peer
-                .outbox
-                .append(|out| write_response(out, request, payload.len() as u64));
-            if payload.len() <= WHOLE_BYTES_MAX {
-                peer.outbox.append(|out| out.extend_from_slice(&payload));
-            } else {
-                peer.outbox.push(payload);
-            }
-            self.list(to);
+            let _ = write_response(out, request, (front.len() + payload.len()) as u64);
+            out.extend_from_slice(front);
+        });
+        if payload.len() <= WHOLE_BYTES_MAX {
+            peer.outbox.append(|out| out.extend_from_slice(&payload));
+        } else {
+            peer.outbox.push(payload);
         }
+        self.list(to);
+        self.close_request(to);
     }
 
     /// Whether worker processes belong to a call.
@@ -183,8 +185,7 @@ impl Hub {
             } => {
                 let payload = std::mem::take(&mut call.collected);
                 self.forget_call(id);
-                self.pass_answer(to, request, payload);
-                self.close_request(to);
+                self.pass_answer(to, request, &[], payload);
             }
             Origin::Nobody => self.forget_call(id),
         }

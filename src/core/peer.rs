@@ -64,8 +64,8 @@ pub enum Sink {
     Peer(PeerId),
     /// To a call that waits for a worker.
     Argument(CallId),
-    /// To the answer of a call that a client made.
-    Answer(CallId),
+    /// To a call that collects it: the answer of one that a client made, the arguments of one that nexus runs itself.
+    Call(CallId),
     /// To a note, which is kept with its sender.
     Note,
     /// To a request that nexus itself answers, which is kept with its sender.

@@ -1,35 +1,34 @@
 //! The poll loop: one thread, one epoll instance, one hub. Carries bytes, effects and events between the hub and the
 //! system, and leaves nothing behind. Decides nothing: that is the hub's.
 
-use super::confine::{give_directory, users};
+use super::confine::users;
 use super::connection::{Connection, Received};
-use super::launch::{Launched, LaunchedWorker, Place, door_path, launch, launch_worker, socket_path};
+use super::launch::{door_path, socket_path};
 use super::notes::Notes;
 use super::processes::{Owner, Processes};
 use super::strays::end_strays;
 use super::workers::{Run, Workers};
 use crate::core::deadlock::Suspect;
-use crate::core::hub::{Effect, Function, Hub, PeerId, PoolSpec, Request, Wiring};
+use crate::core::hub::{Effect, Hub, PeerId, Request};
 use crate::core::process::table::Owner as ProcessOwner;
 use crate::core::process::table::{self, Asker, Table};
 use crate::error::{Error, Kind, Result, signal_name};
 use crate::ids::PoolId;
-use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX, WORKERS_MAX};
-use crate::manifest::model::{Body, Lifetime, Manifest, Recycle, Transport};
+use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
+use crate::manifest::model::Manifest;
 use crate::sys::clock::now_ms;
-use crate::sys::descriptor::make_temp_dir;
-use crate::sys::process::{adopt_orphans, cores};
+use crate::sys::process::adopt_orphans;
 use crate::sys::signal::Signals;
 use crate::sys::usage;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
-use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+mod pools;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const INPUT: Token = Token(usize::MAX - 2);
@@ -38,11 +37,11 @@ const EVENTS_PER_TURN: usize = 64;
 
 /// The pools of one program, from the first that is started until none is left.
 pub struct Session<'m> {
-    manifest: &'m Manifest,
+    pub(super) manifest: &'m Manifest,
     /// The manifest's path.
     path: &'m Path,
     base: &'m Path,
-    hub: Hub,
+    pub(super) hub: Hub,
     poll: Poll,
     events: Events,
     signals: Signals,
@@ -62,11 +61,15 @@ pub struct Session<'m> {
     connections: BTreeMap<PeerId, Connection>,
     /// Peers that have more to be written to them than their sockets took.
     full: Vec<PeerId>,
-    answers: Vec<(u64, Result<Vec<u8>>)>,
-    notes: Notes,
+    pub(super) answers: Vec<(u64, Result<Vec<u8>>)>,
+    /// What workers want of nexus itself, if it evaluates a composition.
+    pub(super) hosted: Option<Vec<Hosted>>,
+    /// When whoever uses this session has something to do.
+    pub(super) due_ms: Option<u64>,
+    pub(super) notes: Notes,
     buffer: Vec<u8>,
     /// The first signal that asked to end.
-    interrupted: Option<i32>,
+    pub(super) interrupted: Option<i32>,
     /// How many did.
     interrupts: u32,
     next_token: u64,
@@ -76,6 +79,19 @@ pub struct Session<'m> {
     memory_kills: Option<u64>,
     /// Workers that were found waiting for locks of their own when all was silent.
     suspects: Vec<Suspect>,
+}
+
+/// What a worker wants of nexus itself.
+pub(super) enum Hosted {
+    /// That a function value that nexus gave away is applied.
+    Apply {
+        call: u64,
+        function: i64,
+        args: u32,
+        payload: Vec<u8>,
+    },
+    /// That such a call is given up.
+    Cancel(u64),
 }
 
 /// A call of a function in a pool.
@@ -109,7 +125,7 @@ impl<'m> Session<'m> {
             manifest,
             path,
             base: path.parent().unwrap_or(Path::new("")),
-            hub: Hub::new(specs(manifest), functions(manifest)),
+            hub: Hub::new(pools::specs(manifest), pools::functions(manifest)),
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
             signals,
@@ -123,6 +139,8 @@ impl<'m> Session<'m> {
             connections: BTreeMap::new(),
             full: Vec::new(),
             answers: Vec::new(),
+            hosted: None,
+            due_ms: None,
             notes: Notes::default(),
             buffer: vec![0; READ_BYTES],
             interrupted: None,
@@ -156,6 +174,8 @@ impl<'m> Session<'m> {
             args: call.args.len() as u32,
             payload: join(call.args),
             timeout_ms: call.timeout_ms,
+            pid: None,
+            parent: None,
         };
         self.hub.call(request, now);
         self.carry_out(now);
@@ -167,11 +187,8 @@ impl<'m> Session<'m> {
                 let answer = self.answers.swap_remove(position).1;
                 return answer.map_err(|error| self.explain(error));
             }
-            if let Some(number) = self.interrupted.filter(|_| position.is_none()) {
-                let standing = self.hub.standing(now_ms());
-                self.notes
-                    .show_stop(&self.manifest.name, &signal_name(number), &standing);
-                self.hub.cancel(token, &stopped_by(number), now_ms());
+            if let Some(error) = self.stopped().filter(|_| position.is_none()) {
+                self.hub.cancel(token, &error, now_ms());
                 self.carry_out(now_ms());
                 continue;
             }
@@ -193,13 +210,14 @@ impl<'m> Session<'m> {
             Ok(()) => false,
             // What can't be polled, as a file, is always there.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
-            Err(error) => return Err(Error::new(Kind::Io, format!("can't poll the input: {error}"))),
+            Err(error) => return Err(poll_refused("poll the input")(error)),
         };
         let waited = loop {
-            match self.interrupted {
-                _ if self.has_input => break Ok(()),
-                Some(number) => break Err(stopped_by(number)),
-                None => {}
+            if self.has_input {
+                break Ok(());
+            }
+            if let Some(error) = self.stopped() {
+                break Err(error);
             }
             if let Err(error) = self.turn() {
                 break Err(error);
@@ -215,8 +233,19 @@ impl<'m> Session<'m> {
         self.interrupted.is_some()
     }
 
+    /// The error of a run that was asked to stop, if it was; says where everything stands.
+    pub(super) fn stopped(&mut self) -> Option<Box<Error>> {
+        let number = self.interrupted?;
+        let standing = self.hub.standing(now_ms());
+        self.notes
+            .show_stop(&self.manifest.name, &signal_name(number), &standing);
+        let mut error = Error::new(Kind::Cancelled, format!("stopped by {}", signal_name(number)));
+        error.signal = Some(number);
+        Some(error)
+    }
+
     /// Adds to an error what the system tells about it.
-    fn explain(&self, mut error: Box<Error>) -> Box<Error> {
+    pub(super) fn explain(&self, mut error: Box<Error>) -> Box<Error> {
         const SIGKILL: i32 = 9;
         if error.kind == Kind::Terminated
             && error.signal == Some(SIGKILL)
@@ -262,13 +291,14 @@ impl<'m> Session<'m> {
     }
 
     /// One turn: waits until something happens or is due, then handles all of it.
-    fn turn(&mut self) -> Result<()> {
-        let dues = [self.hub.next_deadline(), self.workers.table.next_deadline()];
-        let due_ms = dues
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|due| due.saturating_sub(now_ms()));
+    pub(super) fn turn(&mut self) -> Result<()> {
+        let dues = [
+            self.hub.next_deadline(),
+            self.workers.table.next_deadline(),
+            self.due_ms,
+        ];
+        let due_ms = dues.into_iter().flatten().min();
+        let due_ms = due_ms.map(|due| due.saturating_sub(now_ms()));
         let wait_ms = match self.has_unread() {
             true => Some(0),
             false if self.hub.has_calls() => Some(due_ms.unwrap_or(u64::MAX).min(LOCK_CHECK_MS)),
@@ -421,7 +451,7 @@ impl<'m> Session<'m> {
     }
 
     /// Does what the hub and the table of worker processes want done, until they want nothing more.
-    fn carry_out(&mut self, now: u64) {
+    pub(super) fn carry_out(&mut self, now: u64) {
         loop {
             if let Some(effect) = self.hub.poll_effect() {
                 self.perform(effect, now);
@@ -535,103 +565,30 @@ impl<'m> Session<'m> {
                 }
             }
             Effect::Answer { token, result } => self.answers.push((token, result)),
+            Effect::Host {
+                call,
+                mid,
+                args,
+                payload,
+            } => match &mut self.hosted {
+                Some(hosted) => hosted.push(Hosted::Apply {
+                    call,
+                    function: mid,
+                    args,
+                    payload,
+                }),
+                None => {
+                    let message = format!("function value {mid} is none that this program gave away");
+                    self.hub
+                        .answer(call, Err(Error::new(Kind::Protocol, message)), now);
+                }
+            },
+            Effect::CancelHost(call) => {
+                if let Some(hosted) = &mut self.hosted {
+                    hosted.push(Hosted::Cancel(call));
+                }
+            }
             Effect::Note { pool, note } => self.notes.show(&self.manifest.pools[pool.index()].name, &note),
-        }
-    }
-
-    fn remove_dir(&mut self) {
-        if let Some(dir) = self.dir.as_ref().filter(|_| self.has_dir) {
-            // If it can't be removed, the user sees that it stands in their temp dir.
-            let _ = std::fs::remove_dir_all(dir);
-        }
-    }
-
-    /// Something is said to a worker of a pool with a parent, which is loaded then: a function may run, and look for the
-    /// temp dir.
-    fn keep_dir(&mut self, peer: PeerId) {
-        let transport = |pool: PoolId| self.manifest.pools[pool.index()].transport;
-        if self.hub.pool_of_worker(peer).map(transport) == Some(Transport::Unix)
-            && !self.hub.output(peer).is_empty()
-        {
-            self.keeps_dir = true;
-            // Without it, functions go on that don't use it.
-            let _ = self.make_dir();
-        }
-    }
-
-    /// Makes the temp dir, if it is not there.
-    fn make_dir(&mut self) -> Result<()> {
-        if self.has_dir {
-            return Ok(());
-        }
-        let parent = std::env::temp_dir();
-        let made = match &self.dir {
-            // A pool that failed may have left it.
-            Some(dir) if dir.is_dir() => Ok(dir.clone()),
-            Some(dir) => DirBuilder::new().mode(0o700).create(dir).map(|()| dir.clone()),
-            None => make_temp_dir(&parent, "nexus."),
-        };
-        let dir = made.map_err(|error| {
-            let message = format!("can't make a directory in {}: {error}", parent.display());
-            Error::new(Kind::Io, message).hint("set TMPDIR to a directory that can be written")
-        })?;
-        give_directory(&self.manifest.pools, &dir);
-        self.dir = Some(dir);
-        self.has_dir = true;
-        Ok(())
-    }
-
-    fn spawn(&mut self, pool: PoolId, control: PeerId, worker: PeerId) -> Result<()> {
-        self.make_dir()?;
-        let launched = launch(&self.manifest.pools[pool.index()], &self.place());
-        // Neither after a failure nor while something else is in it has it been removed.
-        self.has_dir = self.keeps_dir || self.dir.as_ref().is_some_and(|dir| dir.exists());
-        let launched = launched?;
-        let pid = launched.child.pid();
-        let Launched {
-            child,
-            control: control_socket,
-            worker: worker_socket,
-            printed,
-            life,
-            door,
-        } = launched;
-        self.doors.remove(&pool);
-        self.doors.extend(door.map(|door| (pool, door)));
-        let registry = self.poll.registry();
-        self.processes
-            .add(Owner::Pool(pool), child, printed, Some(life), registry)
-            .and_then(|()| self.add_connection(control, mio::net::UnixStream::from_std(control_socket)))
-            .and_then(|()| self.add_connection(worker, mio::net::UnixStream::from_std(worker_socket)))
-            .map_err(poll_error)?;
-        self.hub.handle_spawned(pool, pid);
-        Ok(())
-    }
-
-    fn spawn_worker(&mut self, pool: PoolId, worker: PeerId) -> Result<()> {
-        let launched = launch_worker(&self.manifest.pools[pool.index()], &self.place())?;
-        let pid = launched.child.pid();
-        let LaunchedWorker {
-            child,
-            socket,
-            printed,
-            life,
-        } = launched;
-        let registry = self.poll.registry();
-        self.processes
-            .add(Owner::Worker(pool, worker), child, printed, Some(life), registry)
-            .and_then(|()| self.add_connection(worker, mio::net::UnixStream::from_std(socket)))
-            .map_err(poll_error)?;
-        self.hub.handle_worker_spawned(worker, pid);
-        Ok(())
-    }
-
-    fn place(&self) -> Place<'_> {
-        Place {
-            base: self.base,
-            run: &self.mark,
-            dir: self.dir.as_deref(),
-            keeps_dir: self.keeps_dir,
         }
     }
 
@@ -650,60 +607,13 @@ fn keep_tail(hub: &mut Hub, table: &mut Table, owner: Owner, bytes: &[u8]) {
     }
 }
 
-fn stopped_by(number: i32) -> Box<Error> {
-    let mut error = Error::new(Kind::Cancelled, format!("stopped by {}", signal_name(number)));
-    error.signal = Some(number);
-    error
-}
-
 /// The error for what the loop needs and the system refuses.
 pub(super) fn poll_refused(what: &'static str) -> impl Fn(io::Error) -> Box<Error> {
     move |error| Error::new(Kind::Io, format!("can't {what}: {error}"))
 }
 
-fn poll_error(error: io::Error) -> Box<Error> {
-    Error::new(Kind::Io, format!("can't poll a pool: {error}"))
-}
-
 fn token(peer: PeerId) -> Token {
     Token(peer.raw() as usize)
-}
-
-fn specs(manifest: &Manifest) -> Vec<PoolSpec> {
-    let cores = cores();
-    let spec = |pool: &crate::manifest::model::Pool| PoolSpec {
-        name: pool.name.clone(),
-        workers_max: pool.workers.unwrap_or(cores - 1).clamp(1, WORKERS_MAX),
-        hello_ms: pool.timeouts.hello_ms,
-        call_ms: pool.timeouts.call_ms,
-        shutdown_ms: pool.timeouts.shutdown_ms,
-        wiring: match pool.transport {
-            Transport::Unix => Wiring::Parent,
-            Transport::Direct => Wiring::Direct,
-            Transport::Stdio => Wiring::Remote,
-        },
-        recycle: match pool.lifetime {
-            Lifetime::Shared => pool.recycle,
-            Lifetime::Oneshot => Recycle {
-                max_calls: Some(1),
-                ..pool.recycle
-            },
-        },
-        host: pool.host.clone(),
-    };
-    manifest.pools.iter().map(spec).collect()
-}
-
-fn functions(manifest: &Manifest) -> Vec<Function> {
-    let function = |command: &crate::manifest::model::Command| match command.body {
-        Body::Remote { pool, mid, .. } => Some(Function {
-            name: command.name.clone(),
-            pool,
-            mid,
-        }),
-        _ => None,
-    };
-    manifest.commands.iter().filter_map(function).collect()
 }
 
 /// One buffer with all arguments; a single one, which may be large, is not copied.
