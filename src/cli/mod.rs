@@ -3,11 +3,13 @@
 pub mod args;
 mod call_graph;
 mod completions;
+mod each;
 mod elements;
 mod explain;
 mod files;
 mod help;
 pub mod input;
+mod launcher;
 mod names;
 mod options;
 pub mod output;

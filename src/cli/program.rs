@@ -2,6 +2,7 @@
 //! done.
 
 use crate::cli::completions;
+use crate::cli::each;
 use crate::cli::explain::{self, Telling};
 use crate::cli::files::{self, reason};
 use crate::cli::help;
@@ -135,6 +136,7 @@ pub fn load(path: &Path, text: &[u8]) -> std::result::Result<Manifest, Errors> {
 fn serve(name: &str, path: &Path, manifest: &Manifest, words: &[String]) -> Result<ExitCode> {
     match request::parse(name, manifest, words)? {
         Request::Run(invocation) => invoke(path, manifest, &invocation, None),
+        Request::Each(command, options) => each::run(path, manifest, command, options),
         Request::Describe(topic) => {
             let stdout = io::stdout();
             let mut page = Page::new(columns(&stdout), Style::of(&stdout));
@@ -200,9 +202,8 @@ fn invoke(
     let returned = command.returns.ty;
     output::check(types, returned, invocation.options.output)?;
     let print = |result: &[u8]| output::print(types, returned, result, invocation.options.output);
-    let base = path.parent().unwrap_or(Path::new(""));
     let run_pools = |needed: &[PoolId], target: &Target| {
-        remote::run(manifest, base, needed, target, invocation, timeline).map_err(in_command)
+        remote::run(manifest, path, needed, target, invocation, timeline).map_err(in_command)
     };
     match &command.body {
         Body::Pure(expr) => {

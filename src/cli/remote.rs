@@ -37,14 +37,15 @@ pub struct Timeline {
     pub finished_us: u64,
 }
 
-/// Runs a command for which these pools are started, and returns its result as msgpack. The pools are gone by then: whoever
+/// Runs a command for which these pools are started, and returns its result as msgpack; `path` is the manifest's. The pools
+/// are gone by then: whoever
 /// prints a large result can be interrupted as any other program.
 ///
 /// # Errors
 /// What the arguments, the pools or the function say.
 pub fn run(
     manifest: &Manifest,
-    base: &Path,
+    path: &Path,
     needed: &[PoolId],
     target: &Target,
     invocation: &Invocation<'_>,
@@ -60,7 +61,7 @@ pub fn run(
             args[position] = Some(encode(position)?);
         }
     }
-    let mut session = Session::start(manifest, base, needed)?;
+    let mut session = Session::start(manifest, path, needed)?;
     let started_us = now_us();
     if timeline.is_some() {
         session.keep_timeline();

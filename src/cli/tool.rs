@@ -2,6 +2,7 @@
 
 use crate::cli::explain::{Drawing, Telling};
 use crate::cli::input::{self, Content};
+use crate::cli::launcher;
 use crate::cli::names::full_name;
 use crate::cli::output::{self, Format, Output};
 use crate::cli::program;
@@ -32,6 +33,8 @@ struct Tool {
 #[argh(subcommand)]
 enum Action {
     Run(Run),
+    Ps(Ps),
+    Kill(Kill),
     Check(Check),
     Explain(Explain),
     View(View),
@@ -42,15 +45,49 @@ enum Action {
 const STDIN: &str = "/dev/stdin";
 
 /// The names of the subcommands, for suggestions.
-const ACTIONS: [&str; 5] = ["run", "check", "explain", "view", "runtime"];
+const ACTIONS: [&str; 7] = ["run", "ps", "kill", "check", "explain", "view", "runtime"];
 
-/// Run a program by its path, or by the path of its manifest.
+/// Run a program by its path, or by the path of its manifest; or any program of the system, as it is, under supervision.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "run")]
 struct Run {
+    /// let it go on in the background, in a session of its own, and print its process id
+    #[argh(switch)]
+    detach: bool,
+
+    /// end it after that time
+    #[argh(option, arg_name = "SECONDS")]
+    timeout: Option<String>,
+
+    /// set a variable for it
+    #[argh(option, arg_name = "NAME=VALUE")]
+    env: Vec<String>,
+
+    /// run it in that directory
+    #[argh(option, arg_name = "DIR")]
+    cwd: Option<String>,
+
     /// the program, then what would follow its name: options of nexus, a command, its arguments
     #[argh(positional, greedy, arg_name = "PROGRAM COMMAND")]
     words: Vec<String>,
+}
+
+/// List the programs that run detached.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "ps")]
+struct Ps {
+    /// table, json, pretty, jsonl, msgpack, csv or tsv
+    #[argh(option, arg_name = "FORMAT")]
+    format: Option<String>,
+}
+
+/// End programs that run detached: by SIGTERM, and after two seconds by SIGKILL.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "kill")]
+struct Kill {
+    /// process ids, or names as nexus ps shows them
+    #[argh(positional, arg_name = "PID")]
+    processes: Vec<String>,
 }
 
 /// Check manifests and report everything that is wrong with them.
@@ -178,7 +215,12 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
         return output::print_text(text.as_bytes()).map(|()| ExitCode::SUCCESS);
     }
     match tool.action {
-        Some(Action::Run(run)) => run_program(&run.words),
+        Some(Action::Run(run)) => run_program(&run),
+        Some(Action::Ps(ps)) => {
+            let format = ps.format.as_deref().map_or(Ok(Format::Table), format)?;
+            launcher::list(format).map(|()| ExitCode::SUCCESS)
+        }
+        Some(Action::Kill(kill)) => launcher::kill(&kill.processes).map(|()| ExitCode::SUCCESS),
         Some(Action::Check(check)) => check_all(&check.paths),
         Some(Action::Explain(explain)) => explain_command(&explain),
         Some(Action::View(view)) => show(&view).map(|()| ExitCode::SUCCESS),
@@ -202,14 +244,30 @@ fn misused(words: &[String], told: &str) -> Box<Error> {
     }
 }
 
-fn run_program(words: &[String]) -> Result<ExitCode> {
-    let Some((path, words)) = words.split_first() else {
-        return Err(Error::new(Kind::Usage, "no program is given")
-            .hint("usage: nexus run PROGRAM COMMAND ARGUMENTS..."));
+/// Runs a program, as a worker process of another run.
+pub fn run_itself(words: &[String]) -> ExitCode {
+    let result = match words {
+        [path, words @ ..] => launcher::run(path, words, &launcher::Options::default()),
+        [] => Err(no_program()),
     };
-    let path = Path::new(path);
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    Ok(program::run(path, &name, words))
+    result.unwrap_or_else(|error| report::print("nexus", &error))
+}
+
+fn no_program() -> Box<Error> {
+    Error::new(Kind::Usage, "no program is given").hint("usage: nexus run PROGRAM COMMAND ARGUMENTS...")
+}
+
+fn run_program(run: &Run) -> Result<ExitCode> {
+    let Some((path, words)) = run.words.split_first() else {
+        return Err(no_program());
+    };
+    let options = launcher::Options {
+        detach: run.detach,
+        timeout: run.timeout.as_deref(),
+        env: &run.env,
+        cwd: run.cwd.as_deref(),
+    };
+    launcher::run(path, words, &options)
 }
 
 fn explain_command(explain: &Explain) -> Result<ExitCode> {
