@@ -3,6 +3,10 @@
 
 use crate::compose::ast::Module;
 use crate::compose::compiled::Compiled;
+use crate::compose::infer::infer;
+use crate::compose::lower::lower;
+use crate::compose::resolve::resolve;
+use crate::limits::FLAWS_MAX;
 use crate::source::signature::{Flaw, Library};
 
 /// A source file that was read.
@@ -16,10 +20,33 @@ pub struct Sourced<'s> {
     pub library: &'s Library,
 }
 
-/// Compiles a composition.
+/// Compiles a composition; `file` is its name, for traces.
 ///
 /// # Errors
 /// All that is wrong with its names, or else with its types, in the order of the text. Places are in the composition.
-pub fn compile(_module: &Module, _libraries: &[Sourced<'_>]) -> Result<Compiled, Vec<Flaw>> {
-    Ok(Compiled::default())
+pub fn compile(file: &str, module: &Module, libraries: &[Sourced<'_>]) -> Result<Compiled, Vec<Flaw>> {
+    let mut names = resolve(module, libraries);
+    let mut flaws = std::mem::take(&mut names.flaws);
+    let mut warnings = std::mem::take(&mut names.warnings);
+    if flaws.is_empty() {
+        let compiled = infer(module, libraries, &names).and_then(|(inferred, mut more)| {
+            warnings.append(&mut more);
+            lower(file, module, libraries, &names, inferred)
+        });
+        match compiled {
+            Ok(mut compiled) => {
+                compiled.warnings = sorted(warnings);
+                return Ok(compiled);
+            }
+            Err(found) => flaws = found,
+        }
+    }
+    Err(sorted(flaws))
+}
+
+/// In the order of the text.
+fn sorted(mut flaws: Vec<Flaw>) -> Vec<Flaw> {
+    flaws.sort_by_key(|flaw| flaw.place);
+    flaws.truncate(FLAWS_MAX);
+    flaws
 }

@@ -105,26 +105,35 @@ impl Concretes {
         if let Some(id) = choice.get(&root).or_else(|| done.get(&root)) {
             return Ok(*id);
         }
-        let mut settle = |ty| self.settle_at(types, ty, choice, done, depth + 1);
         let node = match types.node(root) {
             Node::Base(base) => Concrete::Base(base),
             Node::Variable { kinds, .. } => Concrete::Base(default(kinds).ok_or(Unsettled::Open(kinds))?),
             // Outside of what it is a variable of, a rigid one means nothing.
             Node::Link(_) | Node::Rigid(_) => return Err(Unsettled::Open(Kinds::ANY)),
-            Node::List(inner) => Concrete::List(settle(inner)?),
-            Node::Optional(inner) => Concrete::Optional(settle(inner)?),
-            Node::Arrow(from, to) => Concrete::Arrow(settle(from)?, settle(to)?),
-            Node::Worker(from, to) => Concrete::Worker(settle(from)?, settle(to)?),
+            Node::List(inner) => Concrete::List(self.settle_at(types, inner, choice, done, depth + 1)?),
+            Node::Optional(inner) => Concrete::Optional(self.settle_at(types, inner, choice, done, depth + 1)?),
+            Node::Arrow(from, to) => {
+                let from = self.settle_at(types, from, choice, done, depth + 1)?;
+                Concrete::Arrow(from, self.settle_at(types, to, choice, done, depth + 1)?)
+            }
+            Node::Worker(from, to) => {
+                let from = self.settle_at(types, from, choice, done, depth + 1)?;
+                Concrete::Worker(from, self.settle_at(types, to, choice, done, depth + 1)?)
+            }
             Node::Tuple(span) => {
-                let parts = types.members(span).to_vec();
-                let parts = parts.into_iter().map(settle);
-                Concrete::Tuple(parts.collect::<Result<_, _>>()?)
+                let mut parts = Vec::with_capacity(span.len());
+                for part in types.members(span).to_vec() {
+                    parts.push(self.settle_at(types, part, choice, done, depth + 1)?);
+                }
+                Concrete::Tuple(parts)
             }
             Node::Record(record) if !types.record(record).name.is_empty() => Concrete::Record(record),
             Node::Record(record) => {
-                let fields = types.record(record).fields.clone().into_iter();
-                let fields = fields.map(|(key, ty)| Ok((key, settle(ty)?)));
-                Concrete::Fields(fields.collect::<Result<_, Unsettled>>()?)
+                let mut fields = Vec::new();
+                for (key, ty) in types.record(record).fields.clone() {
+                    fields.push((key, self.settle_at(types, ty, choice, done, depth + 1)?));
+                }
+                Concrete::Fields(fields)
             }
         };
         let id = self.add(node);
@@ -162,7 +171,7 @@ impl Concretes {
             return Ok(schema.clone());
         }
         let mut out = String::new();
-        self.spell(types, id, &mut Vec::new(), &mut out)?;
+        self.spell(types, id, &mut Vec::new(), &mut out, 0)?;
         self.schemas[id.0 as usize] = Some(out.clone());
         Ok(out)
     }
@@ -173,31 +182,32 @@ impl Concretes {
         id: ConcreteId,
         open: &mut Vec<u32>,
         out: &mut String,
+        depth: usize,
     ) -> Result<(), Unsettled> {
-        if out.len() > COMPOSE_SCHEMA_BYTES_MAX || open.len() > DEPTH_MAX {
+        if out.len() > COMPOSE_SCHEMA_BYTES_MAX || depth > DEPTH_MAX {
             return Err(Unsettled::TooLarge);
         }
         match self.node(id).clone() {
             Concrete::Base(base) => out.push_str(base.schema()),
             Concrete::List(inner) => {
                 out.push('[');
-                self.spell(types, inner, open, out)?;
+                self.spell(types, inner, open, out, depth + 1)?;
                 out.push(']');
             }
             Concrete::Optional(inner) => {
                 out.push('?');
-                self.spell(types, inner, open, out)?;
+                self.spell(types, inner, open, out, depth + 1)?;
             }
-            Concrete::Tuple(parts) => self.spell_list(types, &parts, open, out)?,
+            Concrete::Tuple(parts) => self.spell_list(types, &parts, open, out, depth + 1)?,
             Concrete::Arrow(..) => {
                 let (params, result) = self.arrows(id);
                 out.push('\\');
-                self.spell_list(types, &params, open, out)?;
-                self.spell(types, result, open, out)?;
+                self.spell_list(types, &params, open, out, depth + 1)?;
+                self.spell(types, result, open, out, depth + 1)?;
             }
             // A worker is its number.
             Concrete::Worker(..) => out.push_str("u8"),
-            Concrete::Fields(fields) => self.spell_fields(types, &fields, open, out)?,
+            Concrete::Fields(fields) => self.spell_fields(types, &fields, open, out, depth + 1)?,
             Concrete::Record(record) => {
                 let label = recursive_label(record);
                 if open.contains(&record) {
@@ -211,7 +221,7 @@ impl Concretes {
                 }
                 open.push(record);
                 let fields = self.fields(types, id)?;
-                self.spell_fields(types, &fields, open, out)?;
+                self.spell_fields(types, &fields, open, out, depth + 1)?;
                 open.pop();
             }
         }
@@ -224,11 +234,12 @@ impl Concretes {
         parts: &[ConcreteId],
         open: &mut Vec<u32>,
         out: &mut String,
+        depth: usize,
     ) -> Result<(), Unsettled> {
         out.push('(');
         for (position, part) in parts.iter().enumerate() {
             out.push_str(if position > 0 { "," } else { "" });
-            self.spell(types, *part, open, out)?;
+            self.spell(types, *part, open, out, depth + 1)?;
         }
         out.push(')');
         Ok(())
@@ -240,13 +251,14 @@ impl Concretes {
         fields: &[(String, ConcreteId)],
         open: &mut Vec<u32>,
         out: &mut String,
+        depth: usize,
     ) -> Result<(), Unsettled> {
         out.push('{');
         for (position, (key, ty)) in fields.iter().enumerate() {
             out.push_str(if position > 0 { "," } else { "" });
             out.push_str(key);
             out.push(':');
-            self.spell(types, *ty, open, out)?;
+            self.spell(types, *ty, open, out, depth + 1)?;
         }
         out.push('}');
         Ok(())

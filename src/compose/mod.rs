@@ -2,5 +2,13 @@
 //! writes expressions of the manifest; opens no file and evaluates nothing.
 
 pub mod ast;
+mod builtins;
 pub mod compile;
 pub mod compiled;
+mod concrete;
+mod declare;
+mod describe;
+mod lower;
+mod resolve;
+mod infer;
+mod types;

@@ -192,6 +192,26 @@ impl Types {
         &self.records
     }
 
+    /// Whether a declared record has itself among its parts.
+    pub fn is_recursive(&mut self, record: u32) -> bool {
+        let mut seen = Vec::new();
+        let mut rest: Vec<Ty> = self.record(record).fields.iter().map(|field| field.1).collect();
+        while let Some(ty) = rest.pop() {
+            match self.node(ty) {
+                Node::Record(inner) if inner == record => return true,
+                Node::Record(inner) if !seen.contains(&inner) => {
+                    seen.push(inner);
+                    rest.extend(self.record(inner).fields.iter().map(|field| field.1));
+                }
+                Node::List(inner) | Node::Optional(inner) => rest.push(inner),
+                Node::Arrow(from, to) | Node::Worker(from, to) => rest.extend([from, to]),
+                Node::Tuple(span) => rest.extend_from_slice(self.members(span)),
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// The parts of a tuple.
     pub fn members(&self, span: Span) -> &[Ty] {
         &self.members[span.range()]
