@@ -75,6 +75,9 @@ pub const KILL_AGAIN_MS: u64 = 1000;
 /// less: an obedient worker needs a few, and a person who has pressed Ctrl-C waits for it.
 pub const CANCEL_GRACE_MS: u64 = 500;
 
+/// Wait until the signal of a cancellation is sent again, in milliseconds: most workers have obeyed by then.
+pub const CANCEL_AGAIN_MS: u64 = 50;
+
 /// Wait before a pool that has died by itself is started again, in milliseconds: the first, doubled with each death.
 pub const BACKOFF_MS_MIN: u64 = 100;
 /// See [`BACKOFF_MS_MIN`].
@@ -121,6 +124,21 @@ pub const EVAL_STEPS_MAX: u64 = 200_000_000;
 
 /// Memory of one evaluation, in bytes, and size of what it gives: a mapped list of ten million numbers several times.
 pub const EVAL_BYTES_MAX: usize = 1 << 30;
+
+/// Calls, waits and other things that one composition has out at once: beyond it the next waits until one is answered.
+pub const EVAL_ASKS_MAX: usize = 1024;
+
+/// Parts of one evaluation that wait, each for something else: beyond it the next holds up what stands around it.
+pub const EVAL_FIBERS_MAX: usize = 4096;
+
+/// Answers of pools that a composition holds as bytes, together: several of the largest frames.
+pub const EVAL_PAYLOAD_BYTES_MAX: usize = 16 << 30;
+
+/// Closures of a composition that pools may have: as many as function values may live in one worker.
+pub const EVAL_CLOSURES_MAX: usize = 1 << 16;
+
+/// Steps of an evaluation after which signals and answers are looked at: some milliseconds.
+pub const EVAL_STEPS_PER_TURN: u64 = 1 << 18;
 
 /// A limit of a pool, in its unit: the highest number that every reader of JSON reads exactly.
 pub const LIMIT_MAX: u64 = 1 << 53;

@@ -93,6 +93,7 @@ fn outline_command(manifest: &Manifest, command: &Command) -> String {
     let body = match &command.body {
         Body::Remote { pool, mid, needed } => format!("{mid} of pool {}, needs{}", pool.0, needs(needed)),
         Body::Pure(_) => "pure".into(),
+        Body::Composed { needed, .. } => format!("composed, needs{}", needs(needed)),
         Body::Unsupported(error) => error.to_string(),
     };
     let (ty, type_name) = (

@@ -1,8 +1,10 @@
 //! The command line: words in, results and errors out. Runs no process and knows no pool.
 
 pub mod args;
+mod call_graph;
 mod completions;
 mod elements;
+mod explain;
 mod files;
 mod help;
 pub mod input;

@@ -2,6 +2,7 @@
 //! done.
 
 use crate::cli::completions;
+use crate::cli::explain::{self, Drawing};
 use crate::cli::files::{self, reason};
 use crate::cli::help;
 use crate::cli::input;
@@ -14,6 +15,7 @@ use crate::cli::request::{self, Invocation, Request, Topic};
 use crate::cli::style::Style;
 use crate::core::eval::run as evaluate;
 use crate::error::{Error, Kind, Result};
+use crate::ids::PoolId;
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::manifest::model::{Arg, Body, Manifest};
 use crate::manifest::parse::parse;
@@ -27,6 +29,27 @@ use std::process::ExitCode;
 
 /// Runs the program that was started by that path, under that name, with those words.
 pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
+    with_manifest(program, name, |path, manifest| serve(name, path, manifest, words))
+}
+
+/// Tells what that would do, without doing it.
+pub fn explain(program: &Path, name: &str, words: &[String], drawing: Drawing) -> ExitCode {
+    with_manifest(program, name, |path, manifest| {
+        let Request::Run(invocation) = request::parse(name, manifest, words)? else {
+            return serve(name, path, manifest, words);
+        };
+        let stdout = io::stdout();
+        let mut page = Page::new(columns(&stdout), Style::of(&stdout));
+        explain::explain(manifest, &invocation, drawing, &mut page)?;
+        output::print_text(page.into_text().as_bytes()).map(|()| ExitCode::SUCCESS)
+    })
+}
+
+fn with_manifest(
+    program: &Path,
+    name: &str,
+    act: impl FnOnce(&Path, &Manifest) -> Result<ExitCode>,
+) -> ExitCode {
     let loaded = find(program).and_then(|(path, text)| load(&path, &text).map(|manifest| (path, manifest)));
     let (path, manifest) = match loaded {
         Ok(loaded) => loaded,
@@ -39,7 +62,7 @@ pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
     };
     // The process ends with it; freeing its thousands of pieces one by one would only delay that.
     let manifest = ManuallyDrop::new(manifest);
-    match serve(name, &path, &manifest, words) {
+    match act(&path, &manifest) {
         Ok(code) => code,
         Err(error) => report::print(name, &error),
     }
@@ -159,6 +182,10 @@ fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<E
     let returned = command.returns.ty;
     output::check(types, returned, invocation.options.output)?;
     let print = |result: &[u8]| output::print(types, returned, result, invocation.options.output);
+    let base = path.parent().unwrap_or(Path::new(""));
+    let run_pools = |needed: &[PoolId], target: &Target| {
+        remote::run(manifest, base, needed, target, invocation).map_err(in_command)
+    };
     match &command.body {
         Body::Pure(expr) => {
             let mut encoded = Vec::with_capacity(invocation.args.len());
@@ -175,15 +202,13 @@ fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<E
             print(&result)?;
         }
         Body::Remote { pool, mid, needed } => {
-            let target = Target {
+            let target = Target::Function {
                 pool: *pool,
                 mid: *mid,
-                needed,
             };
-            let base = path.parent().unwrap_or(Path::new(""));
-            let result = remote::run(manifest, base, &target, invocation).map_err(in_command)?;
-            print(&result)?;
+            print(&run_pools(needed, &target)?)?;
         }
+        Body::Composed { expr, needed } => print(&run_pools(needed, &Target::Expression(*expr))?)?,
         Body::Unsupported(error) => return Err(in_command(error.clone())),
     }
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,6 @@
 //! The tool `nexus`: its own subcommands and their options. What a program does is in [`crate::cli::program`].
 
+use crate::cli::explain::Drawing;
 use crate::cli::input::{self, Content};
 use crate::cli::names::full_name;
 use crate::cli::output::{self, Format, Output};
@@ -32,6 +33,7 @@ struct Tool {
 enum Action {
     Run(Run),
     Check(Check),
+    Explain(Explain),
     View(View),
     Runtime(Runtime),
 }
@@ -40,7 +42,7 @@ enum Action {
 const STDIN: &str = "/dev/stdin";
 
 /// The names of the subcommands, for suggestions.
-const ACTIONS: [&str; 4] = ["run", "check", "view", "runtime"];
+const ACTIONS: [&str; 5] = ["run", "check", "explain", "view", "runtime"];
 
 /// Run a program by its path, or by the path of its manifest.
 #[derive(FromArgs)]
@@ -58,6 +60,23 @@ struct Check {
     /// manifests, or programs
     #[argh(positional, arg_name = "MANIFEST")]
     paths: Vec<String>,
+}
+
+/// Print what a command line would do, without doing it: how each argument is read, which pools start, who calls whom.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "explain")]
+struct Explain {
+    /// draw the calls alone, for Graphviz
+    #[argh(switch)]
+    dot: bool,
+
+    /// draw the calls alone, for Mermaid
+    #[argh(switch)]
+    mermaid: bool,
+
+    /// the program, then what would follow its name
+    #[argh(positional, greedy, arg_name = "PROGRAM COMMAND")]
+    words: Vec<String>,
 }
 
 /// Print a value that is stored as JSON or msgpack, by its schema. Without --to, JSON becomes msgpack, and msgpack JSON.
@@ -157,6 +176,7 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
     match tool.action {
         Some(Action::Run(run)) => run_program(&run.words),
         Some(Action::Check(check)) => check_all(&check.paths),
+        Some(Action::Explain(explain)) => explain_command(&explain),
         Some(Action::View(view)) => show(&view).map(|()| ExitCode::SUCCESS),
         Some(Action::Runtime(runtime)) => print_runtime(&runtime.lang).map(|()| ExitCode::SUCCESS),
         None => Err(Error::new(Kind::Usage, "no subcommand is given").hint("nexus --help lists them")),
@@ -186,6 +206,21 @@ fn run_program(words: &[String]) -> Result<ExitCode> {
     let path = Path::new(path);
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     Ok(program::run(path, &name, words))
+}
+
+fn explain_command(explain: &Explain) -> Result<ExitCode> {
+    let Some((path, words)) = explain.words.split_first() else {
+        return Err(Error::new(Kind::Usage, "no program is given")
+            .hint("usage: nexus explain PROGRAM COMMAND ARGUMENTS..."));
+    };
+    let drawing = match (explain.dot, explain.mermaid) {
+        (true, _) => Drawing::Dot,
+        (false, true) => Drawing::Mermaid,
+        (false, false) => Drawing::Text,
+    };
+    let path = Path::new(path);
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(program::explain(path, &name, words, drawing))
 }
 
 fn check_all(paths: &[String]) -> Result<ExitCode> {

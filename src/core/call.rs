@@ -23,6 +23,8 @@ pub struct Call {
     pub pin: Option<u32>,
     /// Its maker goes on meanwhile, for all that nexus knows.
     pub is_parallel: bool,
+    /// Its maker does nothing else, or nothing but to wait for others.
+    pub is_awaited: bool,
     /// Its worker was asked to give it up.
     pub is_cancelled: bool,
     /// When a worker was given it.
@@ -34,7 +36,7 @@ pub struct Call {
     /// The last of them.
     pub last_child: Option<CallId>,
     pub due: Due,
-    /// What has come of the answer to a client's call.
+    /// What has come of the answer to a client's call, or of the arguments of one that nexus runs itself.
     pub collected: Vec<u8>,
 }
 
@@ -49,6 +51,7 @@ impl Call {
             parent,
             pin: None,
             is_parallel: false,
+            is_awaited: true,
             is_cancelled: false,
             began_ms: 0,
             stage: Stage::Answering,
@@ -80,6 +83,8 @@ pub enum Stage {
     Placed(PeerId),
     /// Its worker is done with it, and the answer is coming in.
     Answering,
+    /// Nexus runs it itself, once its arguments are there.
+    Hosted,
 }
 
 /// The arguments of a call that waits, as far as they have come.

@@ -286,7 +286,7 @@ impl Hub {
                 .unwrap_or_default();
             if let Reading::Body { sink, .. } = peer.reading {
                 match sink {
-                    Sink::Answer(call) => calls.push(call),
+                    Sink::Call(call) => calls.push(call),
                     // One that is dead as well has its own reason.
                     Sink::Peer(to) if self.peers.get(to).is_some_and(|to| !to.is_closed()) => lost.push(to),
                     _ => {}
@@ -377,6 +377,10 @@ impl Hub {
             Origin::Nobody => {}
         }
         let is_running = match self.calls.get(id).map(|call| &call.stage) {
+            Some(Stage::Hosted) => {
+                self.effects.push_back(Effect::CancelHost(id.raw()));
+                false
+            }
             Some(Stage::Placed(worker)) => {
                 let worker = self.peers.get(*worker).and_then(Peer::worker);
                 worker.is_some_and(|worker| worker.stack.contains(&id))
@@ -387,8 +391,8 @@ impl Hub {
             self.forget_call(id);
         } else if let Some(call) = self.calls.get_mut(id) {
             self.deadlines.set(Timer::Call(id), &mut call.due, None);
-            let (parent, is_parallel) = (call.parent.take(), call.is_parallel);
-            self.end_child(parent, is_parallel);
+            let (parent, is_awaited) = (call.parent.take(), call.is_awaited);
+            self.end_child(parent, is_awaited);
         }
     }
 
@@ -408,7 +412,7 @@ impl Hub {
         let Some(call) = self.remove_call(id) else {
             return;
         };
-        self.end_child(call.parent, call.is_parallel);
+        self.end_child(call.parent, call.is_awaited);
         if let Stage::Queued(payload) = call.stage {
             self.pools[call.pool.index()].queue.retain(|queued| *queued != id);
             self.queued_bytes -= payload.bytes.len();
@@ -445,6 +449,9 @@ impl Hub {
 
     /// Adds to an error what is known of the call that it ends.
     pub(super) fn describe(&self, mut error: Box<Error>, pool: PoolId, mid: i64) -> Box<Error> {
+        if self.is_host(pool) {
+            return error;
+        }
         error
             .pool
             .get_or_insert_with(|| self.pools[pool.index()].spec.name.clone());

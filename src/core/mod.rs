@@ -9,6 +9,7 @@ pub mod deadlock;
 mod departures;
 pub mod eval;
 mod fail;
+mod host;
 pub mod hub;
 #[cfg(test)]
 mod invariants;

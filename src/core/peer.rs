@@ -55,8 +55,8 @@ pub enum Sink {
     Peer(PeerId),
     /// To a call that waits for a worker.
     Argument(CallId),
-    /// To the answer of a call that a client made.
-    Answer(CallId),
+    /// To a call that collects it: the answer of one that a client made, the arguments of one that nexus runs itself.
+    Call(CallId),
     /// To a note, which is kept with its sender.
     Note,
     /// Nowhere: nobody waits for it any more.
@@ -89,6 +89,8 @@ pub struct Worker {
     pub pressure: Pressure,
     /// When the next step is due.
     pub press_at: Due,
+    /// Until when it is asked again to give up a call, before force is used.
+    pub obey_by_ms: u64,
     /// When it has had no call for too long, or is too old.
     pub leave_at: Due,
     /// Calls it has been given, in the order in which it nests them: the last is the one that runs.
@@ -189,6 +191,7 @@ impl Worker {
             holds_functions: false,
             pressure: Pressure::None,
             press_at: None,
+            obey_by_ms: 0,
             leave_at: None,
             why: None,
             stack: Vec::new(),

@@ -177,11 +177,14 @@ impl Hub {
                     self.queued_bytes += piece.len();
                 }
             }
-            Sink::Answer(call) => {
+            Sink::Call(call) => {
                 if let Some(found) = self.calls.get_mut(call) {
                     found.collected.extend_from_slice(piece);
-                    if is_last {
-                        self.answer_collected(call);
+                    let is_hosted = matches!(found.stage, Stage::Hosted);
+                    match is_last {
+                        true if is_hosted => self.hand_over(call),
+                        true => self.answer_collected(call),
+                        false => {}
                     }
                 }
             }
@@ -278,7 +281,7 @@ impl Hub {
             Head::Response { id: call } if is_ready => {
                 let call = CallId::from_raw(call);
                 match self.release(id, call, now_ms) {
-                    Some(Origin::Client(_)) => Sink::Answer(call),
+                    Some(Origin::Client(_)) => Sink::Call(call),
                     Some(Origin::Worker {
                         peer: to,
                         id: request,
@@ -306,6 +309,7 @@ impl Hub {
                 self.begin_call(call, payload, now_ms);
                 match self.calls.get(call).map(|call| &call.stage) {
                     Some(Stage::Placed(to)) => Sink::Peer(*to),
+                    Some(Stage::Hosted) => Sink::Call(call),
                     Some(_) => Sink::Argument(call),
                     None => Sink::Nobody,
                 }
@@ -361,6 +365,7 @@ impl Hub {
             };
             let mut call = Call::new(pool, mid, args, origin, parent);
             call.is_parallel = target.parent.is_some();
+            call.is_awaited = !call.is_parallel;
             call.pin = target.pid.map(|pid| u32::try_from(pid).unwrap_or(0));
             if call.pin.is_some() && !self.has_pinned(&call) {
                 return Err(self.pin_error(pool));
@@ -376,7 +381,7 @@ impl Hub {
         };
         let worker = self.peers.get_mut(from)?.worker_mut()?;
         worker.open_requests += 1;
-        let (parent, is_awaited) = (call.parent, !call.is_parallel);
+        let (parent, is_awaited) = (call.parent, call.is_awaited);
         let call = self.calls.insert(call);
         if let Some(parent) = parent.and_then(|parent| self.calls.get_mut(parent)) {
             parent.open_children += 1;
@@ -405,7 +410,8 @@ impl Hub {
         let (pool, mid, is_allowed) = match mid {
             Some(mid) => {
                 let pool = self.find_pool(target.name)?;
-                let may_call = |host: &Host| host.may_call(pool);
+                // Whoever has a closure of the composition was given it to be called.
+                let may_call = |host: &Host| self.is_host(pool) || host.may_call(pool);
                 (pool, mid, asker.host.as_ref().is_none_or(may_call))
             }
             None => {
@@ -450,7 +456,8 @@ impl Hub {
         match self.pools.iter().position(|pool| pool.spec.name == name) {
             Some(position) => Ok(PoolId(position as u32)),
             None => {
-                let names: Vec<&str> = self.pools.iter().map(|pool| pool.spec.name.as_str()).collect();
+                let names = self.pools.iter().map(|pool| pool.spec.name.as_str());
+                let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
                 let message = format!("pool '{name}' is not known, expected one of {}", names.join(", "));
                 Err(Error::new(Kind::Protocol, message))
             }

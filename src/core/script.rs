@@ -159,6 +159,8 @@ impl Stage {
             args: 1,
             payload: wire::blob(b""),
             timeout_ms,
+            pid: None,
+            parent: None,
         };
         self.places.push("-".into());
         self.hub.call(request, self.now_ms);
@@ -215,7 +217,7 @@ impl Stage {
             Effect::Answer { result, .. } => self.answers.push(result),
             Effect::Signal(_, signal) => self.signals.push(signal),
             Effect::Close(peer) => self.closed.push(peer),
-            Effect::Note { .. } => {}
+            Effect::Note { .. } | Effect::Host { .. } | Effect::CancelHost(_) => {}
             Effect::SpawnWorker { .. } if self.is_silent => {}
             Effect::SpawnWorker { pool, worker } => self.greet(pool, worker),
             Effect::SignalWorker(worker, signal) => self.worker_signals.push((worker, signal)),

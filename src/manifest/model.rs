@@ -254,6 +254,13 @@ pub enum Body {
     },
     /// An expression, evaluated by nexus itself.
     Pure(ExprId),
+    /// An expression that calls functions of pools, evaluated by nexus while they run.
+    Composed {
+        /// The expression.
+        expr: ExprId,
+        /// All pools that may be called in the course of it.
+        needed: Vec<PoolId>,
+    },
     /// It is known, but it can't be run here, for the reason given; the other commands can.
     Unsupported(Box<Error>),
 }

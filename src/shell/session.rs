@@ -34,9 +34,9 @@ const EVENTS_PER_TURN: usize = 64;
 
 /// The pools of one program, from the first that is started until none is left.
 pub struct Session<'m> {
-    manifest: &'m Manifest,
+    pub(super) manifest: &'m Manifest,
     base: &'m Path,
-    hub: Hub,
+    pub(super) hub: Hub,
     poll: Poll,
     events: Events,
     signals: Signals,
@@ -55,11 +55,15 @@ pub struct Session<'m> {
     connections: BTreeMap<PeerId, Connection>,
     /// Peers that have more to be written to them than their sockets took.
     full: Vec<PeerId>,
-    answers: Vec<(u64, Result<Vec<u8>>)>,
-    notes: Notes,
+    pub(super) answers: Vec<(u64, Result<Vec<u8>>)>,
+    /// What workers want of nexus itself, if it evaluates a composition.
+    pub(super) hosted: Option<Vec<Hosted>>,
+    /// When whoever uses this session has something to do.
+    pub(super) due_ms: Option<u64>,
+    pub(super) notes: Notes,
     buffer: Vec<u8>,
     /// The first signal that asked to end.
-    interrupted: Option<i32>,
+    pub(super) interrupted: Option<i32>,
     /// How many did.
     interrupts: u32,
     next_token: u64,
@@ -67,6 +71,19 @@ pub struct Session<'m> {
     memory_kills: Option<u64>,
     /// Workers that were found waiting for locks of their own when all was silent.
     suspects: Vec<Suspect>,
+}
+
+/// What a worker wants of nexus itself.
+pub(super) enum Hosted {
+    /// That a function value that nexus gave away is applied.
+    Apply {
+        call: u64,
+        function: i64,
+        args: u32,
+        payload: Vec<u8>,
+    },
+    /// That such a call is given up.
+    Cancel(u64),
 }
 
 /// A call of a function in a pool.
@@ -115,6 +132,8 @@ impl<'m> Session<'m> {
             connections: BTreeMap::new(),
             full: Vec::new(),
             answers: Vec::new(),
+            hosted: None,
+            due_ms: None,
             notes: Notes::default(),
             buffer: vec![0; READ_BYTES],
             interrupted: None,
@@ -147,6 +166,8 @@ impl<'m> Session<'m> {
             args: call.args.len() as u32,
             payload: join(call.args),
             timeout_ms: call.timeout_ms,
+            pid: None,
+            parent: None,
         };
         self.hub.call(request, now);
         self.carry_out(now);
@@ -156,13 +177,7 @@ impl<'m> Session<'m> {
                 let answer = self.answers.swap_remove(position).1;
                 return answer.map_err(|error| self.explain(error));
             }
-            if let Some(number) = self.interrupted {
-                let standing = self.hub.standing(now_ms());
-                self.notes
-                    .show_stop(&self.manifest.name, &signal_name(number), &standing);
-                let message = format!("stopped by {}", signal_name(number));
-                let mut error = Error::new(Kind::Cancelled, message);
-                error.signal = Some(number);
+            if let Some(error) = self.stopped() {
                 self.hub.cancel(token, &error, now_ms());
                 self.carry_out(now_ms());
                 continue;
@@ -171,8 +186,19 @@ impl<'m> Session<'m> {
         }
     }
 
+    /// The error of a run that was asked to stop, if it was; says where everything stands.
+    pub(super) fn stopped(&mut self) -> Option<Box<Error>> {
+        let number = self.interrupted?;
+        let standing = self.hub.standing(now_ms());
+        self.notes
+            .show_stop(&self.manifest.name, &signal_name(number), &standing);
+        let mut error = Error::new(Kind::Cancelled, format!("stopped by {}", signal_name(number)));
+        error.signal = Some(number);
+        Some(error)
+    }
+
     /// Adds to an error what the system tells about it.
-    fn explain(&self, mut error: Box<Error>) -> Box<Error> {
+    pub(super) fn explain(&self, mut error: Box<Error>) -> Box<Error> {
         const SIGKILL: i32 = 9;
         if error.kind == Kind::Terminated
             && error.signal == Some(SIGKILL)
@@ -217,8 +243,9 @@ impl<'m> Session<'m> {
     }
 
     /// One turn: waits until something happens or is due, then handles all of it.
-    fn turn(&mut self) -> Result<()> {
-        let due_ms = self.hub.next_deadline().map(|due| due.saturating_sub(now_ms()));
+    pub(super) fn turn(&mut self) -> Result<()> {
+        let due_ms = self.hub.next_deadline().into_iter().chain(self.due_ms).min();
+        let due_ms = due_ms.map(|due| due.saturating_sub(now_ms()));
         let wait_ms = match self.has_unread() {
             true => Some(0),
             false if self.hub.has_calls() => Some(due_ms.unwrap_or(u64::MAX).min(LOCK_CHECK_MS)),
@@ -362,7 +389,7 @@ impl<'m> Session<'m> {
     }
 
     /// Does what the hub wants done, until it wants nothing more.
-    fn carry_out(&mut self, now: u64) {
+    pub(super) fn carry_out(&mut self, now: u64) {
         loop {
             if let Some(effect) = self.hub.poll_effect() {
                 self.perform(effect, now);
@@ -442,6 +469,29 @@ impl<'m> Session<'m> {
                 }
             }
             Effect::Answer { token, result } => self.answers.push((token, result)),
+            Effect::Host {
+                call,
+                mid,
+                args,
+                payload,
+            } => match &mut self.hosted {
+                Some(hosted) => hosted.push(Hosted::Apply {
+                    call,
+                    function: mid,
+                    args,
+                    payload,
+                }),
+                None => {
+                    let message = format!("function value {mid} is none that this program gave away");
+                    self.hub
+                        .answer(call, Err(Error::new(Kind::Protocol, message)), now);
+                }
+            },
+            Effect::CancelHost(call) => {
+                if let Some(hosted) = &mut self.hosted {
+                    hosted.push(Hosted::Cancel(call));
+                }
+            }
             Effect::Note { pool, note } => self.notes.show(&self.manifest.pools[pool.index()].name, &note),
         }
     }

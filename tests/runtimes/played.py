@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import unittest
 
 WAIT_S = 30
@@ -227,6 +228,7 @@ class Pool:
         for descriptor in (life_reader, listener.detach(), theirs.detach()):
             os.close(descriptor)
         self.control = Line(control)
+        self.closed = threading.Event()
 
     def connect(self):
         """A connection to a worker, and what the worker said first."""
@@ -244,9 +246,22 @@ class Pool:
         return hello
 
     def cancel(self, line, id, pid):
-        """Ends a call as nexus does: a word on the connection, then a signal."""
+        """Ends a call as nexus does: a word on the connection, then a signal, again and again for half a second."""
         line.send([2, "cancel", [id]])
-        self.control.send([2, "signal", [pid, signal.SIGINT]])
+
+        def ask():
+            try:
+                self.control.send([2, "signal", [pid, signal.SIGINT]])
+                return True
+            except OSError:
+                return False
+
+        def ask_again():
+            while len(asked) < 10 and not self.closed.wait(0.05) and ask():
+                asked.append(None)
+
+        asked = [ask()]
+        threading.Thread(target=ask_again, daemon=True).start()
 
     def shut_down(self):
         """The exit code and what the pool printed."""
@@ -255,6 +270,7 @@ class Pool:
         return self.process.returncode, output.decode()
 
     def close(self):
+        self.closed.set()
         end_group(self.process)
         self.control.socket.close()
         os.close(self.life)
@@ -291,6 +307,27 @@ class PoolTest(unittest.TestCase):
         poll.register(descriptor, select.POLLIN)
         self.assertTrue(poll.poll(WAIT_S * 1000), "process %d still runs" % pid)
         os.close(descriptor)
+
+
+class LateInterrupt:
+    """SIGINT at the worst moment of a worker that runs with the variables `env`: see late_interrupt.c."""
+
+    def __init__(self, test):
+        folder = tempfile.mkdtemp(prefix="nexus-late.")
+        test.addCleanup(shutil.rmtree, folder)
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "late_interrupt.c")
+        library, self.fifo = os.path.join(folder, "late_interrupt.so"), os.path.join(folder, "fifo")
+        subprocess.run([os.environ.get("CXX", "c++"), "-x", "c", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library,
+                        source, "-ldl"], check=True, timeout=WAIT_S)
+        self.env = {"LD_PRELOAD": library, "LATE_INTERRUPT": self.fifo}
+        self.test = test
+
+    def aim(self):
+        """From now on, the first long sleep does not begin before `strike`."""
+        os.mkfifo(self.fifo)
+
+    def strike(self):
+        self.test.addCleanup(os.close, os.open(self.fifo, os.O_RDWR))  # waits for nobody
 
 
 def play_nexus(pool, call):

@@ -62,6 +62,7 @@ impl World {
             }
             Effect::Weigh(id, pid) => self.weigh(id, pid),
             Effect::Answer { token, result } => self.answer(token as usize, result),
+            Effect::Host { .. } | Effect::CancelHost(_) => unreachable!("no plan calls nexus"),
             Effect::Note { pool, note } => self.take_note(pool.index(), &note),
         }
     }
