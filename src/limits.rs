@@ -158,10 +158,6 @@ pub const TYPE_PARTS_MAX: usize = 4096;
 /// A line of a source that an error shows, in characters: what a screen holds.
 pub const FLAW_LINE_CHARS_MAX: usize = 200;
 
-/// Nesting of an expression of a composition, in levels: as JSON it nests up to four times as deep, and a reader's stack
-/// has to hold it.
-pub const COMPOSE_DEPTH_MAX: usize = 200;
-
 /// Work with types of one composition, in steps: a second or less; real ones take some thousands.
 pub const COMPOSE_STEPS_MAX: u64 = 10_000_000;
 
@@ -182,4 +178,3 @@ pub const PATTERN_STEPS_MAX: usize = 32;
 
 /// Places that one pattern of a composition reaches: see [`PATTERN_STEPS_MAX`].
 pub const PATTERN_PLACES_MAX: usize = 128;
-

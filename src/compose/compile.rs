@@ -31,7 +31,7 @@ pub fn compile(file: &str, module: &Module, libraries: &[Sourced<'_>]) -> Result
     if flaws.is_empty() {
         let compiled = infer(module, libraries, &names).and_then(|(inferred, mut more)| {
             warnings.append(&mut more);
-            lower(file, module, libraries, &names, inferred)
+            lower(file, module, &names, inferred)
         });
         match compiled {
             Ok(mut compiled) => {
@@ -50,3 +50,6 @@ fn sorted(mut flaws: Vec<Flaw>) -> Vec<Flaw> {
     flaws.truncate(FLAWS_MAX);
     flaws
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,7 +111,9 @@ impl Concretes {
             // Outside of what it is a variable of, a rigid one means nothing.
             Node::Link(_) | Node::Rigid(_) => return Err(Unsettled::Open(Kinds::ANY)),
             Node::List(inner) => Concrete::List(self.settle_at(types, inner, choice, done, depth + 1)?),
-            Node::Optional(inner) => Concrete::Optional(self.settle_at(types, inner, choice, done, depth + 1)?),
+            Node::Optional(inner) => {
+                Concrete::Optional(self.settle_at(types, inner, choice, done, depth + 1)?)
+            }
             Node::Arrow(from, to) => {
                 let from = self.settle_at(types, from, choice, done, depth + 1)?;
                 Concrete::Arrow(from, self.settle_at(types, to, choice, done, depth + 1)?)
@@ -145,7 +147,11 @@ impl Concretes {
     ///
     /// # Errors
     /// A declared record whose types nest too deep.
-    pub fn fields(&mut self, types: &mut Types, id: ConcreteId) -> Result<Vec<(String, ConcreteId)>, Unsettled> {
+    pub fn fields(
+        &mut self,
+        types: &mut Types,
+        id: ConcreteId,
+    ) -> Result<Vec<(String, ConcreteId)>, Unsettled> {
         let record = match self.node(id) {
             Concrete::Fields(fields) => return Ok(fields.clone()),
             Concrete::Record(record) => *record,
@@ -296,7 +302,9 @@ impl Concretes {
                 // Fields of declared records are looked at where they are declared.
                 Concrete::Record(_) => {}
                 Concrete::Fields(fields) => fields.iter().for_each(|field| add(field.1)),
-                Concrete::Arrow(from, to) | Concrete::Worker(from, to) => [*from, *to].into_iter().for_each(add),
+                Concrete::Arrow(from, to) | Concrete::Worker(from, to) => {
+                    [*from, *to].into_iter().for_each(add)
+                }
             }
         }
         false
@@ -304,7 +312,7 @@ impl Concretes {
 
     /// The type as people write it. Records that are not declared get a name.
     pub fn written(&mut self, types: &Types, id: ConcreteId) -> Type {
-        let mut boxed = |this: &mut Concretes, id| Box::new(this.written(types, id));
+        let boxed = |this: &mut Concretes, id| Box::new(this.written(types, id));
         match self.node(id).clone() {
             Concrete::Base(base) => Type::Base(base),
             Concrete::List(inner) => Type::List(boxed(self, inner)),

@@ -87,7 +87,9 @@ impl<'m> Declarations<'m> {
         }
         for source in &module.sources {
             let file = source.file.text.trim_start_matches("./");
-            let found = libraries.iter().position(|library| library.file.trim_start_matches("./") == file);
+            let found = libraries
+                .iter()
+                .position(|library| library.file.trim_start_matches("./") == file);
             let Some(library) = found.filter(|library| self.sourced[*library].is_empty()) else {
                 continue;
             };
@@ -101,10 +103,13 @@ impl<'m> Declarations<'m> {
                 if let Some((number, _, other)) = same {
                     if fields(other).ne(fields(record)) {
                         let file = libraries[library].file;
-                        let message =
-                            format!("record {} of {file} has other fields than one declared elsewhere", record.name);
+                        let message = format!(
+                            "record {} of {file} has other fields than one declared elsewhere",
+                            record.name
+                        );
                         let hint = "give one of them another name, or all the same fields";
-                        self.flaws.push(Flaw::new(written.place, written.len, message).hint(hint));
+                        self.flaws
+                            .push(Flaw::new(written.place, written.len, message).hint(hint));
                     }
                     let ty = types.add(Node::Record(*number));
                     self.sourced[library].insert(&record.name, ty);
@@ -160,7 +165,8 @@ impl<'m> Declarations<'m> {
             Some(None) => {
                 let message = format!("type {name} is defined by itself");
                 let hint = "a record may contain itself, another name for a type may not";
-                self.flaws.push(Flaw::new(written.place, written.len, message).hint(hint));
+                self.flaws
+                    .push(Flaw::new(written.place, written.len, message).hint(hint));
                 let ty = types.fresh(Kinds::ANY, 0);
                 self.own.insert(&alias.name.text, Some(ty));
                 return Some(ty);
@@ -175,10 +181,19 @@ impl<'m> Declarations<'m> {
         self.own.insert(&alias.name.text, None);
         self.open += 1;
         if has(&alias.ty, |ty| matches!(ty, Type::Variable(_))) {
-            let message = format!("type {name} stands for {}, expected a type without variables", alias.ty);
+            let message = format!(
+                "type {name} stands for {}, expected a type without variables",
+                alias.ty
+            );
             self.flaws.push(Flaw::new(written.place, written.len, message));
         }
-        let ty = self.convert(&alias.ty, written, Variables::Fresh(0), &mut BTreeMap::new(), types);
+        let ty = self.convert(
+            &alias.ty,
+            written,
+            Variables::Fresh(0),
+            &mut BTreeMap::new(),
+            types,
+        );
         self.open -= 1;
         self.own.insert(&alias.name.text, Some(ty));
         Some(ty)
@@ -237,7 +252,10 @@ impl<'m> Declarations<'m> {
     }
 
     fn named(&mut self, name: &str, written: Written, types: &mut Types) -> Ty {
-        if let Some(ty) = written.library.and_then(|library| self.sourced[library].get(name)) {
+        if let Some(ty) = written
+            .library
+            .and_then(|library| self.sourced[library].get(name))
+        {
             return *ty;
         }
         if let Some(Some(ty)) = self.own.get(name) {
@@ -261,13 +279,18 @@ impl<'m> Declarations<'m> {
             Some(file) => format!("{file} names a type {name}, which is not known"),
             None => format!("{name} is no known type"),
         };
-        self.flaws.push(Flaw::new(written.place, written.len, message).hint(hint));
+        self.flaws
+            .push(Flaw::new(written.place, written.len, message).hint(hint));
         types.fresh(Kinds::ANY, 0)
     }
 
     /// The type that a composition declares for a name, with its variables.
     pub fn signature(&mut self, name: &str, types: &mut Types) -> Option<(Scheme, BTreeMap<String, Ty>)> {
-        let declared = self.module.signatures.iter().find(|signature| signature.name.text == name)?;
+        let declared = self
+            .module
+            .signatures
+            .iter()
+            .find(|signature| signature.name.text == name)?;
         let written = Written {
             library: None,
             place: declared.name.place,
@@ -304,7 +327,8 @@ impl<'m> Declarations<'m> {
                         Some(near) => format!("did you mean {near}?"),
                         None => format!("write one here: {name} :: Real -> Real"),
                     };
-                    self.flaws.push(Flaw::new(written.place, written.len, message).hint(hint));
+                    self.flaws
+                        .push(Flaw::new(written.place, written.len, message).hint(hint));
                     let ty = types.fresh(Kinds::ANY, 0);
                     Scheme { vars: Vec::new(), ty }
                 }
@@ -330,7 +354,11 @@ impl<'m> Declarations<'m> {
             let here = describe(types, scheme.ty);
             let (name, file) = (&name.text, function.file);
             let message = format!("{name} is {here} here, but {there} in {file}");
-            let declared = self.module.signatures.iter().find(|signature| signature.name.text == *name);
+            let declared = self
+                .module
+                .signatures
+                .iter()
+                .find(|signature| signature.name.text == *name);
             let place = declared.map_or(written.place, |declared| declared.name.place);
             let hint = "leave out the signature here, or correct one of the two";
             self.flaws.push(Flaw::new(place, written.len, message).hint(hint));
@@ -371,4 +399,3 @@ pub fn has(ty: &Type, is_meant: fn(&Type) -> bool) -> bool {
         Type::Worker(from, to) => has(from, is_meant) || has(to, is_meant),
     }
 }
-

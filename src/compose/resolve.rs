@@ -5,7 +5,7 @@ use crate::codec::nearest::nearest;
 use crate::compose::ast::{Definition, Module, Name, Node, NodeId};
 use crate::compose::builtins;
 use crate::compose::compile::Sourced;
-use crate::limits::COMPOSE_DEPTH_MAX;
+use crate::limits::COMPOSITION_DEPTH_MAX;
 use crate::source::signature::{Flaw, Place, Signature};
 use std::collections::BTreeMap;
 
@@ -80,8 +80,6 @@ pub struct Function<'m> {
 pub struct Local<'m> {
     /// Its name.
     pub name: &'m str,
-    /// Where it stands.
-    pub place: Place,
     /// What using it means: of a parameter nothing that is known.
     pub effects: Effects,
 }
@@ -115,12 +113,7 @@ pub struct Names<'m> {
 
 /// A flaw of a name.
 pub fn flaw(name: &Name, message: String) -> Flaw {
-    Flaw {
-        place: name.place,
-        len: (name.text.chars().count() as u32).max(1),
-        message,
-        hint: None,
-    }
+    Flaw::new(name.place, name.text.chars().count(), message)
 }
 
 /// Finds out what all names of a module stand for.
@@ -132,12 +125,9 @@ pub fn resolve<'m>(module: &'m Module, libraries: &'m [Sourced<'m>]) -> Names<'m
         ..Names::default()
     };
     if let Some(place) = too_deep(module) {
-        names.flaws.push(Flaw {
-            place,
-            len: 1,
-            message: format!("expression nests deeper than {COMPOSE_DEPTH_MAX} levels"),
-            hint: Some("give parts of it names of their own".into()),
-        });
+        let message = format!("expression nests deeper than {COMPOSITION_DEPTH_MAX} levels");
+        let hint = "give parts of it names of their own";
+        names.flaws.push(Flaw::new(place, 1, message).hint(hint));
         return names;
     }
     names.collect(module, libraries);
@@ -170,11 +160,13 @@ fn too_deep(module: &Module) -> Option<Place> {
     for position in 0..module.nodes.len() {
         let id = NodeId(position as u32);
         let mut depth = 0;
-        children(module.nodes.node(id), &mut |child| {
+        module.nodes.node(id).children(&mut |child| {
             // What stands after its parent would be a tree without end.
-            depth = depths.get(child.0 as usize).map_or(usize::MAX, |below| depth.max(below + 1));
+            depth = depths
+                .get(child.0 as usize)
+                .map_or(usize::MAX, |below| depth.max(below + 1));
         });
-        if depth > COMPOSE_DEPTH_MAX {
+        if depth > COMPOSITION_DEPTH_MAX {
             return Some(module.nodes.place(id));
         }
         depths.push(depth);
@@ -182,57 +174,32 @@ fn too_deep(module: &Module) -> Option<Place> {
     None
 }
 
-/// The expressions directly inside another, in the order of the text.
-pub fn children(node: &Node, see: &mut dyn FnMut(NodeId)) {
-    match node {
-        Node::Null | Node::Bool(_) | Node::Int(_) | Node::Real(_) | Node::Str(_) | Node::Name(_) => {}
-        Node::Interpolated(_, parts) | Node::List(parts) | Node::Tuple(parts) => {
-            parts.iter().for_each(|part| see(*part));
-        }
-        Node::Apply(func, args) => {
-            see(*func);
-            args.iter().for_each(|arg| see(*arg));
-        }
-        Node::Lambda(_, inner) | Node::Index(inner) | Node::Typed(inner, _) => see(*inner),
-        Node::Let { definitions, body, .. } => {
-            definitions.iter().for_each(|definition| see(definition.body));
-            see(*body);
-        }
-        Node::Record(fields) => fields.iter().for_each(|field| see(field.1)),
-        Node::Pattern(branches) => branches.iter().filter_map(|branch| branch.value).for_each(see),
-        Node::Slice(parts) => parts.iter().flatten().for_each(|part| see(*part)),
-        Node::If(cond, then, otherwise) => [cond, then, otherwise].into_iter().for_each(|part| see(*part)),
-        Node::Guards(guards, last) => {
-            for (cond, value) in guards {
-                see(*cond);
-                see(*value);
-            }
-            see(*last);
-        }
-        Node::Binary(_, left, right) => {
-            see(*left);
-            see(*right);
-        }
-    }
-}
-
 impl<'m> Names<'m> {
     /// The names that the module itself gives.
     fn collect(&mut self, module: &'m Module, libraries: &'m [Sourced<'m>]) {
         let mut places: BTreeMap<&str, Place> = BTreeMap::new();
         for source in &module.sources {
-            let lang = LANGS.iter().position(|lang| *lang == source.lang.text.to_lowercase());
+            let lang = LANGS
+                .iter()
+                .position(|lang| *lang == source.lang.text.to_lowercase());
             if lang.is_none() {
-                let mut wrong = flaw(&source.lang, format!("{} is no language of sources", source.lang.text));
+                let mut wrong = flaw(
+                    &source.lang,
+                    format!("{} is no language of sources", source.lang.text),
+                );
                 wrong.hint = Some("write Py, R, JS or Cpp".into());
                 self.flaws.push(wrong);
             }
             let file = source.file.text.trim_start_matches("./");
             let library = libraries.iter().position(|library| {
-                library.file.trim_start_matches("./") == file && lang.is_none_or(|lang| library.lang == LANGS[lang])
+                library.file.trim_start_matches("./") == file
+                    && lang.is_none_or(|lang| library.lang == LANGS[lang])
             });
             if library.is_none() && lang.is_some() {
-                let mut wrong = flaw(&source.file, format!("source file \"{}\" was not found", source.file.text));
+                let mut wrong = flaw(
+                    &source.file,
+                    format!("source file \"{}\" was not found", source.file.text),
+                );
                 let near = nearest(file, libraries.iter().map(|library| library.file));
                 wrong.hint = near.map(|near| format!("did you mean \"{near}\"?"));
                 self.flaws.push(wrong);
@@ -265,15 +232,24 @@ impl<'m> Names<'m> {
         for signature in &module.signatures {
             let name = &signature.name;
             if let Some(first) = signed.insert(&name.text, name.place) {
-                let message = format!("{} has a second signature, the first is in line {}", name.text, first.line);
+                let message = format!(
+                    "{} has a second signature, the first is in line {}",
+                    name.text, first.line
+                );
                 self.flaws.push(flaw(name, message));
             }
             if !self.globals.contains_key(name.text.as_str()) {
-                let mut wrong = flaw(name, format!("{} has a signature, but no definition and no source", name.text));
+                let mut wrong = flaw(
+                    name,
+                    format!("{} has a signature, but no definition and no source", name.text),
+                );
                 let near = nearest(&name.text, self.globals.keys().copied());
                 wrong.hint = Some(match near {
                     Some(near) => format!("did you mean {near}?"),
-                    None => format!("define it, or take it from a file: source Py from \"file.py\" (\"{}\")", name.text),
+                    None => format!(
+                        "define it, or take it from a file: source Py from \"file.py\" (\"{}\")",
+                        name.text
+                    ),
                 });
                 self.flaws.push(wrong);
             }
@@ -286,7 +262,10 @@ impl<'m> Names<'m> {
                 self.globals.insert(&name.text, target);
             }
             Some(first) => {
-                let message = format!("{} is given a second time, the first is in line {}", name.text, first.line);
+                let message = format!(
+                    "{} is given a second time, the first is in line {}",
+                    name.text, first.line
+                );
                 let mut wrong = flaw(name, message);
                 let hint = "a name has one meaning; take one of them under another: source ... (\"f\" as g)";
                 wrong.hint = Some(hint.into());
@@ -348,22 +327,25 @@ impl<'m> Names<'m> {
             Target::Local(local) => self.locals[local].effects,
         };
         let node = module.nodes.node(id);
-        if let (Node::Let { definitions, .. }, Some(first)) = (node, self.firsts.get(&id).copied()) {
+        if let (
+            Node::Let {
+                definitions, body, ..
+            },
+            Some(first),
+        ) = (node, self.firsts.get(&id).copied())
+        {
             for (position, definition) in definitions.iter().enumerate() {
-                self.locals[first + position].effects = self.meaning(module, definition.body);
+                let meaning = self.meaning(module, definition.body);
+                self.locals[first + position].effects = meaning;
+                effects = effects.and(meaning);
             }
-        }
-        let mut inside = Vec::new();
-        children(node, &mut |child| inside.push(child));
-        let is_let = matches!(node, Node::Let { .. });
-        let last = inside.len().saturating_sub(1);
-        for (position, child) in inside.into_iter().enumerate() {
-            // The definitions of a let have been seen.
-            let below = match is_let && position < last {
-                true => self.effects[child.0 as usize],
-                false => self.meaning(module, child),
-            };
-            effects = effects.and(below);
+            effects = effects.and(self.meaning(module, *body));
+        } else {
+            let mut inside = Vec::new();
+            node.children(&mut |child| inside.push(child));
+            for child in inside {
+                effects = effects.and(self.meaning(module, child));
+            }
         }
         self.effects[id.0 as usize] = effects;
         effects
@@ -384,7 +366,10 @@ impl<'m> Names<'m> {
                 Some(Target::Definition(definition)) => rest.push(*definition),
                 Some(_) => {}
                 None => {
-                    let mut wrong = flaw(export, format!("{text} is exported, but has no definition and no source"));
+                    let mut wrong = flaw(
+                        export,
+                        format!("{text} is exported, but has no definition and no source"),
+                    );
                     let near = nearest(text, self.globals.keys().copied());
                     wrong.hint = near.map(|near| format!("did you mean {near}?"));
                     self.flaws.push(wrong);
@@ -411,12 +396,8 @@ fn recursion(name: &str, place: Place, cycle: &[&str]) -> Flaw {
         [_] => format!("{name} uses itself"),
         _ => format!("{name} uses itself: {} -> {name}", cycle.join(" -> ")),
     };
-    Flaw {
-        place,
-        len: (name.chars().count() as u32).max(1),
-        message,
-        hint: Some("there is no recursion here; use map, filter or fold, or write it in one of the sources".into()),
-    }
+    let hint = "there is no recursion here; use map, filter or fold, or write it in one of the sources";
+    Flaw::new(place, name.chars().count(), message).hint(hint)
 }
 
 /// The names around one place of a definition.
@@ -443,7 +424,8 @@ impl<'m> Scope<'m, '_> {
     fn bind(&mut self, params: &'m [Name]) -> usize {
         let first = self.names.locals.len();
         for (position, param) in params.iter().enumerate() {
-            let is_twice = param.text != "_" && params[..position].iter().any(|other| other.text == param.text);
+            let is_twice =
+                param.text != "_" && params[..position].iter().any(|other| other.text == param.text);
             if is_twice {
                 let message = format!("parameter {} is there twice", param.text);
                 self.names.flaws.push(flaw(param, message));
@@ -456,7 +438,6 @@ impl<'m> Scope<'m, '_> {
     fn bind_one(&mut self, name: &'m Name) {
         self.names.locals.push(Local {
             name: &name.text,
-            place: name.place,
             effects: Effects::NONE,
         });
         let local = self.names.locals.len() - 1;
@@ -473,21 +454,24 @@ impl<'m> Scope<'m, '_> {
 
     fn expression(&mut self, id: NodeId) {
         match self.module.nodes.node(id) {
-            Node::Name(name) => self.names.targets[id.0 as usize] = self.target(name, self.module.nodes.place(id)),
+            Node::Name(name) => {
+                self.names.targets[id.0 as usize] = self.target(name, self.module.nodes.place(id))
+            }
             Node::Lambda(params, body) => {
                 let first = self.bind(params);
                 self.names.firsts.insert(id, first);
                 self.expression(*body);
                 self.unbind(params);
             }
-            Node::Let { definitions, body, .. } => {
+            Node::Let {
+                definitions, body, ..
+            } => {
                 // Their locals stand together; each is known after its own value only.
                 let first = self.names.locals.len();
                 self.names.firsts.insert(id, first);
                 for definition in definitions {
                     self.names.locals.push(Local {
                         name: &definition.name.text,
-                        place: definition.name.place,
                         effects: Effects::NONE,
                     });
                 }
@@ -507,7 +491,7 @@ impl<'m> Scope<'m, '_> {
             }
             node => {
                 let mut inside = Vec::new();
-                children(node, &mut |child| inside.push(child));
+                node.children(&mut |child| inside.push(child));
                 inside.into_iter().for_each(|child| self.expression(child));
             }
         }
@@ -540,12 +524,9 @@ impl<'m> Scope<'m, '_> {
             (_, Some(near)) => Some(format!("did you mean {near}?")),
             (_, None) => None,
         };
-        self.names.flaws.push(Flaw {
-            place,
-            len: (name.chars().count() as u32).max(1),
-            message: format!("{name} is not known here"),
-            hint,
-        });
+        let mut wrong = Flaw::new(place, name.chars().count(), format!("{name} is not known here"));
+        wrong.hint = hint;
+        self.names.flaws.push(wrong);
         Target::Unknown
     }
 }

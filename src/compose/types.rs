@@ -422,7 +422,13 @@ impl Types {
                 && deep > level
                 && deep != GENERIC
             {
-                self.set(var, Node::Variable { kinds, level: GENERIC });
+                self.set(
+                    var,
+                    Node::Variable {
+                        kinds,
+                        level: GENERIC,
+                    },
+                );
                 vars.push(var);
             }
         }
@@ -473,11 +479,17 @@ impl Types {
                 self.same(root, copy == inner, Node::Optional(copy))
             }
             Node::Arrow(from, to) => {
-                let copied = (self.copy(from, copies, depth + 1)?, self.copy(to, copies, depth + 1)?);
+                let copied = (
+                    self.copy(from, copies, depth + 1)?,
+                    self.copy(to, copies, depth + 1)?,
+                );
                 self.same(root, copied == (from, to), Node::Arrow(copied.0, copied.1))
             }
             Node::Worker(from, to) => {
-                let copied = (self.copy(from, copies, depth + 1)?, self.copy(to, copies, depth + 1)?);
+                let copied = (
+                    self.copy(from, copies, depth + 1)?,
+                    self.copy(to, copies, depth + 1)?,
+                );
                 self.same(root, copied == (from, to), Node::Worker(copied.0, copied.1))
             }
             Node::Tuple(span) => {

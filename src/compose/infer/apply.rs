@@ -57,9 +57,15 @@ impl<'m> Infer<'m, '_> {
         let name = self.called(func);
         let is = describe(&mut self.inferred.types, ty);
         let flaw = match taken {
-            0 => self.at(func, format!("{name} is {is}, which is no function, but is given an argument")),
+            0 => self.at(
+                func,
+                format!("{name} is {is}, which is no function, but is given an argument"),
+            ),
             1 => self.at(arg, format!("{name} takes 1 argument, but is given a second")),
-            _ => self.at(arg, format!("{name} takes {taken} arguments, but is given one more")),
+            _ => self.at(
+                arg,
+                format!("{name} takes {taken} arguments, but is given one more"),
+            ),
         };
         self.complain(flaw);
     }
@@ -82,8 +88,7 @@ impl<'m> Infer<'m, '_> {
                 let flaw = self.at(*first, message);
                 self.complain(flaw.hint("pmap n f xs applies f to the elements of any list, n at once"));
             }
-            Some(Form::Elements(name @ "race"))
-                if matches!(self.module.nodes.node(*first), Tree::List(list) if list.is_empty()) =>
+            Some(Form::Elements(name @ "race")) if matches!(self.module.nodes.node(*first), Tree::List(list) if list.is_empty()) =>
             {
                 let flaw = self.at(*first, format!("{name} has no elements, expected at least one"));
                 self.complain(flaw);
@@ -125,7 +130,10 @@ impl<'m> Infer<'m, '_> {
             return None;
         }
         let Tree::Record(fields) = self.module.nodes.node(arg) else {
-            let flaw = self.at(arg, "options of a worker are a record that is written here".into());
+            let flaw = self.at(
+                arg,
+                "options of a worker are a record that is written here".into(),
+            );
             self.complain(flaw.hint("runWith {timeout = 1000} f"));
             return Some(self.fresh(Kinds::ANY));
         };

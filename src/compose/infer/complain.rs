@@ -41,30 +41,6 @@ pub(super) enum Why {
     Interpolated,
 }
 
-/// An operator as it is written.
-pub(super) fn sign(op: Op) -> &'static str {
-    match op {
-        Op::Compose => ".",
-        Op::Add => "+",
-        Op::Subtract => "-",
-        Op::Multiply => "*",
-        Op::Divide => "/",
-        Op::Quotient => "//",
-        Op::Remainder => "%",
-        Op::Append => "<>",
-        Op::Equal => "==",
-        Op::Unequal => "!=",
-        Op::Less => "<",
-        Op::AtMost => "<=",
-        Op::Greater => ">",
-        Op::AtLeast => ">=",
-        Op::AndThen => "&&",
-        Op::OrElse => "||",
-        Op::Beside => "&",
-        Op::Pipe => "|>",
-    }
-}
-
 impl Infer<'_, '_> {
     /// What people call a function.
     pub fn called(&self, func: NodeId) -> String {
@@ -124,8 +100,8 @@ impl Infer<'_, '_> {
             Why::Guard => "the guard".into(),
             Why::Branch => "this branch".into(),
             Why::Signature(_) | Why::Result => "the result".into(),
-            Why::Left(op) => format!("the left side of {}", sign(op)),
-            Why::Right(op) => format!("the right side of {}", sign(op)),
+            Why::Left(op) => format!("the left side of {}", op.sign()),
+            Why::Right(op) => format!("the right side of {}", op.sign()),
             Why::Annotation => "this".into(),
             Why::Field(record, position) => match self.module.nodes.node(record) {
                 Tree::Record(fields) => format!("field {}", fields[position].0.text),

@@ -1,11 +1,11 @@
 //! The type of each kind of expression. Expected types go inwards, so that a literal knows what it is to be.
 
+use crate::codec::nearest::nearest;
 use crate::compose::ast::{Definition, Name, Node as Tree, NodeId, Op};
 use crate::compose::declare::{Variables, Written};
 use crate::compose::infer::complain::Why;
 use crate::compose::infer::program::Infer;
 use crate::compose::types::{Kinds, Mismatch, Node, Scheme, Ty, kind};
-use crate::codec::nearest::nearest;
 use crate::source::signature::Flaw;
 use crate::source::types::Base;
 
@@ -52,7 +52,9 @@ impl<'m> Infer<'m, '_> {
                 self.coerce(id, ty, expected, why);
             }
             Tree::Lambda(params, body) => self.lambda(id, params, *body, expected, why),
-            Tree::Let { definitions, body, .. } => {
+            Tree::Let {
+                definitions, body, ..
+            } => {
                 self.definitions(id, definitions);
                 self.check(*body, expected, why);
             }
@@ -102,7 +104,9 @@ impl<'m> Infer<'m, '_> {
                 let variables = Variables::Fresh(self.level);
                 let mut known = self.scoped.clone();
                 let types = &mut self.inferred.types;
-                let ty = self.declarations.convert(written, place, variables, &mut known, types);
+                let ty = self
+                    .declarations
+                    .convert(written, place, variables, &mut known, types);
                 self.check(*inner, ty, Why::Annotation);
                 self.coerce(id, ty, expected, why);
             }
@@ -385,7 +389,10 @@ impl<'m> Infer<'m, '_> {
         let given = crate::compose::describe::describe(types, given);
         let taken = crate::compose::describe::describe_expected(types, taken);
         let (taker_name, giver) = (self.called(taker), self.called(giver));
-        let flaw = self.at(taker, format!("{taker_name} takes {taken}, but {giver} gives {given}"));
+        let flaw = self.at(
+            taker,
+            format!("{taker_name} takes {taken}, but {giver} gives {given}"),
+        );
         self.complain(flaw);
     }
 
@@ -399,7 +406,11 @@ impl<'m> Infer<'m, '_> {
         if self.inferred.types.unify(ty, arrow).is_err() {
             let is = crate::compose::describe::describe(&mut self.inferred.types, ty);
             let name = self.called(id);
-            let what = if name == "the function" { "this".to_string() } else { name };
+            let what = if name == "the function" {
+                "this".to_string()
+            } else {
+                name
+            };
             let flaw = self.at(id, format!("{what} is {is}, expected a function"));
             self.complain(flaw);
         }

@@ -55,9 +55,7 @@ impl Infer<'_, '_> {
         while let Some(step) = pending.path.first() {
             let subject = pending.subject;
             let next = match (self.inferred.types.node(subject), step) {
-                (Node::Variable { kinds, .. }, _)
-                    if kinds.has(Kinds::TUPLE) || kinds.has(Kinds::RECORD) =>
-                {
+                (Node::Variable { kinds, .. }, _) if kinds.has(Kinds::TUPLE) || kinds.has(Kinds::RECORD) => {
                     return Some(pending);
                 }
                 (Node::Tuple(span), Selector::Position(position)) => {
@@ -104,17 +102,22 @@ impl Infer<'_, '_> {
                 };
                 (format!("{is} has no field {key}"), Some(hint))
             }
-            (Node::Record(_), Selector::Position(_)) => {
-                (format!("{shown} takes part of {is}, whose parts have names"), None)
-            }
+            (Node::Record(_), Selector::Position(_)) => (
+                format!("{shown} takes part of {is}, whose parts have names"),
+                None,
+            ),
             (Node::Tuple(span), Selector::Position(_)) => {
                 let last = span.len() - 1;
-                (format!("{shown} takes part of {is}, which ends with .{last}"), None)
+                (
+                    format!("{shown} takes part of {is}, which ends with .{last}"),
+                    None,
+                )
             }
-            (Node::Optional(_), _) => {
-                (format!("{shown} takes part of {is}, which may be null"), None)
-            }
-            _ => (format!("{shown} takes part of {is}, expected a tuple or record"), None),
+            (Node::Optional(_), _) => (format!("{shown} takes part of {is}, which may be null"), None),
+            _ => (
+                format!("{shown} takes part of {is}, expected a tuple or record"),
+                None,
+            ),
         };
         let mut flaw = self.at(id, message);
         flaw.hint = hint;
@@ -140,7 +143,9 @@ impl Infer<'_, '_> {
         for pending in std::mem::take(&mut self.pending) {
             let message = "what this pattern selects from is not known here".to_string();
             let flaw = self.at(pending.id, message);
-            self.complain(flaw.hint("write a signature for the definition, or a type behind the value: (x :: Person)"));
+            self.complain(
+                flaw.hint("write a signature for the definition, or a type behind the value: (x :: Person)"),
+            );
         }
     }
 }

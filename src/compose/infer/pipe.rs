@@ -86,7 +86,6 @@ impl<'m> Infer<'m, '_> {
             _ => false,
         }
     }
-
 }
 
 /// Whether an expression is a program of the system, also behind names.

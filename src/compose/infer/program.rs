@@ -162,8 +162,15 @@ impl<'m> Infer<'m, '_> {
         if params.len() < count {
             let (name, found) = (&definition.name, params.len());
             let signature = describe(&mut self.inferred.types, scheme.ty);
-            let message = format!("{} is defined with {count} parameters, its signature has {found}", name.text);
-            let flaw = Flaw::new(definition.params[found].place, definition.params[found].text.len(), message);
+            let message = format!(
+                "{} is defined with {count} parameters, its signature has {found}",
+                name.text
+            );
+            let flaw = Flaw::new(
+                definition.params[found].place,
+                definition.params[found].text.len(),
+                message,
+            );
             self.complain(flaw.hint(format!("{} :: {signature}", name.text)));
         }
         self.bind_params(definition, &params);
@@ -250,13 +257,10 @@ impl<'m> Infer<'m, '_> {
             len: 1,
         };
         match parse_type(text, Place::default(), &mut Vec::new()) {
-            Ok(ty) => self.declarations.convert(
-                &ty,
-                written,
-                Variables::Rigid,
-                known,
-                &mut self.inferred.types,
-            ),
+            Ok(ty) => {
+                self.declarations
+                    .convert(&ty, written, Variables::Rigid, known, &mut self.inferred.types)
+            }
             Err(_) => self.fresh(Kinds::ANY),
         }
     }

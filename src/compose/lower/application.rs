@@ -65,7 +65,8 @@ impl<'m> Lower<'m> {
             Term::Applied(func, args) => self.works(*func) || args.iter().any(|arg| self.works(*arg)),
             _ => {
                 let ty = self.term_type(term);
-                self.concretes.holds(ty, |node| matches!(node, Concrete::Worker(..)))
+                self.concretes
+                    .holds(ty, |node| matches!(node, Concrete::Worker(..)))
             }
         }
     }
@@ -152,7 +153,14 @@ impl<'m> Lower<'m> {
     }
 
     /// Writes a pattern that sets values in a term, and is then applied to what is left over.
-    pub fn set(&mut self, id: NodeId, subject: Term<'_>, values: &[Term<'_>], rest: &[Term<'_>], place: Place) {
+    pub fn set(
+        &mut self,
+        id: NodeId,
+        subject: Term<'_>,
+        values: &[Term<'_>],
+        rest: &[Term<'_>],
+        place: Place,
+    ) {
         let Tree::Pattern(branches) = self.module.nodes.node(id) else {
             return;
         };
@@ -219,7 +227,12 @@ impl<'m> Lower<'m> {
                 false => Some((self.variable(), self.term_type(*term))),
             });
         }
-        let outside: Vec<Term> = given.iter().zip(&names).filter(|pair| pair.1.is_some()).map(|pair| *pair.0).collect();
+        let outside: Vec<Term> = given
+            .iter()
+            .zip(&names)
+            .filter(|pair| pair.1.is_some())
+            .map(|pair| *pair.0)
+            .collect();
         let known: Vec<Term> = given
             .iter()
             .zip(&names)
@@ -235,14 +248,18 @@ impl<'m> Lower<'m> {
             self.current.out.key("func");
             self.current.out.open("lambda");
             self.current.out.key("vars");
-            self.current.out.strings(names.iter().flatten().map(|(name, _)| name.as_str()));
+            self.current
+                .out
+                .strings(names.iter().flatten().map(|(name, _)| name.as_str()));
             self.current.out.key("body");
         }
         let own: Vec<(String, ConcreteId)> = params.iter().map(|param| (self.variable(), *param)).collect();
         let missing: Vec<Term> = own.iter().map(|(name, ty)| Term::Variable(name, *ty)).collect();
         self.current.out.open("lambda");
         self.current.out.key("vars");
-        self.current.out.strings(own.iter().map(|(name, _)| name.as_str()));
+        self.current
+            .out
+            .strings(own.iter().map(|(name, _)| name.as_str()));
         self.current.out.key("body");
         inside(self, &missing, &known);
         self.current.out.raw("}");

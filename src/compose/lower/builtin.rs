@@ -190,7 +190,10 @@ impl<'m> Lower<'m> {
             Concrete::Arrow(input, output) => (input, output),
             _ => (ty, ty),
         };
-        let forms = [self.form_of(input, json, place), self.form_of(output, json, place)];
+        let forms = [
+            self.form_of(input, json, place),
+            self.form_of(output, json, place),
+        ];
         self.program_with(argv, [input, output], forms, place);
     }
 

@@ -6,10 +6,9 @@ use crate::compose::concrete::{Choice, Concrete, ConcreteId, Unsettled};
 use crate::compose::lower::json::{Json, depth};
 use crate::compose::lower::program::{Lower, Worker, nameless};
 use crate::compose::resolve::Target;
-use crate::compose::types::Kinds;
 use crate::limits::DEPTH_MAX;
 use crate::source::signature::{Doc, Flaw, Param, ParamDoc, Place, Record};
-use crate::source::types::{Base, Type};
+use crate::source::types::Type;
 
 /// Levels that a manifest has around an expression.
 const AROUND: usize = 4;
@@ -76,7 +75,9 @@ impl<'m> Lower<'m> {
     }
 
     fn command_name(&self, export: &Name) -> String {
-        let own = self.declaration(&export.text).and_then(|declared| declared.doc.name.clone());
+        let own = self
+            .declaration(&export.text)
+            .and_then(|declared| declared.doc.name.clone());
         let sourced = match self.names.globals.get(export.text.as_str()) {
             Some(Target::Function(function)) => {
                 let signature = self.names.functions[*function].signature;
@@ -88,7 +89,10 @@ impl<'m> Lower<'m> {
     }
 
     pub fn declaration(&self, name: &str) -> Option<&'m Declaration> {
-        self.module.signatures.iter().find(|declared| declared.name.text == name)
+        self.module
+            .signatures
+            .iter()
+            .find(|declared| declared.name.text == name)
     }
 
     /// What the variables of an export stand for, of which there should be none.
@@ -101,7 +105,10 @@ impl<'m> Lower<'m> {
         let is_value = self.inferred.types.parameters(scheme.ty, 1).0.is_empty();
         let mut choice = Vec::new();
         for var in &scheme.vars {
-            match self.concretes.settle(&mut self.inferred.types, *var, &Choice::new()) {
+            match self
+                .concretes
+                .settle(&mut self.inferred.types, *var, &Choice::new())
+            {
                 // A number that nobody says more about is an Int, but a function of any number is one of many.
                 Ok(id) if is_value => choice.push(id),
                 Ok(_) | Err(Unsettled::Open(_)) => {
@@ -127,12 +134,14 @@ impl<'m> Lower<'m> {
         let (target, choice, place) = (worker.target, worker.choice.clone(), worker.place);
         let (name, is_internal) = (worker.name.clone(), !worker.is_exported);
         let (scheme, own_name) = match target {
-            Target::Function(function) => {
-                (self.inferred.functions[function].clone(), &self.names.functions[function].here.text)
-            }
-            Target::Definition(definition) => {
-                (self.inferred.definitions[definition].clone(), &self.module.definitions[definition].name.text)
-            }
+            Target::Function(function) => (
+                self.inferred.functions[function].clone(),
+                &self.names.functions[function].here.text,
+            ),
+            Target::Definition(definition) => (
+                self.inferred.definitions[definition].clone(),
+                &self.module.definitions[definition].name.text,
+            ),
             _ => return None,
         };
         let mut own = Choice::new();
@@ -191,7 +200,11 @@ impl<'m> Lower<'m> {
 
     /// What is said of a command: here, or else in its source.
     fn doc(&self, target: Target, declared: Option<&Declaration>) -> Doc {
-        let mut doc = declared.map(|declared| declared.doc.clone()).unwrap_or_default();
+        let mut doc = match (declared, target) {
+            (Some(declared), _) if declared.doc != Doc::default() => declared.doc.clone(),
+            (_, Target::Definition(definition)) => self.module.definitions[definition].doc.clone(),
+            _ => Doc::default(),
+        };
         if let Target::Function(function) = target
             && let Some(signature) = self.names.functions[function].signature
         {
@@ -212,7 +225,12 @@ impl<'m> Lower<'m> {
     }
 
     /// The parameters of a command: as declared here, or in its source, or with the names of its definition.
-    fn described(&mut self, target: Target, declared: Option<&Declaration>, types: &[ConcreteId]) -> Vec<Param> {
+    fn described(
+        &mut self,
+        target: Target,
+        declared: Option<&Declaration>,
+        types: &[ConcreteId],
+    ) -> Vec<Param> {
         let there = match target {
             Target::Function(function) => self.params(function),
             Target::Definition(definition) => {
@@ -258,7 +276,10 @@ impl<'m> Lower<'m> {
         let expr = self.around(root)?;
         if depth(&expr) + AROUND > DEPTH_MAX {
             let name = &self.module.definitions[definition].name;
-            let message = format!("the expression of {} nests deeper than {DEPTH_MAX} levels", name.text);
+            let message = format!(
+                "the expression of {} nests deeper than {DEPTH_MAX} levels",
+                name.text
+            );
             let hint = "give parts of it names of their own";
             self.complain(Flaw::new(name.place, name.text.chars().count(), message).hint(hint));
             return None;
@@ -304,7 +325,10 @@ impl<'m> Lower<'m> {
         order.pop();
         let mut levels: Vec<Vec<usize>> = Vec::new();
         for body in order {
-            let below = self.bodies[body].needs.iter().map(|need| self.bodies[*need].level + 1);
+            let below = self.bodies[body]
+                .needs
+                .iter()
+                .map(|need| self.bodies[*need].level + 1);
             let level = below.max().unwrap_or(0);
             self.bodies[body].level = level;
             if levels.len() <= level {
@@ -322,7 +346,11 @@ impl<'m> Lower<'m> {
             for (position, body) in bodies.iter().enumerate() {
                 let body = &self.bodies[*body];
                 out.raw(if position > 0 { "," } else { "" });
-                out.raw(if body.by_name { "{\"tag\":\"lambda\",\"vars\":[],\"body\":" } else { "" });
+                out.raw(if body.by_name {
+                    "{\"tag\":\"lambda\",\"vars\":[],\"body\":"
+                } else {
+                    ""
+                });
                 out.raw(&body.text);
                 out.raw(if body.by_name { "}" } else { "" });
             }
@@ -367,7 +395,11 @@ impl<'m> Lower<'m> {
                 records.push(record);
                 continue;
             }
-            let declared = self.inferred.records.iter().find(|(_, record)| record.name == name);
+            let declared = self
+                .inferred
+                .records
+                .iter()
+                .find(|(_, record)| record.name == name);
             let Some((number, declared)) = declared.map(|(number, record)| (*number, *record)) else {
                 continue;
             };

@@ -35,7 +35,9 @@ impl<'m> Lower<'m> {
     /// Whether evaluating it does nothing, so that it may stand inside a function that is applied often.
     pub fn is_value(&self, id: NodeId) -> bool {
         match self.module.nodes.node(id) {
-            Tree::Null | Tree::Bool(_) | Tree::Int(_) | Tree::Real(_) | Tree::Str(_) | Tree::Lambda(..) => true,
+            Tree::Null | Tree::Bool(_) | Tree::Int(_) | Tree::Real(_) | Tree::Str(_) | Tree::Lambda(..) => {
+                true
+            }
             Tree::List(parts) | Tree::Tuple(parts) => parts.iter().all(|part| self.is_constant(*part)),
             Tree::Record(fields) => fields.iter().all(|field| self.is_constant(field.1)),
             Tree::Pattern(branches) => branches.iter().all(|branch| branch.value.is_none()),
@@ -121,12 +123,16 @@ impl<'m> Lower<'m> {
             Tree::Lambda(params, body) => {
                 self.current.out.open("lambda");
                 self.current.out.key("vars");
-                self.current.out.strings(params.iter().map(|param| param.text.as_str()));
+                self.current
+                    .out
+                    .strings(params.iter().map(|param| param.text.as_str()));
                 self.current.out.key("body");
                 self.expression(*body);
                 self.current.out.raw("}");
             }
-            Tree::Let { definitions, body, .. } => self.definitions(id, definitions, *body),
+            Tree::Let {
+                definitions, body, ..
+            } => self.definitions(id, definitions, *body),
             Tree::List(parts) | Tree::Tuple(parts) => self.container(id, parts),
             Tree::Record(fields) => self.record(id, fields),
             Tree::Pattern(_) => self.pattern_value(id),
@@ -169,7 +175,9 @@ impl<'m> Lower<'m> {
             Base::U64 => (0, u64::MAX.into()),
             _ => return,
         };
-        let fits = text.parse().is_ok_and(|value: i128| (low..=high).contains(&value));
+        let fits = text
+            .parse()
+            .is_ok_and(|value: i128| (low..=high).contains(&value));
         if !fits {
             let message = format!("{text} is no {}, which goes from {low} to {high}", base.name());
             let place = self.module.nodes.place(id);
@@ -179,7 +187,9 @@ impl<'m> Lower<'m> {
 
     fn interpolated(&mut self, texts: &[String], parts: &[NodeId]) {
         self.current.out.open("app");
-        self.current.out.raw(",\"schema\":\"s\",\"func\":{\"tag\":\"interpolation\",\"schema\":\"s\",\"strings\":");
+        self.current
+            .out
+            .raw(",\"schema\":\"s\",\"func\":{\"tag\":\"interpolation\",\"schema\":\"s\",\"strings\":");
         self.current.out.strings(texts.iter().map(String::as_str));
         self.current.out.raw("},\"args\":[");
         let mut works = 0;
@@ -293,7 +303,10 @@ impl<'m> Lower<'m> {
         self.current.out.open("pattern");
         self.current.out.member("schema", &schema);
         self.current.out.key("pattern");
-        let is_key = matches!(branches.first().and_then(|branch| branch.path.first()), Some(Selector::Key(_)));
+        let is_key = matches!(
+            branches.first().and_then(|branch| branch.path.first()),
+            Some(Selector::Key(_))
+        );
         self.current.out.raw("{\"type\":");
         self.current.out.string(if is_key { "key" } else { "idx" });
         self.current.out.raw(",\"selectors\":[");
@@ -360,7 +373,10 @@ impl<'m> Lower<'m> {
             self.current.out.raw(if position > 0 { "," } else { "" });
             match part {
                 Some(part) => self.expression(part),
-                None => self.current.out.raw("{\"tag\":\"lit\",\"schema\":\"z\",\"value\":\"null\"}"),
+                None => self
+                    .current
+                    .out
+                    .raw("{\"tag\":\"lit\",\"schema\":\"z\",\"value\":\"null\"}"),
             }
         }
         self.current.out.raw("]}");

@@ -49,7 +49,12 @@ impl<'m> Lower<'m> {
     }
 
     /// Closes a `let` of a function that is used at those types.
-    fn general(&mut self, local: usize, definition: &'m Definition, requests: Vec<(Vec<ConcreteId>, String)>) {
+    fn general(
+        &mut self,
+        local: usize,
+        definition: &'m Definition,
+        requests: Vec<(Vec<ConcreteId>, String)>,
+    ) {
         self.current.out.key("vars");
         let names = requests.iter().map(|request| request.1.as_str());
         match requests.is_empty() {
@@ -59,7 +64,9 @@ impl<'m> Lower<'m> {
         }
         self.current.out.raw("},\"args\":[");
         if requests.is_empty() {
-            self.current.out.raw("{\"tag\":\"lit\",\"schema\":\"z\",\"value\":\"null\"}");
+            self.current
+                .out
+                .raw("{\"tag\":\"lit\",\"schema\":\"z\",\"value\":\"null\"}");
         }
         let vars = self.inferred.locals[local].vars.clone();
         for (position, (chosen, _)) in requests.into_iter().enumerate() {
@@ -84,7 +91,9 @@ impl<'m> Lower<'m> {
         }
         self.current.out.open("lambda");
         self.current.out.key("vars");
-        self.current.out.strings(definition.params.iter().map(|param| param.text.as_str()));
+        self.current
+            .out
+            .strings(definition.params.iter().map(|param| param.text.as_str()));
         self.current.out.key("body");
         self.expression(definition.body);
         self.current.out.raw("}");

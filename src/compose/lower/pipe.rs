@@ -51,7 +51,11 @@ impl<'m> Lower<'m> {
     }
 
     fn stage(&self, operator: NodeId) -> Stage {
-        self.inferred.stages.get(&operator).copied().unwrap_or(Stage::Whole)
+        self.inferred
+            .stages
+            .get(&operator)
+            .copied()
+            .unwrap_or(Stage::Whole)
     }
 
     fn one_stage(&mut self, operator: NodeId, left: NodeId, right: NodeId) {

@@ -2,7 +2,6 @@
 //! command is put together from them.
 
 use crate::compose::ast::{Module, NodeId};
-use crate::compose::compile::Sourced;
 use crate::compose::compiled::{Command, Compiled, Instance, Pool};
 use crate::compose::concrete::{Choice, Concrete, ConcreteId, Concretes, Unsettled};
 use crate::compose::infer::Inferred;
@@ -22,7 +21,6 @@ use std::collections::BTreeMap;
 pub fn lower<'m>(
     file: &'m str,
     module: &'m Module,
-    libraries: &'m [Sourced<'m>],
     names: &'m Names<'m>,
     inferred: Inferred<'m>,
 ) -> Result<Compiled, Vec<Flaw>> {
@@ -37,7 +35,6 @@ pub fn lower<'m>(
     let mut lower = Lower {
         file,
         module,
-        libraries,
         names,
         inferred,
         concretes: Concretes::default(),
@@ -105,7 +102,6 @@ pub(super) struct Worker {
 pub(super) struct Lower<'m> {
     pub file: &'m str,
     pub module: &'m Module,
-    pub libraries: &'m [Sourced<'m>],
     pub names: &'m Names<'m>,
     pub inferred: Inferred<'m>,
     pub concretes: Concretes,
@@ -147,9 +143,15 @@ impl<'m> Lower<'m> {
                     "another type" => "nothing says which type this has".to_string(),
                     known => format!("nothing says which type this has, only that it is {known}"),
                 };
-                (message, "write its type behind it, as in (read text :: [Real]), or a signature")
+                (
+                    message,
+                    "write its type behind it, as in (read text :: [Real]), or a signature",
+                )
             }
-            Unsettled::TooLarge => ("the type of this is too large".into(), "give parts of it names of their own"),
+            Unsettled::TooLarge => (
+                "the type of this is too large".into(),
+                "give parts of it names of their own",
+            ),
         };
         self.complain(Flaw::new(place, len, message).hint(hint));
     }
@@ -187,10 +189,16 @@ impl<'m> Lower<'m> {
     /// Whether so much has been written that it ends here.
     pub fn is_full(&mut self) -> bool {
         let is_full = self.written + self.current.out.len() > COMPOSE_BYTES_MAX;
-        if is_full && !self.flaws.iter().any(|flaw| flaw.message.starts_with("expressions ")) {
+        if is_full
+            && !self
+                .flaws
+                .iter()
+                .any(|flaw| flaw.message.starts_with("expressions "))
+        {
             let message = format!("expressions need more than {} MiB", COMPOSE_BYTES_MAX >> 20);
             let hint = "functions that are used at very many types are written once for each";
-            self.flaws.push(Flaw::new(Place { line: 1, column: 1 }, 1, message).hint(hint));
+            self.flaws
+                .push(Flaw::new(Place { line: 1, column: 1 }, 1, message).hint(hint));
         }
         is_full || self.inferred.types.is_exhausted()
     }
@@ -209,7 +217,9 @@ impl<'m> Lower<'m> {
         }
         let position = self.bodies.len();
         let name = &self.module.definitions[definition].name.text;
-        let same = self.known_bodies.range((definition, Vec::new())..(definition + 1, Vec::new()));
+        let same = self
+            .known_bodies
+            .range((definition, Vec::new())..(definition + 1, Vec::new()));
         let name = match same.count() {
             0 => name.clone(),
             before => format!("{name}~{}", before + 1),
@@ -229,7 +239,10 @@ impl<'m> Lower<'m> {
     pub fn write_bodies(&mut self, from: usize) {
         let mut position = from;
         while position < self.bodies.len() && !self.is_full() {
-            let (definition, choice) = (self.bodies[position].definition, self.bodies[position].choice.clone());
+            let (definition, choice) = (
+                self.bodies[position].definition,
+                self.bodies[position].choice.clone(),
+            );
             let vars = self.inferred.definitions[definition].vars.clone();
             self.choice.clear();
             for (var, id) in vars.into_iter().zip(choice) {
@@ -291,8 +304,16 @@ impl<'m> Lower<'m> {
             false => Type::Base(Base::Unit),
         };
         let source = &self.names.functions[function];
-        let pool = self.langs.iter().position(|lang| *lang == source.lang).unwrap_or(0);
-        let before = self.instances.iter().filter(|instance| instance.pool == pool).count();
+        let pool = self
+            .langs
+            .iter()
+            .position(|lang| *lang == source.lang)
+            .unwrap_or(0);
+        let before = self
+            .instances
+            .iter()
+            .filter(|instance| instance.pool == pool)
+            .count();
         self.instances.push(Instance {
             pool,
             mid: before as u32 + 1,
@@ -336,11 +357,6 @@ impl<'m> Lower<'m> {
         !self.concretes.holds(id, strange)
     }
 
-    /// The place of a use, for traces.
-    pub fn at(&self, place: Place) -> String {
-        format!("{}:{}", self.file, place.line)
-    }
-
     fn finish(mut self, commands: Vec<Command>) -> Result<Compiled, Vec<Flaw>> {
         if !self.flaws.is_empty() {
             return Err(self.flaws);
@@ -351,7 +367,11 @@ impl<'m> Lower<'m> {
             at_once: self.at_once[*lang],
         };
         Ok(Compiled {
-            name: self.module.name.as_ref().map_or_else(String::new, |name| name.text.clone()),
+            name: self
+                .module
+                .name
+                .as_ref()
+                .map_or_else(String::new, |name| name.text.clone()),
             desc: self.module.doc.clone(),
             pools: self.langs.iter().map(pool).collect(),
             instances: self.instances,
