@@ -162,6 +162,15 @@ pub const TYPE_PARTS_MAX: usize = 4096;
 /// A line of a source that an error shows, in characters: what a screen holds.
 pub const FLAW_LINE_CHARS_MAX: usize = 200;
 
+/// Work with types of one composition, in steps: a second or less; real ones take some thousands.
+pub const COMPOSE_STEPS_MAX: u64 = 10_000_000;
+
+/// Schema of one type of a composition, in bytes: types that name each other can double it with each.
+pub const COMPOSE_SCHEMA_BYTES_MAX: usize = 16 << 10;
+
+/// All expressions of a composition, in bytes of JSON: half of what a manifest may hold.
+pub const COMPOSE_BYTES_MAX: usize = 8 << 20;
+
 /// A composition, in bytes: tens of thousands of lines; what is known of it while it is read takes a hundred times as much.
 pub const COMPOSITION_BYTES_MAX: usize = 1 << 20;
 
