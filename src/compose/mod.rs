@@ -2,3 +2,5 @@
 //! writes expressions of the manifest; opens no file and evaluates nothing.
 
 pub mod ast;
+pub mod compile;
+pub mod compiled;
