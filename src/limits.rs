@@ -127,3 +127,15 @@ pub const LIMIT_MAX: u64 = 1 << 53;
 
 /// A list of the system's users or groups, in bytes: a hundred thousand of them.
 pub const ACCOUNTS_BYTES_MAX: u64 = 16 << 20;
+
+/// A source file, in bytes: far more than people write; it is read whole.
+pub const SOURCE_BYTES_MAX: usize = 16 << 20;
+
+/// Nesting of a type in a signature, in levels: deeper than anyone can read.
+pub const TYPE_DEPTH_MAX: usize = 64;
+
+/// Size of one type in a signature, in its parts: names for types that name each other could double it with each.
+pub const TYPE_PARTS_MAX: usize = 4096;
+
+/// A line of a source that an error shows, in characters: what a screen holds.
+pub const FLAW_LINE_CHARS_MAX: usize = 200;
