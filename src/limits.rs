@@ -139,3 +139,12 @@ pub const TYPE_PARTS_MAX: usize = 4096;
 
 /// A line of a source that an error shows, in characters: what a screen holds.
 pub const FLAW_LINE_CHARS_MAX: usize = 200;
+
+/// Files in the folder of a program, and folders in each other, that `nexus build` looks at: a folder with more is none
+/// that was made for a program.
+pub const BUILD_FILES_MAX: usize = 10_000;
+/// See [`BUILD_FILES_MAX`].
+pub const BUILD_DEPTH_MAX: usize = 16;
+
+/// A file of data that a program carries, in bytes: it is copied with each.
+pub const BUILD_DATA_BYTES_MAX: u64 = 256 << 20;

@@ -6,6 +6,7 @@ mod elements;
 mod files;
 mod help;
 pub mod input;
+mod making;
 mod names;
 mod options;
 pub mod output;

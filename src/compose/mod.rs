@@ -4,3 +4,5 @@
 pub mod ast;
 pub mod compile;
 pub mod compiled;
+pub mod temp;
+pub use temp as parser;
