@@ -167,6 +167,7 @@ def imported_by_script():
 check_version(os.environ.get("NEXUS_PROTOCOL", PROTOCOL))
 # Of the pool's script: files below it are named from there in traces.
 folder = os.path.join(os.path.dirname(os.path.abspath(getattr(sys.modules["__main__"], "__file__", ""))), "")
+LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # Python's own code, and <frozen ...>, stay out of traces
 pool_name = os.environ.get("NEXUS_POOL", "")
 control_fd, listen_fd, worker_fd = map(descriptor, ("NEXUS_CONTROL_FD", "NEXUS_LISTEN_FD", "NEXUS_WORKER_FD"))
 stdio_fds = None
@@ -515,13 +516,13 @@ def clean(text, limit=MESSAGE_BYTES_MAX):
 
 
 def describe(error, function):
-    """An exception as the error of a response; its trace is innermost first and leaves this file's frames out."""
+    """An exception as the error of a response; its trace is innermost first and has the frames of the user's code."""
     trace = []
     step = error.__traceback__
     while step is not None:
         code = step.tb_frame.f_code
-        if code.co_filename != describe.__code__.co_filename:
-            file = code.co_filename
+        file = code.co_filename
+        if file != describe.__code__.co_filename and (not file.startswith((LIBRARY, "<frozen")) or "-packages" in file):
             trace.append({"lang": "py", "function": clean(getattr(code, "co_qualname", code.co_name)),
                           "file": clean(file[len(folder):] if file.startswith(folder) else file), "line": step.tb_lineno})
         step = step.tb_next

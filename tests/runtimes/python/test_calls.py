@@ -63,6 +63,8 @@ class TestCalls(PoolTest):
         self.assertEqual([(entry["lang"], entry["function"], entry["file"]) for entry in error["trace"]],
                          [("py", name, "functions.py") for name in names])
         self.assertTrue(all(entry["line"] > 1 for entry in error["trace"]))
+        error, _ = line.call(32, "{")
+        self.assertEqual([(entry["function"], entry["file"]) for entry in error["trace"]], [("parses", "functions.py")])
         self.assertEqual(line.call(17)[0]["message"], "Odd: (its message can't be made)")
         self.assertEqual(line.call(2, "")[0]["message"], "ValueError")
         error, _ = line.call(18)
