@@ -19,6 +19,10 @@ import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+
+import played
+
 HEADER_DIR = os.path.join(HERE, "..", "..", "..", "src", "runtimes", "cpp")
 WAIT_S = 30
 COMPILER = [os.environ.get("CXX", "c++"), "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread", "-I", HEADER_DIR]
@@ -1022,6 +1026,20 @@ class Transports(unittest.TestCase):
         pool.control.send([2, "signal", [pid, 2]])
         self.assertEqual(worker.call(15, 2), (None, 4))
         worker.close()
+
+    def test_interrupt_just_before_a_sleep(self):
+        late = played.LateInterrupt(self)
+        pool = Pool(self.exe, NEXUS_ISOLATE="1", **late.env)
+        self.addCleanup(pool.close)
+        worker = self.connect(pool)
+        late.aim()
+        worker.send([0, 1, "call", [38]])
+        self.assertEqual(worker.recv()[1], "progress")
+        worker.send([2, "cancel", [1]])
+        late.strike()
+        answer = worker.recv()
+        self.assertEqual((answer[1], answer[2]["kind"]), (1, "cancelled"))
+        self.assertEqual(worker.call(15, 2), (None, 4))
 
     def test_isolated_depth(self):
         worker = self.isolated().connect()
