@@ -175,6 +175,10 @@ fn own_options() -> Vec<(String, String)> {
             "    --timeout SECONDS".to_string(),
             "stop the command after that time".to_string(),
         ),
+        (
+            "    --completions SHELL".to_string(),
+            "print what completes command lines in bash, zsh or fish".to_string(),
+        ),
     ]
     .into()
 }

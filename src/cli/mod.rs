@@ -1,6 +1,7 @@
 //! The command line: words in, results and errors out. Runs no process and knows no pool.
 
 pub mod args;
+mod completions;
 mod elements;
 mod files;
 mod help;

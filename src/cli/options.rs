@@ -5,13 +5,14 @@ use crate::cli::source::Form;
 use crate::manifest::model::{Arg, Command, Flag, Opt};
 
 /// Nexus's own options, which stand left of the command.
-pub const OWN_OPTIONS: [&str; 6] = [
+pub const OWN_OPTIONS: [&str; 7] = [
     "--help",
     "--version",
     "--raw",
     "--keep-null",
     "--format",
     "--timeout",
+    "--completions",
 ];
 
 /// The place that an option sets.

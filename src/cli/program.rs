@@ -1,6 +1,7 @@
 //! A program from start to exit: its manifest is found and read, its command line is understood, and what it asks for is
 //! done.
 
+use crate::cli::completions;
 use crate::cli::files::{self, reason};
 use crate::cli::help;
 use crate::cli::input;
@@ -108,6 +109,14 @@ fn serve(name: &str, path: &Path, manifest: &Manifest, words: &[String]) -> Resu
         Request::Version => {
             let text = format!("{name}, run by nexus {}\n", env!("CARGO_PKG_VERSION"));
             output::print_text(text.as_bytes()).map(|()| ExitCode::SUCCESS)
+        }
+        Request::Completions(shell) => {
+            let script = completions::script(shell, name)?;
+            output::print_text(script.as_bytes()).map(|()| ExitCode::SUCCESS)
+        }
+        Request::Complete(words) => {
+            let found = completions::complete(manifest, &words);
+            output::print_text(found.as_bytes()).map(|()| ExitCode::SUCCESS)
         }
         Request::Nothing(topic) => {
             let mut stderr = io::stderr();

@@ -2,6 +2,7 @@
 //! Does none of it.
 
 use crate::cli::args::{self, Asked};
+use crate::cli::completions::split;
 use crate::cli::help;
 use crate::cli::names::full_name;
 use crate::cli::options::OWN_OPTIONS;
@@ -22,6 +23,10 @@ pub enum Request<'a> {
     Describe(Topic<'a>),
     /// To tell the version.
     Version,
+    /// To print the script that completes command lines in that shell.
+    Completions(&'a str),
+    /// To say what may stand at the end of these words.
+    Complete(Vec<String>),
     /// Nothing: no command is named, and there are several, which the topic describes.
     Nothing(Topic<'a>),
 }
@@ -62,6 +67,14 @@ pub struct Options {
 /// # Errors
 /// Kind `usage`: no such command or option, or words that don't fit them.
 pub fn parse<'a>(name: &str, manifest: &'a Manifest, words: &'a [String]) -> Result<Request<'a>> {
+    match words {
+        [option, rest @ ..] if option == "--completions" => {
+            return Ok(Request::Completions(rest.first().map_or("", String::as_str)));
+        }
+        [option, words @ ..] if option == "--complete" => return Ok(Request::Complete(words.to_vec())),
+        [option, line] if option == "--complete-line" => return Ok(Request::Complete(split(line))),
+        _ => {}
+    }
     let only = only_command(manifest);
     let mut own = OwnOptions::default();
     let words = own.read(words, only.is_some())?;
@@ -96,7 +109,7 @@ pub fn parse<'a>(name: &str, manifest: &'a Manifest, words: &'a [String]) -> Res
 }
 
 /// The command that need not be named: the only one that is shown.
-fn only_command(manifest: &Manifest) -> Option<&Command> {
+pub fn only_command(manifest: &Manifest) -> Option<&Command> {
     let mut shown = manifest.commands.iter().filter(|command| !command.internal);
     let first = shown.next()?;
     shown.next().is_none().then_some(first)
@@ -227,15 +240,21 @@ fn timeout_ms(text: &str) -> Result<u64> {
     }
 }
 
-enum Found<'a> {
+/// Where the first words lead.
+pub enum Found<'a> {
+    /// To a command, with the words after it.
     Command(&'a Command, &'a [String]),
     /// Help is asked for within a group.
     Described(Topic<'a>),
+    /// To no command yet.
     Nothing(Topic<'a>),
 }
 
 /// The command that the first words name.
-fn find<'a>(
+///
+/// # Errors
+/// Kind `usage`: they name none.
+pub fn find<'a>(
     name: &str,
     manifest: &'a Manifest,
     only: Option<&'a Command>,
@@ -313,7 +332,7 @@ fn find_in_group<'a>(
 }
 
 /// The words that stand left of grouped commands; a word comes once per command.
-fn groups(manifest: &Manifest) -> impl Iterator<Item = &str> {
+pub fn groups(manifest: &Manifest) -> impl Iterator<Item = &str> {
     manifest
         .commands
         .iter()

@@ -51,7 +51,7 @@ import gc
 import os
 import sys
 from itertools import repeat
-from time import monotonic
+from time import monotonic, sleep
 
 import _signal
 import _socket
@@ -97,6 +97,8 @@ TRACE_ENTRIES_MAX = 100
 MESSAGE_BYTES_MAX = 10_000
 QUOTED_CHARS_MAX = 60
 LOG_BYTES_MAX = 1 << 20
+# Between a signal and a look whether its handler has run: time enough for any code that is not stuck.
+REMIND_S = 0.01
 # Twenty steps a second are as much as an eye sees.
 PROGRESS_S = 0.05
 # From here on msgpack, where it is installed, repays the 5 to 10 ms of its import.
@@ -1520,12 +1522,14 @@ class Server:
 
     A cancel comes with a signal, which may arrive at any moment. While user code runs (`user`), its handler looks for
     the cancel and raises; else it leaves a note (`interrupted`), and whoever lets user code go on looks then. So no
-    frame is ever read or written in part."""
+    frame is ever read or written in part. `heard` grows with each run of the handler; `remind` sees to it that it runs.
+    """
 
     def __init__(self):
         self.channel, self.listener, self.thread = None, None, _thread.get_ident()
         self.calls, self.answers, self.last_id, self.cancelled = [], {}, 0, {}
         self.user = self.interrupted = False
+        self.heard = 0
         self.next_progress, self.said, self.unsaid = 0, None, None
         self.stack_start = None
 
@@ -1765,11 +1769,39 @@ def raise_stack():
 
 def interrupt(number, _frame):
     if running is not None:
+        running.heard += 1
         running.interrupted = True
         if running.user:
             running.obey()
     elif number == _signal.SIGINT:
         raise KeyboardInterrupt  # in a process that user code forked
+
+
+def expect_signals(worker):
+    """Starts `remind`. The interpreter writes each signal that it takes note of to a descriptor, at once."""
+    noted, note = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(note, False)
+    try:
+        _thread.start_new_thread(remind, (worker, noted))
+        _signal.set_wakeup_fd(note, warn_on_full_buffer=False)
+    except RuntimeError:
+        _signal.set_wakeup_fd(-1)  # no thread is to be had: what stays asleep is ended by nexus
+
+
+def remind(worker, noted):
+    """Sends a signal again until `interrupt` runs. The interpreter looks for signals, then lets user code sleep in the
+    kernel: one that comes in between wakes nothing, and its handler would wait as long as the code sleeps."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    heard = 0
+    while True:
+        numbers = os.read(noted, 4096)
+        sleep(REMIND_S)
+        if worker.heard == heard:
+            for number in numbers:
+                if _signal.getsignal(number) is interrupt:  # not one that user code handles
+                    _signal.pthread_kill(worker.thread, number)
+                    break
+        heard = worker.heard
 
 
 def greeted(values):
@@ -1795,6 +1827,7 @@ def live(main):
         _signal.signal(_signal.SIGINT, interrupt)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), FRAMES_MIN))
         running = Server()
+        expect_signals(running)
         main(running)
         code = 0
     except SystemExit as error:
@@ -1864,7 +1897,6 @@ class Parent:
 
     def work(self, worker):
         """In the forked process: serves one connection after the other."""
-        _signal.set_wakeup_fd(-1)
         _signal.signal(_signal.SIGIO, _signal.SIG_DFL)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         self.control.close()
@@ -1937,6 +1969,7 @@ def disown():
         if running.listener is not None:
             running.listener.close()
         running = None
+        _signal.set_wakeup_fd(-1)  # it is its parent that listens there
 
 
 def flush():
