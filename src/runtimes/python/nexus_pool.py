@@ -523,8 +523,8 @@ def describe(error, function):
     step = error.__traceback__
     while step is not None:
         code = step.tb_frame.f_code
-        file = code.co_filename
-        if file != describe.__code__.co_filename and (not file.startswith((LIBRARY, "<frozen")) or "-packages" in file):
+        file = os.path.normpath(code.co_filename)
+        if code.co_filename != describe.__code__.co_filename and (not file.startswith((LIBRARY, "<frozen")) or "-packages" in file):
             trace.append({"lang": "py", "function": clean(getattr(code, "co_qualname", code.co_name)),
                           "file": clean(file[len(folder):] if file.startswith(folder) else file), "line": step.tb_lineno})
         step = step.tb_next

@@ -1202,7 +1202,7 @@ class TestConformanceFunctions(PoolTest):
 
 class TestWorkers(WorkersTest, PoolTest):
     def line(self):
-        line = super().line(WORKER_SIGNATURES, WORKERS)
+        _, line, _ = self.connected(WORKER_SIGNATURES, WORKERS)
         line.call(68, self.tortured)
         return line
 
