@@ -2,6 +2,7 @@
 
 pub mod args;
 mod completions;
+mod each;
 mod elements;
 mod files;
 mod help;

@@ -2,6 +2,7 @@
 //! done.
 
 use crate::cli::completions;
+use crate::cli::each;
 use crate::cli::files::{self, reason};
 use crate::cli::help;
 use crate::cli::input;
@@ -100,6 +101,7 @@ pub fn load(path: &Path, text: &[u8]) -> std::result::Result<Manifest, Errors> {
 fn serve(name: &str, path: &Path, manifest: &Manifest, words: &[String]) -> Result<ExitCode> {
     match request::parse(name, manifest, words)? {
         Request::Run(invocation) => invoke(path, manifest, &invocation),
+        Request::Each(command, options) => each::run(path, manifest, command, options),
         Request::Describe(topic) => {
             let stdout = io::stdout();
             let mut page = Page::new(columns(&stdout), Style::of(&stdout));
@@ -180,8 +182,7 @@ fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<E
                 mid: *mid,
                 needed,
             };
-            let base = path.parent().unwrap_or(Path::new(""));
-            let result = remote::run(manifest, base, &target, invocation).map_err(in_command)?;
+            let result = remote::run(manifest, path, &target, invocation).map_err(in_command)?;
             print(&result)?;
         }
         Body::Unsupported(error) => return Err(in_command(error.clone())),

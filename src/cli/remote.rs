@@ -18,14 +18,14 @@ pub struct Target<'m> {
     pub needed: &'m [PoolId],
 }
 
-/// Runs a command whose function is in a pool, and returns its result as msgpack. The pools are gone by then: whoever
+/// Runs a command whose function is in a pool, and returns its result as msgpack; `path` is the manifest's. The pools are gone by then: whoever
 /// prints a large result can be interrupted as any other program.
 ///
 /// # Errors
 /// What the arguments, the pools or the function say.
 pub fn run(
     manifest: &Manifest,
-    base: &Path,
+    path: &Path,
     target: &Target<'_>,
     invocation: &Invocation<'_>,
 ) -> Result<Vec<u8>> {
@@ -39,7 +39,7 @@ pub fn run(
             args[position] = Some(encode(position)?);
         }
     }
-    let mut session = Session::start(manifest, base, target.needed)?;
+    let mut session = Session::start(manifest, path, target.needed)?;
     let encoded: Result<Vec<Vec<u8>>> = args
         .into_iter()
         .enumerate()

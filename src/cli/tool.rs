@@ -183,6 +183,11 @@ fn misused(words: &[String], told: &str) -> Box<Error> {
     }
 }
 
+/// Runs a program, as a worker process of another run.
+pub fn run_itself(words: &[String]) -> ExitCode {
+    run_program(words).unwrap_or_else(|error| report::print("nexus", &error))
+}
+
 fn run_program(words: &[String]) -> Result<ExitCode> {
     let Some((path, words)) = words.split_first() else {
         return Err(Error::new(Kind::Usage, "no program is given")

@@ -1,7 +1,7 @@
 //! The hub: all pools, workers and calls of a process as one state machine. `handle_*` takes events in with the time,
 //! `poll_*` gives effects out. Opens no socket, starts no process, reads no clock, and assumes nothing of who calls.
 //!
-//! What it does with them stands in its siblings: `receive` (messages in), `place` (calls to workers and answers back),
+//! What it does with them stands in its siblings: `receive` (messages in), `host` (what workers ask beside calls), `place` (calls to workers and answers back),
 //! `supervise` (pools from start to end), `retire` (workers that are to go), `cancel` (calls that are given up), `fail`
 //! (deaths, deadlines and the errors for them), `standing` (who does what, for people).
 
@@ -9,6 +9,7 @@ use super::call::{Call, CallId, Stage};
 use super::deadlines::{Deadlines, Due};
 use super::lifecycle::State;
 use super::peer::{Peer, Pressure, Reading, Role, Sink};
+use super::process::request as process;
 #[cfg(test)]
 use super::simulation::Bug;
 use super::slab::Slab;
@@ -141,6 +142,21 @@ pub enum Effect {
     SignalWorker(PeerId, Signal),
     /// Tell [`Hub::handle_weight`] the memory of the worker that has this process id.
     Weigh(PeerId, u32),
+    /// A worker asks something about worker processes: tell [`Hub::handle_process_answer`]. On behalf of that call, if it is
+    /// known.
+    Process {
+        /// The worker.
+        worker: PeerId,
+        /// Its own id of the request.
+        request: u64,
+        /// The call.
+        call: Option<CallId>,
+        /// What it asks.
+        asked: process::Request,
+    },
+    /// A call has ended for which worker processes were started, well or not. Where it has ended well,
+    /// [`Hub::handle_joined`] is awaited.
+    EndOwner(CallId, bool),
     /// A request is answered: the result as msgpack.
     Answer {
         /// The token of the request.

@@ -9,6 +9,7 @@ pub mod deadlock;
 mod departures;
 pub mod eval;
 mod fail;
+mod host;
 pub mod hub;
 #[cfg(test)]
 mod invariants;
@@ -18,6 +19,7 @@ mod peer;
 mod place;
 #[cfg(test)]
 mod placement;
+pub mod process;
 mod receive;
 #[cfg(test)]
 mod refusals;

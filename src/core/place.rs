@@ -323,6 +323,7 @@ impl Hub {
 
     /// Takes a call out of the table.
     pub(super) fn remove_call(&mut self, id: CallId) -> Option<Call> {
+        self.end_owner(id, false);
         let mut call = self.calls.remove(id)?;
         self.deadlines.set(Timer::Call(id), &mut call.due, None);
         if self.calls.is_empty() {

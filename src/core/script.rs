@@ -212,6 +212,8 @@ impl Stage {
             // Who refuses has nobody to take the connection.
             Effect::Connect { .. } if self.refuses_to_grow => {}
             Effect::Connect { pool, worker } => self.greet(pool, worker),
+            // What becomes of worker processes is tested in `process`.
+            Effect::Process { .. } | Effect::EndOwner(..) => {}
             Effect::Answer { result, .. } => self.answers.push(result),
             Effect::Signal(_, signal) => self.signals.push(signal),
             Effect::Close(peer) => self.closed.push(peer),

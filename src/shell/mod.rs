@@ -9,3 +9,4 @@ mod output;
 mod processes;
 pub mod session;
 mod strays;
+mod workers;

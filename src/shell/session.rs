@@ -7,8 +7,11 @@ use super::launch::{Launched, LaunchedWorker, Place, door_path, launch, launch_w
 use super::notes::Notes;
 use super::processes::{Owner, Processes};
 use super::strays::end_strays;
+use super::workers::{Run, Workers};
 use crate::core::deadlock::Suspect;
 use crate::core::hub::{Effect, Function, Hub, PeerId, PoolSpec, Request, Wiring};
+use crate::core::process::table::Owner as ProcessOwner;
+use crate::core::process::table::{self, Asker, Table};
 use crate::error::{Error, Kind, Result, signal_name};
 use crate::ids::PoolId;
 use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX, WORKERS_MAX};
@@ -23,18 +26,21 @@ use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
+const INPUT: Token = Token(usize::MAX - 2);
 /// Events taken from the poll at once; the others come with the next turn.
 const EVENTS_PER_TURN: usize = 64;
 
 /// The pools of one program, from the first that is started until none is left.
 pub struct Session<'m> {
     manifest: &'m Manifest,
+    /// The manifest's path.
+    path: &'m Path,
     base: &'m Path,
     hub: Hub,
     poll: Poll,
@@ -52,6 +58,7 @@ pub struct Session<'m> {
     /// By which further workers of pools are connected.
     doors: BTreeMap<PoolId, OwnedFd>,
     processes: Processes,
+    workers: Workers,
     connections: BTreeMap<PeerId, Connection>,
     /// Peers that have more to be written to them than their sockets took.
     full: Vec<PeerId>,
@@ -63,6 +70,8 @@ pub struct Session<'m> {
     /// How many did.
     interrupts: u32,
     next_token: u64,
+    /// What [`Session::wait_for`] waits for is there.
+    has_input: bool,
     /// Processes that the system had ended for want of memory when the first pools were started.
     memory_kills: Option<u64>,
     /// Workers that were found waiting for locks of their own when all was silent.
@@ -83,12 +92,12 @@ pub struct Call {
 }
 
 impl<'m> Session<'m> {
-    /// Starts these pools, all at once, without waiting for any. `base` is the manifest's directory.
+    /// Starts these pools, all at once, without waiting for any. `path` is the manifest's.
     ///
     /// # Errors
     /// `io` when the system refuses the poll. A pool that can't be started is the error of the first call
     /// that needs it.
-    pub fn start(manifest: &'m Manifest, base: &'m Path, pools: &[PoolId]) -> Result<Session<'m>> {
+    pub fn start(manifest: &'m Manifest, path: &'m Path, pools: &[PoolId]) -> Result<Session<'m>> {
         let refused = |what: &'static str| {
             move |error: io::Error| Error::new(Kind::Io, format!("can't {what}: {error}"))
         };
@@ -101,7 +110,8 @@ impl<'m> Session<'m> {
         adopt_orphans().map_err(refused("adopt orphans"))?;
         let mut session = Session {
             manifest,
-            base,
+            path,
+            base: path.parent().unwrap_or(Path::new("")),
             hub: Hub::new(specs(manifest), functions(manifest)),
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
@@ -112,6 +122,7 @@ impl<'m> Session<'m> {
             keeps_dir: false,
             doors: BTreeMap::new(),
             processes: Processes::default(),
+            workers: Workers::default(),
             connections: BTreeMap::new(),
             full: Vec::new(),
             answers: Vec::new(),
@@ -120,6 +131,7 @@ impl<'m> Session<'m> {
             interrupted: None,
             interrupts: 0,
             next_token: 0,
+            has_input: false,
             memory_kills: None,
             suspects: Vec::new(),
         };
@@ -151,24 +163,59 @@ impl<'m> Session<'m> {
         self.hub.call(request, now);
         self.carry_out(now);
         loop {
-            if let Some(position) = self.answers.iter().position(|(answered, _)| *answered == token) {
+            let position = self.answers.iter().position(|(answered, _)| *answered == token);
+            // What belonged to a call that has failed ends at once.
+            if let Some(position) = position.filter(|_| !self.workers.table.is_joining()) {
                 self.notes.finish();
                 let answer = self.answers.swap_remove(position).1;
                 return answer.map_err(|error| self.explain(error));
             }
-            if let Some(number) = self.interrupted {
+            if let Some(number) = self.interrupted.filter(|_| position.is_none()) {
                 let standing = self.hub.standing(now_ms());
                 self.notes
                     .show_stop(&self.manifest.name, &signal_name(number), &standing);
-                let message = format!("stopped by {}", signal_name(number));
-                let mut error = Error::new(Kind::Cancelled, message);
-                error.signal = Some(number);
-                self.hub.cancel(token, &error, now_ms());
+                self.hub.cancel(token, &stopped_by(number), now_ms());
                 self.carry_out(now_ms());
                 continue;
             }
             self.turn()?;
         }
+    }
+
+    /// Runs the loop until something can be read, or has ended.
+    ///
+    /// # Errors
+    /// `cancelled` after SIGINT, SIGTERM or SIGHUP; `io` when the poll fails.
+    pub fn wait_for(&mut self, input: BorrowedFd<'_>) -> Result<()> {
+        let fd = input.as_raw_fd();
+        self.has_input = match self
+            .poll
+            .registry()
+            .register(&mut SourceFd(&fd), INPUT, Interest::READABLE)
+        {
+            Ok(()) => false,
+            // What can't be polled, as a file, is always there.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            Err(error) => return Err(Error::new(Kind::Io, format!("can't poll the input: {error}"))),
+        };
+        let waited = loop {
+            match self.interrupted {
+                _ if self.has_input => break Ok(()),
+                Some(number) => break Err(stopped_by(number)),
+                None => {}
+            }
+            if let Err(error) = self.turn() {
+                break Err(error);
+            }
+        };
+        // It was registered above.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        waited
+    }
+
+    /// Whether a signal asked to end.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.is_some()
     }
 
     /// Adds to an error what the system tells about it.
@@ -193,8 +240,9 @@ impl<'m> Session<'m> {
             self.remove_dir();
         }
         self.hub.drain(now_ms());
+        self.workers.table.end_owner(ProcessOwner::Run, false, now_ms());
         self.carry_out(now_ms());
-        while !self.hub.is_finished() {
+        while !self.hub.is_finished() || !self.workers.table.is_empty() {
             // Whoever sends one more signal does not want to wait: first for what would end by itself, then for anything.
             match (self.interrupts, self.interrupts - interrupts) {
                 (_, 0) => {}
@@ -218,7 +266,12 @@ impl<'m> Session<'m> {
 
     /// One turn: waits until something happens or is due, then handles all of it.
     fn turn(&mut self) -> Result<()> {
-        let due_ms = self.hub.next_deadline().map(|due| due.saturating_sub(now_ms()));
+        let dues = [self.hub.next_deadline(), self.workers.table.next_deadline()];
+        let due_ms = dues
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|due| due.saturating_sub(now_ms()));
         let wait_ms = match self.has_unread() {
             true => Some(0),
             false if self.hub.has_calls() => Some(due_ms.unwrap_or(u64::MAX).min(LOCK_CHECK_MS)),
@@ -243,8 +296,10 @@ impl<'m> Session<'m> {
         // What a pool printed belongs to the error that its death makes, and its last messages come before its end.
         self.read_printed();
         self.read_connections(now);
+        self.workers.turn(&mut self.buffer, now);
         self.bury_children(now);
         self.hub.handle_timeout(now);
+        self.workers.table.handle_timeout(now);
         if wait_ms == Some(LOCK_CHECK_MS) && self.events.is_empty() {
             self.look_for_locks(now);
         }
@@ -272,13 +327,17 @@ impl<'m> Session<'m> {
 
     fn note_event(&mut self, event: &mio::event::Event) {
         let Token(token) = event.token();
-        if event.token() == SIGNALS {
+        if event.token() == INPUT {
+            self.has_input = true;
+        } else if event.token() == SIGNALS {
             while let Some(number) = self.signals.arrived() {
                 self.interrupted.get_or_insert(number);
                 self.interrupts += 1;
             }
         } else if Processes::is_own(event.token()) {
             self.processes.note_event(event.token());
+        } else if Workers::is_own(event.token()) {
+            self.workers.note_event(event.token());
         } else if let Some(connection) = self.connections.get_mut(&PeerId::from_raw(token as u64)) {
             connection.note_event(event);
         }
@@ -289,14 +348,16 @@ impl<'m> Session<'m> {
         let mut connections = self.connections.iter();
         connections.any(|(peer, connection)| connection.is_readable() && self.hub.wants_input(*peer))
             || self.processes.has_unread()
+            || self.workers.has_unread()
     }
 
     fn read_printed(&mut self) {
         if self.processes.has_unread() {
             self.notes.finish();
-            let hub = &mut self.hub;
-            self.processes
-                .read_printed(&mut self.buffer, |pool, bytes| hub.handle_stderr(pool, bytes));
+            let (hub, table) = (&mut self.hub, &mut self.workers.table);
+            self.processes.read_printed(&mut self.buffer, |owner, bytes| {
+                keep_tail(hub, table, owner, bytes)
+            });
         }
     }
 
@@ -347,30 +408,49 @@ impl<'m> Session<'m> {
             while let Some(Owner::Worker(_, peer)) = self.processes.owner(slot)
                 && self.read_connection(peer, now)
             {}
-            let hub = &mut self.hub;
-            let buried = self.processes.bury(slot, &mut self.buffer, |pool, bytes| {
-                hub.handle_stderr(pool, bytes);
+            let (hub, table) = (&mut self.hub, &mut self.workers.table);
+            let buried = self.processes.bury(slot, &mut self.buffer, |owner, bytes| {
+                keep_tail(hub, table, owner, bytes);
             });
             match buried {
                 Some((Owner::Pool(pool), ended)) => self.hub.handle_exited(pool, ended, now),
                 Some((Owner::Worker(pool, peer), ended)) => {
                     self.hub.handle_worker_ended(pool, peer, ended, now);
                 }
+                Some((Owner::Program(id), ended)) => self.workers.bury(id, ended, &mut self.buffer, now),
                 None => {}
             }
         }
     }
 
-    /// Does what the hub wants done, until it wants nothing more.
+    /// Does what the hub and the table of worker processes want done, until they want nothing more.
     fn carry_out(&mut self, now: u64) {
         loop {
             if let Some(effect) = self.hub.poll_effect() {
                 self.perform(effect, now);
+            } else if let Some(effect) = self.workers.table.poll_effect() {
+                self.perform_process(effect, now);
             } else if let Some(peer) = self.hub.poll_output() {
                 self.write(peer);
             } else {
                 break;
             }
+        }
+        self.workers.write();
+    }
+
+    fn perform_process(&mut self, effect: table::Effect, now: u64) {
+        let run = Run {
+            mark: &self.mark,
+            program: Some(self.path),
+            registry: self.poll.registry(),
+        };
+        match self.workers.perform(effect, &mut self.processes, &run) {
+            Some(table::Effect::Answer(Asker::Worker(worker, request), result)) => {
+                self.hub.handle_process_answer(worker, request, result);
+            }
+            Some(table::Effect::Joined(ProcessOwner::Call(call))) => self.hub.handle_joined(call, now),
+            _ => {}
         }
     }
 
@@ -429,6 +509,22 @@ impl<'m> Session<'m> {
             }
             Effect::Close(peer) => {
                 self.connections.remove(&peer);
+                self.workers.table.forget_peer(peer);
+            }
+            Effect::Process {
+                worker,
+                request,
+                call,
+                asked,
+            } => {
+                let owner = call.map(ProcessOwner::Call);
+                let asker = Asker::Worker(worker, request);
+                self.workers.table.request(asker, owner, asked, now);
+            }
+            Effect::EndOwner(call, is_well) => {
+                self.workers
+                    .table
+                    .end_owner(ProcessOwner::Call(call), is_well, now);
             }
             Effect::Signal(pool, signal) => self.processes.signal_pool(pool, signal),
             Effect::SignalWorker(worker, signal) => {
@@ -507,7 +603,7 @@ impl<'m> Session<'m> {
         self.doors.extend(door.map(|door| (pool, door)));
         let registry = self.poll.registry();
         self.processes
-            .add(Owner::Pool(pool), child, printed, life, registry)
+            .add(Owner::Pool(pool), child, printed, Some(life), registry)
             .and_then(|()| self.add_connection(control, mio::net::UnixStream::from_std(control_socket)))
             .and_then(|()| self.add_connection(worker, mio::net::UnixStream::from_std(worker_socket)))
             .map_err(poll_error)?;
@@ -526,7 +622,7 @@ impl<'m> Session<'m> {
         } = launched;
         let registry = self.poll.registry();
         self.processes
-            .add(Owner::Worker(pool, worker), child, printed, life, registry)
+            .add(Owner::Worker(pool, worker), child, printed, Some(life), registry)
             .and_then(|()| self.add_connection(worker, mio::net::UnixStream::from_std(socket)))
             .map_err(poll_error)?;
         self.hub.handle_worker_spawned(worker, pid);
@@ -547,6 +643,20 @@ impl<'m> Session<'m> {
         self.connections.insert(peer, connection);
         Ok(())
     }
+}
+
+/// Keeps what a process printed for the error that its end makes.
+fn keep_tail(hub: &mut Hub, table: &mut Table, owner: Owner, bytes: &[u8]) {
+    match owner {
+        Owner::Pool(pool) | Owner::Worker(pool, _) => hub.handle_stderr(pool, bytes),
+        Owner::Program(id) => table.handle_stderr(id, bytes),
+    }
+}
+
+fn stopped_by(number: i32) -> Box<Error> {
+    let mut error = Error::new(Kind::Cancelled, format!("stopped by {}", signal_name(number)));
+    error.signal = Some(number);
+    error
 }
 
 fn poll_error(error: io::Error) -> Box<Error> {

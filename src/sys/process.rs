@@ -44,12 +44,16 @@ impl Child {
         self.pid
     }
 
-    /// Sends a signal to the whole group. A group that is already gone is no error.
+    /// Sends a signal that ends processes to the whole group. A group that is already gone is no error.
     pub fn signal_group(&self, ending: Ending) {
-        let signal = match ending {
+        self.send_to_group(match ending {
             Ending::Term => libc::SIGTERM,
             Ending::Kill => libc::SIGKILL,
-        };
+        });
+    }
+
+    /// Sends any signal to the whole group, as [`Child::signal_group`].
+    pub fn send_to_group(&self, signal: i32) {
         // SAFETY: kill takes plain integers; the leader is not reaped, so the group's id can't be another's.
         unsafe { libc::kill(-(self.pid as libc::pid_t), signal) };
     }

@@ -24,6 +24,8 @@ pub struct Program<'a> {
     pub argv: &'a [CString],
     /// The whole environment, as `NAME=value`.
     pub env: &'a [CString],
+    /// It leads a session of its own, not only a group: it has no terminal, and a signal from one can't reach it.
+    pub is_session: bool,
     /// Working directory, entered as the user that the program runs as; none: this process's.
     pub cwd: Option<&'a Path>,
     /// The descriptors it gets: the first becomes 0, and so on.
@@ -149,6 +151,7 @@ pub fn spawn(program: &Program<'_>) -> Result<Child, SpawnError> {
             argv: &argv,
             env: &env,
             candidates: &candidates,
+            is_session: program.is_session,
             cwd: cwd.as_deref(),
             descriptors: &descriptors,
             lifeline: program.lifeline,
@@ -230,6 +233,7 @@ struct Plan<'a> {
     argv: &'a [*const libc::c_char],
     env: &'a [*const libc::c_char],
     candidates: &'a [CString],
+    is_session: bool,
     cwd: Option<&'a CStr>,
     descriptors: &'a [libc::c_int],
     lifeline: Option<usize>,
@@ -341,8 +345,13 @@ extern "C" fn child(argument: *mut libc::c_void) -> libc::c_int {
 }
 
 fn carry_out(plan: &Plan<'_>) -> Result<Infallible, Failure> {
-    // SAFETY: plain integers.
-    done(Step::Process, unsafe { libc::setpgid(0, 0) })?;
+    // SAFETY: plain integers. A new process leads no group, so that it may lead a session.
+    done(Step::Process, unsafe {
+        match plan.is_session {
+            true => libc::setsid(),
+            false => libc::setpgid(0, 0),
+        }
+    })?;
     reset_signals();
     for (number, source) in plan.descriptors.iter().enumerate() {
         // SAFETY: plain integers; the sources all lie above the numbers.
@@ -487,6 +496,7 @@ mod tests {
         let child = spawn(&Program {
             argv: &argv,
             env: &[c_string("A=b".as_ref()).unwrap()],
+            is_session: false,
             cwd: cwd.map(Path::new),
             descriptors: &[null.as_fd(), null.as_fd(), null.as_fd()],
             lifeline: None,

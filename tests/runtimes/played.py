@@ -388,6 +388,27 @@ class WorkersTest:
         ], "3 14")
 
 
+class LateInterrupt:
+    """SIGINT at the worst moment of a worker that runs with the variables `env`: see late_interrupt.c."""
+
+    def __init__(self, test):
+        folder = tempfile.mkdtemp(prefix="nexus-late.")
+        test.addCleanup(shutil.rmtree, folder)
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "late_interrupt.c")
+        library, self.fifo = os.path.join(folder, "late_interrupt.so"), os.path.join(folder, "fifo")
+        subprocess.run([os.environ.get("CXX", "c++"), "-x", "c", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library,
+                        source, "-ldl"], check=True, timeout=WAIT_S)
+        self.env = {"LD_PRELOAD": library, "LATE_INTERRUPT": self.fifo}
+        self.test = test
+
+    def aim(self):
+        """From now on, the first long sleep does not begin before `strike`."""
+        os.mkfifo(self.fifo)
+
+    def strike(self):
+        self.test.addCleanup(os.close, os.open(self.fifo, os.O_RDWR))  # waits for nobody
+
+
 def play_nexus(pool, call):
     """Gives a pool two workers, calls in one of them a function that does not end, if any, and waits to be killed."""
     pool.hello()

@@ -60,6 +60,7 @@ impl World {
                 trace!(self, "{signal:?} to {worker:?}");
                 self.signal_worker(worker, signal);
             }
+            Effect::Process { .. } | Effect::EndOwner(..) => {}
             Effect::Weigh(id, pid) => self.weigh(id, pid),
             Effect::Answer { token, result } => self.answer(token as usize, result),
             Effect::Note { pool, note } => self.take_note(pool.index(), &note),

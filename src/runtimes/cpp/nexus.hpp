@@ -71,6 +71,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <deque>
 #include <exception>
 #include <functional>
@@ -232,6 +233,8 @@ constexpr std::uint32_t list_reserve_max = 4096;                 // elements; th
 constexpr std::size_t open_calls_max = std::size_t{1} << 16;     // of one worker, each way: what nexus allows
 constexpr std::size_t closures_max = std::size_t{1} << 16;       // function values of this process
 constexpr std::int64_t look_ms = 4;       // between two looks for a cancel while a function computes
+constexpr long remind_ms_min = 8;         // between SIGINT and the first look whether user code has taken note of it
+constexpr long remind_ms_max = 1024;      // where the looks, ever rarer, end
 constexpr std::int64_t progress_ms = 50;  // between two notes of progress
 
 // ---------------------------------------------------------------------------------------------- buffer
@@ -1329,6 +1332,8 @@ struct process_state {
     std::atomic<int> running{0};            // calls
     std::atomic<bool> stopping{false};
     std::atomic<bool> look_now{false};      // SIGINT came: a cancel waits
+    std::atomic<int> reminder{-1};          // the timer that sends it again
+    std::atomic<long> remind_ms{0};
 };
 inline process_state process;
 
@@ -1344,6 +1349,37 @@ inline void on_signal(int number, void (*handler)(int)) {
     action.sa_handler = handler;
     action.sa_flags = SA_RESTART;
     sigaction(number, &action, nullptr);
+}
+
+// User code asks whether its call was cancelled, then sleeps in the kernel: a SIGINT in between wakes nothing. So it comes
+// again, from a timer, until somebody asks. By system call: the functions were once in a library apart.
+
+inline void start_reminder() {
+    struct sigevent event = {};
+    event.sigev_notify = SIGEV_SIGNAL;
+    event.sigev_signo = SIGINT;
+    int id = -1;
+    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &id) == 0) process.reminder = id;
+}
+
+/// Safe in a signal handler. 0: never.
+inline void remind_in(long ms) {
+    struct itimerspec once = {};
+    once.it_value.tv_sec = ms / 1000;
+    once.it_value.tv_nsec = ms % 1000 * 1'000'000;
+    process.remind_ms = ms;
+    if (process.reminder >= 0) syscall(SYS_timer_settime, process.reminder.load(), 0, &once, nullptr);
+}
+
+inline void interrupted(int, siginfo_t* info, void*) {
+    const int before = errno;
+    if (info->si_code != SI_TIMER) {
+        process.look_now = true;
+        remind_in(remind_ms_min);
+    } else if (process.look_now && process.running > 0 && process.remind_ms < remind_ms_max) {
+        remind_in(process.remind_ms * 2);
+    }
+    errno = before;
 }
 
 inline void check_protocol(std::uint64_t spoken) {
@@ -1404,7 +1440,10 @@ inline void prepare() {
     if (process.speaks == transport::none) return;
     if (const char* spoken = std::getenv("NEXUS_PROTOCOL")) check_protocol(std::strtoull(spoken, nullptr, 10));
     on_signal(SIGIO, [](int) { orphaned(); });
-    on_signal(SIGINT, [](int) { process.look_now = true; });
+    struct sigaction interrupts = {};
+    interrupts.sa_sigaction = interrupted;
+    interrupts.sa_flags = SA_RESTART | SA_SIGINFO;
+    sigaction(SIGINT, &interrupts, nullptr);
     std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
 }
 __attribute__((constructor(101))) static void prepare_early() {
@@ -1957,6 +1996,7 @@ public:
     bool is_cancelled(activation& call) {
         const std::int64_t now = now_ms();
         if (!call.is_cancelled && (now >= look_ms_ || process.look_now)) {
+            if (process.look_now) remind_in(0);
             process.look_now = false;
             look_ms_ = now + look_ms;
             look();
@@ -2612,6 +2652,7 @@ inline void* serve_alone(void*) {
 /// connection while user code runs.
 [[noreturn]] inline void be_worker(void* (*body)(void*), int watched_fd) {
     constexpr int grace_ms = 100;
+    start_reminder();
     if (!start_thread(body)) body(nullptr);
     sigset_t interrupt;
     sigemptyset(&interrupt);

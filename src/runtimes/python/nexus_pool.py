@@ -51,7 +51,7 @@ import gc
 import os
 import sys
 from itertools import repeat
-from time import monotonic
+from time import monotonic, sleep
 
 import _signal
 import _socket
@@ -97,6 +97,8 @@ TRACE_ENTRIES_MAX = 100
 MESSAGE_BYTES_MAX = 10_000
 QUOTED_CHARS_MAX = 60
 LOG_BYTES_MAX = 1 << 20
+# Between a signal and a look whether its handler has run: time enough for any code that is not stuck.
+REMIND_S = 0.01
 # Twenty steps a second are as much as an eye sees.
 PROGRESS_S = 0.05
 # From here on msgpack, where it is installed, repays the 5 to 10 ms of its import.
@@ -167,6 +169,7 @@ def imported_by_script():
 check_version(os.environ.get("NEXUS_PROTOCOL", PROTOCOL))
 # Of the pool's script: files below it are named from there in traces.
 folder = os.path.join(os.path.dirname(os.path.abspath(getattr(sys.modules["__main__"], "__file__", ""))), "")
+LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # Python's own code, and <frozen ...>, stay out of traces
 pool_name = os.environ.get("NEXUS_POOL", "")
 control_fd, listen_fd, worker_fd = map(descriptor, ("NEXUS_CONTROL_FD", "NEXUS_LISTEN_FD", "NEXUS_WORKER_FD"))
 stdio_fds = None
@@ -515,13 +518,13 @@ def clean(text, limit=MESSAGE_BYTES_MAX):
 
 
 def describe(error, function):
-    """An exception as the error of a response; its trace is innermost first and leaves this file's frames out."""
+    """An exception as the error of a response; its trace is innermost first and has the frames of the user's code."""
     trace = []
     step = error.__traceback__
     while step is not None:
         code = step.tb_frame.f_code
-        if code.co_filename != describe.__code__.co_filename:
-            file = code.co_filename
+        file = os.path.normpath(code.co_filename)
+        if code.co_filename != describe.__code__.co_filename and (not file.startswith((LIBRARY, "<frozen")) or "-packages" in file):
             trace.append({"lang": "py", "function": clean(getattr(code, "co_qualname", code.co_name)),
                           "file": clean(file[len(folder):] if file.startswith(folder) else file), "line": step.tb_lineno})
         step = step.tb_next
@@ -1519,12 +1522,14 @@ class Server:
 
     A cancel comes with a signal, which may arrive at any moment. While user code runs (`user`), its handler looks for
     the cancel and raises; else it leaves a note (`interrupted`), and whoever lets user code go on looks then. So no
-    frame is ever read or written in part."""
+    frame is ever read or written in part. `heard` grows with each run of the handler; `remind` sees to it that it runs.
+    """
 
     def __init__(self):
         self.channel, self.listener, self.thread = None, None, _thread.get_ident()
         self.calls, self.answers, self.last_id, self.cancelled = [], {}, 0, {}
         self.user = self.interrupted = False
+        self.heard = 0
         self.next_progress, self.said, self.unsaid = 0, None, None
         self.stack_start = None
 
@@ -1764,11 +1769,39 @@ def raise_stack():
 
 def interrupt(number, _frame):
     if running is not None:
+        running.heard += 1
         running.interrupted = True
         if running.user:
             running.obey()
     elif number == _signal.SIGINT:
         raise KeyboardInterrupt  # in a process that user code forked
+
+
+def expect_signals(worker):
+    """Starts `remind`. The interpreter writes each signal that it takes note of to a descriptor, at once."""
+    noted, note = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(note, False)
+    try:
+        _thread.start_new_thread(remind, (worker, noted))
+        _signal.set_wakeup_fd(note, warn_on_full_buffer=False)
+    except RuntimeError:
+        _signal.set_wakeup_fd(-1)  # no thread is to be had: what stays asleep is ended by nexus
+
+
+def remind(worker, noted):
+    """Sends a signal again until `interrupt` runs. The interpreter looks for signals, then lets user code sleep in the
+    kernel: one that comes in between wakes nothing, and its handler would wait as long as the code sleeps."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    heard = 0
+    while True:
+        numbers = os.read(noted, 4096)
+        sleep(REMIND_S)
+        if worker.heard == heard:
+            for number in numbers:
+                if _signal.getsignal(number) is interrupt:  # not one that user code handles
+                    _signal.pthread_kill(worker.thread, number)
+                    break
+        heard = worker.heard
 
 
 def greeted(values):
@@ -1794,6 +1827,7 @@ def live(main):
         _signal.signal(_signal.SIGINT, interrupt)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), FRAMES_MIN))
         running = Server()
+        expect_signals(running)
         main(running)
         code = 0
     except SystemExit as error:
@@ -1863,7 +1897,6 @@ class Parent:
 
     def work(self, worker):
         """In the forked process: serves one connection after the other."""
-        _signal.set_wakeup_fd(-1)
         _signal.signal(_signal.SIGIO, _signal.SIG_DFL)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         self.control.close()
@@ -1936,6 +1969,7 @@ def disown():
         if running.listener is not None:
             running.listener.close()
         running = None
+        _signal.set_wakeup_fd(-1)  # it is its parent that listens there
 
 
 def flush():

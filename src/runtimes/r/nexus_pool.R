@@ -199,7 +199,7 @@ looking <- list(
     function(condition) if (!.Call(C_cancelled) && !is.null(findRestart("resume"))) invokeRestart("resume"))
 
 # The frames of the running call, innermost first: names, files and lines. Lines are known of code that was sourced
-# with its source. The frames of this file, and of what raises conditions, are left out.
+# with its source. The frames of this file, and of packages without their source (R's own are), are left out.
 trace <- function(condition) {
     names <- files <- character()
     lines <- integer()
@@ -215,9 +215,7 @@ trace <- function(condition) {
                 else if (is.function(call[[1L]])) .Call(C_name_of, call[[1L]])
                 else paste(deparse(call[[1L]], nlines = 1L), collapse = "")
         if (!nzchar(name) && (is.function(call[[1L]]))) name <- "(anonymous)"
-        own <- identical(environment(f), ours) || identical(environment(f), baseenv()) && name %in% plumbing ||
-            identical(environment(f), .BaseNamespaceEnv) && name %in% plumbing
-        if (!own && !is.null(environment(f)$.nexus_target)) own <- TRUE
+        own <- identical(environment(f), ours) || !is.null(environment(f)$.nexus_target) || !nzchar(file) && isNamespace(topenv(environment(f)))
         if (!own) {
             names <- c(names, name)
             files <- c(files, file)
@@ -241,10 +239,6 @@ trace <- function(condition) {
     files[below] <- substring(files[below], nchar(state$base) + 1L)
     list(names, files, lines)
 }
-
-plumbing <- c("stop", ".handleSimpleError", "h", "tryCatch", "tryCatchList", "tryCatchOne", "doTryCatch",
-              "withCallingHandlers", "signalCondition", "warning", "withRestarts", "withOneRestart", "doWithOneRestart",
-              ".signalSimpleWarning", "try", "simpleError", "stopifnot")
 
 # A function of another pool.
 elsewhere <- function(target) local(function(...) .Call(C_call, .nexus_target, list(...)), list2env(list(.nexus_target = target, C_call = C_call), parent = ours))

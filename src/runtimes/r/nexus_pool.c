@@ -14,6 +14,7 @@
 #include <Rversion.h>
 #include <Rinterface.h>
 #include <R_ext/Rdynload.h>
+#include <R_ext/eventloop.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -2863,6 +2864,9 @@ static void become_worker(void)
     if (random >= 0) close(random);
     values_base = -((int64_t)1 << 32) * (int64_t)((seed & 0x3fffffff) | 1);
     handle(SIGINT, on_interrupt, SA_RESTART);
+    /* While R sleeps it has a handler of its own, which puts back what it replaced. That is noted only after the handler is
+     * set: a signal in between would put back what was noted last, which is the default before the first sleep. */
+    R_SelectEx(0, NULL, NULL, NULL, &(struct timeval){ .tv_usec = 1 }, NULL);
     handle(SIGTERM, SIG_DFL, 0);
     handle(SIGPIPE, ignore, SA_RESTART);   /* a handler, unlike SIG_IGN, is not inherited by programs */
     for (size_t size = STACK_BYTES; size >= 16 * STACK_SPARE; size /= 2) {

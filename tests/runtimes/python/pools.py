@@ -67,6 +67,7 @@ FUNCTIONS = '''
     def fails_deep(text):
         def inner(): fails(text)
         inner()
+    def parses(text): return __import__("json").loads(text)
     def runs_away(): return runs_away()
     def fact(n): return 1 if n < 2 else n * cpp_fact(n - 1)
     def depth(n): return 0 if n == 0 else 1 + cpp_fact(n - 1)
@@ -200,6 +201,7 @@ SIGNATURES = {
     25: ("leaves_saying", ["s"], "z"), 26: ("interrupts", [], "z"), 27: ("waits_for", ["s", "s"], "j"),
     28: ("cleans_up", ["s"], "s"), 29: ("big_log", ["j"], "z"), 30: ("steps", ["j", "?j"], "z"),
     31: ("steps_in_thread", [], "z"),
+    32: ("parses", ["s"], "z"),
     61: ("lines", [], "s"), 62: ("command_untyped", [], "s"), 63: ("command_typed", [], "s"),
     64: ("worker_errors", [], "s"), 65: ("first", [], "s"), 66: ("blobs", [], "s"), 67: ("jsons", [], "s"),
     68: ("leaves_block", ["s"], "z"),
