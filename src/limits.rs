@@ -173,3 +173,15 @@ pub const JOIN_GRACE_MS: u64 = 2000;
 
 /// Words of a worker process's command line, and of its environment: what the system takes is less in bytes.
 pub const WORDS_MAX: usize = 1 << 16;
+
+/// A composition, in bytes: tens of thousands of lines; what is known of it while it is read takes a hundred times as much.
+pub const COMPOSITION_BYTES_MAX: usize = 1 << 20;
+
+/// Nesting of an expression in a composition, in levels: deeper than anyone can read, shallow enough for readers that recurse.
+pub const COMPOSITION_DEPTH_MAX: usize = 128;
+
+/// Steps of one way into a value in a pattern of a composition: every place that it reaches has a copy of its way.
+pub const PATTERN_STEPS_MAX: usize = 32;
+
+/// Places that one pattern of a composition reaches: see [`PATTERN_STEPS_MAX`].
+pub const PATTERN_PLACES_MAX: usize = 128;

@@ -4,5 +4,6 @@
 pub mod ast;
 pub mod compile;
 pub mod compiled;
+pub mod lexer;
+pub mod parser;
 pub mod temp;
-pub use temp as parser;
