@@ -1070,20 +1070,6 @@ class Transports(unittest.TestCase):
         self.assertEqual(worker.call(15, 2), (None, 4))
         worker.close()
 
-    def test_interrupt_just_before_a_sleep(self):
-        late = played.LateInterrupt(self)
-        pool = Pool(self.exe, NEXUS_ISOLATE="1", **late.env)
-        self.addCleanup(pool.close)
-        worker = self.connect(pool)
-        late.aim()
-        worker.send([0, 1, "call", [38]])
-        self.assertEqual(worker.recv()[1], "progress")
-        worker.send([2, "cancel", [1]])
-        late.strike()
-        answer = worker.recv()
-        self.assertEqual((answer[1], answer[2]["kind"]), (1, "cancelled"))
-        self.assertEqual(worker.call(15, 2), (None, 4))
-
     def test_isolated_depth(self):
         worker = self.isolated().connect()
         for depth in range(1, 10_001):

@@ -13,7 +13,6 @@ import time
 import unittest
 
 from pools import PoolTest  # before played, which it finds
-import played
 from played import MIB, WAIT_S, Ext, big, floats, framed, ints, packed, unpacked
 
 
@@ -311,31 +310,6 @@ class TestCancel(PoolTest):
             error = self.check_cancelled(line, 1)
             self.assertEqual(error["trace"][-1]["function"], "waits_for")
             self.assertEqual(line.call(1, 2, 3), (None, 5))
-
-    def test_a_signal_just_before_a_sleep_ends_it(self):
-        late = played.LateInterrupt(self)
-        line = self.line(env=late.env)
-        late.aim()
-        line.request("call", [27, "nothing", "sleeping"])
-        line.receive()
-        line.send([2, "cancel", [1]])
-        late.strike()
-        self.check_cancelled(line, 1)
-        self.assertEqual(line.call(1, 2, 3), (None, 5))
-
-    def test_signals_that_user_code_handles_are_not_sent_again(self):
-        line = self.line({1: ("counts", [], "[j]")}, """
-            import os, signal, time
-            def counts():
-                counts, before = [0, 0], signal.getsignal(signal.SIGINT)
-                def count(number, frame): counts[number == signal.SIGINT] += 1
-                for number in (signal.SIGUSR1, signal.SIGINT): signal.signal(number, count)
-                for number in (signal.SIGUSR1, signal.SIGINT): os.kill(os.getpid(), number)
-                time.sleep(0.1)
-                signal.signal(signal.SIGINT, before)
-                return counts
-        """)
-        self.assertEqual(line.call(1), (None, [1, 1]))
 
     def test_a_call_that_waits_for_another_ends(self):
         pool, line, pid = self.connected()
