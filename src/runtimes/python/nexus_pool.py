@@ -353,8 +353,8 @@ def milliseconds(seconds):
 
 
 class Worker:
-    """A program or command that runs in a process of its own. As a context manager it is closed at the end, and killed if it has
-    not ended two seconds later; killed at once if the block fails."""
+    """A program or command that runs in a process of its own. As a context manager it is closed at the end, and killed
+    if it has not ended two seconds later; killed at once if the block fails."""
 
     def __init__(self, name, encoded, decoded):
         self.name, self.encoded, self.decoded = name, encoded, decoded
