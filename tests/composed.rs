@@ -179,3 +179,232 @@ fn values_pass_from_language_to_language() {
     let chain = (0..4).fold(var("x"), |inner, pool| app(double(pool), &[inner]));
     program(&["i8"], "i8", &lambda(&["x"], chain), "").check(&["go", "3"], "48");
 }
+
+const UNARY: &str = "\\(i8)i8";
+
+#[test]
+fn independent_calls_run_at_the_same_time() {
+    let met = |name: &str, count: i64| app(call(OWN_POOL, 2, &["s", "i8"], "i8"), &[text(name), int(count)]);
+    let both = container("(i8,i8)", &[met("a", 2), met("a", 2)]);
+    check("(i8,i8)", &both, "[2,2]");
+    let par = node(
+        "par",
+        &[
+            ("schema", text_only("[i8]")),
+            ("elements", format!("[{}]", vec![met("b", 8); 8].join(","))),
+        ],
+    );
+    check("[i8]", &par, "[8,8,8,8,8,8,8,8]");
+    let item = lambda(&["x"], met("c", 3));
+    let list = container("[i8]", &[int(1), int(2), int(3)]);
+    let pmap = node("pmap", &[("width", int(3)), ("func", item), ("list", list)]);
+    check("[i8]", &pmap, "[3,3,3]");
+}
+
+fn text_only(value: &str) -> String {
+    format!("\"{value}\"")
+}
+
+#[test]
+fn closures_of_the_composition_are_called_by_every_language() {
+    let plus = || {
+        lambda(
+            &["x"],
+            app(op("add", "i8"), &[var("x"), app(double(1), &[var("n")])]),
+        )
+    };
+    let applied: Vec<String> = (0..4)
+        .map(|pool| app(call(pool, 12, &[UNARY, "i8"], "i8"), &[plus(), var("n")]))
+        .collect();
+    let expr = lambda(&["n"], container("[i8]", &applied));
+    program(&["i8"], "[i8]", &expr, "").check(&["go", "5"], "[15,15,15,15]");
+    // With a single worker each, and through all languages at once.
+    let nested = (0..4).fold(plus(), |inner, pool| {
+        lambda(
+            &["y"],
+            app(call(pool, 12, &[UNARY, "i8"], "i8"), &[inner, var("y")]),
+        )
+    });
+    let expr = lambda(&["n"], app(nested, &[var("n")]));
+    program_with(&["i8"], "i8", &expr, "", 1).check(&["go", "5"], "15");
+}
+
+#[test]
+fn functions_that_pools_give_away_are_applied() {
+    for (pool, language) in LANGUAGES.iter().enumerate() {
+        let adder = app(call(pool, 13, &["i8"], UNARY), &[int(3)]);
+        let composed = call(pool, 22, &[UNARY, UNARY], UNARY);
+        let closure = lambda(&["x"], app(op("multiply", "i8"), &[var("x"), int(10)]));
+        let both = app(app(composed, &[adder, closure]), &[int(2)]);
+        println!("{language}");
+        program(&[], "i8", &both, "").check(&["go"], "23");
+    }
+}
+
+#[test]
+fn a_pool_may_keep_a_closure() {
+    let closure = lambda(&["x"], app(double(1), &[var("x")]));
+    let keep = app(call(OWN_POOL, 7, &[UNARY], "i8"), &[closure]);
+    let kept = app(call(OWN_POOL, 8, &["i8"], "i8"), &[int(4)]);
+    let expr = node("next", &[("first", keep), ("then", kept)]);
+    program_with(&[], "i8", &expr, "", 1).check(&["go"], "8");
+}
+
+#[test]
+fn errors_show_one_stack() {
+    let inner = lambda(
+        &["x"],
+        app(call(OWN_POOL, 3, &["s"], "i8"), &[text("no such star")]),
+    );
+    let expr = app(call(1, 12, &[UNARY, "i8"], "i8"), &[inner, int(1)]);
+    let ran =
+        program(&[], "i8", &expr, "").check_error(&["go"], 1, &["no such star", "main.loc:3", "main.loc:12"]);
+    let place = |part: &str| ran.stderr.find(part).expect(part);
+    assert!(place("own.py") < place("main.loc:3") && place("main.loc:3") < place("main.loc:12"));
+    let caught = node("try", &[("child", expr)]);
+    check("(?i8,?s)", &caught, "[null,\"ValueError: no such star\"]");
+    // What a pool gives that is of another type.
+    let wrong = app(call(OWN_POOL, 9, &["i8"], "i8"), &[int(1)]);
+    let sum = app(op("add", "i8"), &[wrong, int(1)]);
+    program(&[], "i8", &sum, "").check_error(&["go"], 5, &["answer of a pool can't be read as i8"]);
+}
+
+#[test]
+fn a_failing_item_is_named_and_ends_the_others() {
+    let fail = app(call(OWN_POOL, 3, &["s"], "i8"), &[text("boom")]);
+    let is_third = app(op("equal", "i8"), &[var("x"), int(3)]);
+    let nap = app(call(0, 26, &["i8"], "i8"), &[int(20_000)]);
+    let item = lambda(
+        &["x"],
+        node("if", &[("cond", is_third), ("then", fail), ("else", nap)]),
+    );
+    let list = container("[i8]", &[int(1), int(2), int(3)]);
+    let pmap = node("pmap", &[("width", int(3)), ("func", item), ("list", list)]);
+    program(&[], "[i8]", &pmap, "").check_error(&["go"], 1, &["item 3: ValueError: boom"]);
+}
+
+#[test]
+fn a_race_ends_the_slower() {
+    let nap = |ms: i64| app(call(0, 26, &["i8"], "i8"), &[int(ms)]);
+    let race = node("race", &[("elements", format!("[{},{}]", nap(20_000), nap(1)))]);
+    check("i8", &race, "1");
+}
+
+#[test]
+fn what_takes_too_long_ends() {
+    let nap = || app(call(0, 26, &["i8"], "i8"), &[int(20_000)]);
+    let within = node("timeout", &[("ms", int(100)), ("child", nap())]);
+    program(&[], "i8", &within, "").check_error(&["go"], 124, &["value was not there within 100 ms"]);
+    program(&[], "i8", &nap(), "").check_error(
+        &["--timeout", "0.3", "go"],
+        124,
+        &["did not end in time", "pool py"],
+    );
+    program(&[], "i8", &nap(), r#""timeout_ms": 300"#).check_error(&["go"], 124, &["did not end in time"]);
+    // Pure work too.
+    let endless = lambda(&["x"], app(var("x"), &[var("x")]));
+    let expr = node(
+        "next",
+        &[
+            ("first", app(double(1), &[int(1)])),
+            ("then", app(endless.clone(), &[endless])),
+        ],
+    );
+    program(&[], "i8", &expr, "").check_error(&["--timeout", "0.2", "go"], 124, &["did not end in time"]);
+}
+
+#[test]
+fn what_fails_is_tried_again() {
+    let tries = |name: &str| app(call(OWN_POOL, 4, &["s", "i8"], "i8"), &[text(name), int(3)]);
+    let retry = |times: i64| {
+        node(
+            "retry",
+            &[
+                ("times", int(times)),
+                ("delay_ms", int(1)),
+                ("child", tries("tries")),
+            ],
+        )
+    };
+    check("i8", &retry(3), "3");
+    program(&[], "i8", &retry(2), "").check_error(&["go"], 1, &["try 2"]);
+}
+
+#[test]
+fn a_signal_ends_a_composition() {
+    let nap = app(call(0, 26, &["i8"], "i8"), &[int(20_000)]);
+    let program = program(&[], "[i8]", &container("[i8]", &[nap.clone(), nap]), "");
+    let child = program.command(&["go"]).spawn().unwrap();
+    // Once its pool runs, or before.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while program.processes().is_empty() && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    let ran = harness::finish(child);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(130), ""), "{}", ran.stderr);
+    program.assert_nothing_left();
+}
+
+#[test]
+fn a_worker_that_dies_is_an_error_of_its_call() {
+    let quit = app(call(0, 14, &["i8"], "z"), &[int(3)]);
+    let caught = node(
+        "catch",
+        &[
+            ("fallible", node("next", &[("first", quit), ("then", int(1))])),
+            ("fallback", app(double(0), &[int(4)])),
+        ],
+    );
+    check("i8", &caught, "8");
+}
+
+#[test]
+fn calls_that_wait_for_each_other_are_told() {
+    // The only worker waits for the closure, which wants it; it takes no other call meanwhile.
+    let closure = lambda(&["x"], app(double(0), &[var("x")]));
+    let back = || app(call(0, 12, &[UNARY, "i8"], "i8"), &[closure.clone(), int(1)]);
+    program_with(&[], "i8", &back(), "", 1).check(&["go"], "2");
+}
+
+#[test]
+fn large_values_pass_and_come_back() {
+    let blob = app(call(1, 24, &["i8"], "[f8]"), &[int(1_000_000)]);
+    let echo = |pool: usize, of: String| app(call(pool, 1, &["[f8]"], "[f8]"), &[of]);
+    let total = app(call(0, 23, &["[f8]"], "f8"), &[echo(3, echo(0, blob.clone()))]);
+    check("f8", &total, "499999500000");
+    // As arguments and results of a closure, too.
+    let closure = lambda(&["xs"], app(call(1, 23, &["[f8]"], "f8"), &[var("xs")]));
+    let lists = container("[[f8]]", &[blob]);
+    let sums = app(
+        call(OWN_POOL, 1, &["\\([f8])f8", "[[f8]]"], "[f8]"),
+        &[closure, lists],
+    );
+    check("[f8]", &sums, "[499999500000]");
+}
+
+#[test]
+fn a_remote_command_has_no_closures() {
+    // Nexus answers for the pool without a name.
+    let ask = r#"
+import nexus_pool
+nexus_pool.register(1, lambda: nexus_pool.foreign("", 7, args=["i8"], returns="i8")(1), args=[], returns="i8")
+nexus_pool.serve()
+"#;
+    let manifest = r#"{"version": 1, "name": "prog", "pools": [{"lang": "py", "exec": ["python3", "./own.py"], "socket": "own"}],
+        "commands": [{"name": "go", "type": "remote", "pool": 0, "mid": 1, "arg_schemas": [], "args": [], "return_schema": "i8"}]}"#;
+    let program = Program::new("prog", manifest);
+    program.file("own.py", ask);
+    program.file(
+        "nexus_pool.py",
+        include_str!("../src/runtimes/python/nexus_pool.py"),
+    );
+    program.check_error(
+        &["go"],
+        5,
+        &["function value 7 is none that this program gave away"],
+    );
+}
