@@ -10,6 +10,7 @@ mod files;
 mod help;
 pub mod input;
 mod launcher;
+mod making;
 mod names;
 mod options;
 pub mod output;

@@ -6,3 +6,5 @@ pub mod flaw;
 pub mod notation;
 pub mod signature;
 pub mod types;
+pub mod temp;
+pub use temp::read;
