@@ -35,7 +35,8 @@ its code stands; `finally` blocks run.
                       NDArray[...], as text too), or behind the hint <ndarray>, <array>, <memoryview>; the first two are
                       writable; a large NumPy array or memoryview is the memory that was received, without a copy
     (X,Y)             tuple
-    {k:X,l:Y}         dict; an object with such attributes is taken as well
+    {k:X,l:Y}         dict; an object with such attributes is taken as well. Behind the hint <Person> what the class of that
+                      name that the function sees makes of the fields: a dataclass, a NamedTuple
     \\(X,Y)Z           a function: any callable one way; the other way a callable that has `start` too
 
 The parent process loads the code once, forks workers and reports their deaths; it never runs a function. A worker
@@ -187,9 +188,18 @@ functions = {}  # by mid; those with a negative one are function values that thi
 running = None  # the Server that this process is
 
 
-def register(mid, fn, args, returns):
-    """Makes `fn` callable as `mid`. `args` and `returns` are schemas; they are read when first used."""
-    functions[mid] = fn, Signature(getattr(fn, "__qualname__", type(fn).__qualname__), args, returns, fn)
+def register(mid, fn, args, returns, keywords=()):
+    """Makes `fn` callable as `mid`. `args` and `returns` are schemas; they are read when first used. The last arguments are
+    passed by the names in `keywords`."""
+    signature = Signature(getattr(fn, "__qualname__", type(fn).__qualname__), args, returns, fn)
+    functions[mid] = by_name(fn, keywords) if keywords else fn, signature
+
+
+def by_name(fn, keywords):
+    def call(*args):
+        first = len(args) - len(keywords)
+        return fn(*args[:first], **dict(zip(keywords, args[first:])))
+    return call
 
 
 def serve():
@@ -764,7 +774,7 @@ def wanted(text, otherwise=None):
 
 
 def annotations(fn):
-    """What the parameters of a function are annotated with, in order, as texts."""
+    """What the parameters of a function are annotated with, in order, as texts; and the names that it sees."""
     try:
         while hasattr(fn, "__wrapped__"):
             fn = fn.__wrapped__
@@ -772,14 +782,17 @@ def annotations(fn):
             fn = fn.__init__.__get__(fn)
         elif not hasattr(fn, "__code__"):
             fn = fn.__call__
-        code, found = fn.__code__, fn.__annotations__
+        code, found, seen = fn.__code__, fn.__annotations__, fn.__globals__
     except Exception:  # a function of C has none; to look at them may run user code
-        return repeat("")
-    names = [*code.co_varnames[hasattr(fn, "__self__"):code.co_argcount]]
+        return repeat(""), {}
+    positional, named = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
+    names = [*code.co_varnames[hasattr(fn, "__self__"):positional]]
     if code.co_flags & 4:  # *args
-        names += [code.co_varnames[code.co_argcount + code.co_kwonlyargcount]] * 256
+        names += [code.co_varnames[named]] * 256
+    else:
+        names += code.co_varnames[positional:named]
     notes = [found.get(name, "") for name in names]
-    return [*[note if isinstance(note, str) else repr(note) for note in notes], *[""] * 256]
+    return [*[note if isinstance(note, str) else repr(note) for note in notes], *[""] * 256], seen
 
 
 def tuple_of(inners):
@@ -794,8 +807,8 @@ def both(inners):
     return [inner.encode for inner in inners], [inner.decode for inner in inners]
 
 
-def record_of(fields):
-    """A dict in Python; an object with these attributes is taken as well."""
+def record_of(fields, made=dict):
+    """A dict in Python, or what a class makes of the fields; an object with these attributes is taken as well."""
     text = "{%s}" % ",".join(["%s:%s" % (key, inner.text) for key, inner in fields])
     count, fields = len(fields), dict(fields)
     keys = list(fields)
@@ -823,7 +836,8 @@ def record_of(fields):
     def decode(wire):
         if type(wire) is not dict:
             wire = dict(zip(keys, sequence(text, wire, len(keys))))
-        return convert(decoders, wire)
+        found = convert(decoders, wire)
+        return found if made is dict else made(**found)
 
     encoders, decoders = both(fields.values())
     return Type(text, encode, decode)
@@ -947,10 +961,11 @@ DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 class SchemaReader:
     """Reads a schema in the spelled-out form, the compact one, or a mixture."""
 
-    def __init__(self, schema, made=None):
+    def __init__(self, schema, made=None, seen={}):
         # One character per byte: lengths count bytes.
         self.schema, self.at, self.declared = schema.encode().decode("latin-1"), 0, {}
         self.made = made  # of lists of numbers
+        self.seen = seen  # where the classes of records are looked up
 
     def whole(self):
         found = self.type()
@@ -959,16 +974,17 @@ class SchemaReader:
     def type(self):
         if not self.schema.startswith("<", self.at):
             return self.bare()
-        outer = self.made
+        outer, hint = self.made, ""
         while self.skip("<"):
             start, depth = self.at, 1
             while depth:
                 depth += {"<": 1, ">": -1}.get(self.take(), 0)
-            self.made = wanted(self.schema[start:self.at - 1], self.made)
-        found, self.made = self.bare(), outer
+            hint = self.schema[start:self.at - 1].encode("latin-1").decode()
+            self.made = wanted(hint, self.made)
+        found, self.made = self.bare(hint), outer
         return found
 
-    def bare(self):
+    def bare(self, hint=""):
         tag = self.take()
         if tag in "iuf":
             tag += self.take()
@@ -988,9 +1004,9 @@ class SchemaReader:
         if tag == "(":
             return tuple_of(self.items(")", self.type))
         if tag == "m":
-            return record_of([(self.name(), self.type()) for _ in range(self.size())])
+            return record_of([(self.name(), self.type()) for _ in range(self.size())], self.maker(hint))
         if tag == "{":
-            return record_of(self.items("}", lambda: (self.key(), self.type())))
+            return record_of(self.items("}", lambda: (self.key(), self.type())), self.maker(hint))
         if tag == "\\":
             args = self.items(")", self.type) if self.skip("(") else self.fail("'('")
             return function_of(args, self.type())
@@ -1003,6 +1019,11 @@ class SchemaReader:
             return self.declared.get(self.name()) or self.fail("a name declared with '&'")
         self.at -= len(tag)
         return self.fail("a type that Python can hold")
+
+    def maker(self, hint):
+        """The class of a record: dataclass, NamedTuple, or what else takes the fields by name."""
+        found = self.seen.get(hint)
+        return found if isinstance(found, type) else dict
 
     def items(self, end, item):
         found = []
@@ -1053,9 +1074,9 @@ class Signature:
 
     def types(self):
         if not self.read:
-            made = map(wanted, annotations(self.fn))
-            args = [SchemaReader(schema, kind).whole() for schema, kind in zip(self.args, made)]
-            self.args, self.returns, self.read = args, SchemaReader(self.returns).whole(), True
+            notes, seen = annotations(self.fn)
+            args = [SchemaReader(schema, wanted(note), seen).whole() for schema, note in zip(self.args, notes)]
+            self.args, self.returns, self.read = args, SchemaReader(self.returns, seen=seen).whole(), True
         return self.args
 
     def text(self):
