@@ -187,6 +187,7 @@ fn pool_of<'p>(order: &'p Order, folder: &'p Folder, program: &'p Read<'p>, posi
         program: &order.name,
         language,
         parts,
+        records: &program.compiled.records,
         sources,
     }
 }
