@@ -56,7 +56,7 @@ pub fn read<'f>(folder: &'f Folder, order: &Order, say: Say<'_>) -> Result<Read<
         None => flaws.module_of(&libraries, order),
     };
     let sourced: Vec<Sourced<'_>> = libraries.iter().map(|(file, library)| sourced(file, library)).collect();
-    let compiled = match compile(&module, &sourced) {
+    let compiled = match compile(composition.map_or("", |file| &file.path), &module, &sourced) {
         Ok(compiled) => compiled,
         Err(found) => {
             found.iter().for_each(|flaw| flaws.told(Saying::Error, composition, flaw));

@@ -1,6 +1,7 @@
 //! The small program that `nexus new` makes: a source in each language, and a composition of them. Builds nothing.
 
 use crate::build::language::{LANGUAGES, Language};
+use crate::build::order::check_name;
 use crate::build::stage::failed;
 use crate::build::text::{is_name, names_of};
 use crate::codec::nearest::nearest;
@@ -74,6 +75,9 @@ pub fn create(folder: &Path, languages: &[&str]) -> Result<String> {
             });
         }
     }
+    let own = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    // Of `.` and the like only the system knows the name.
+    own.map_or(Ok(()), |name| check_name(&name))?;
     fs::create_dir_all(folder).map_err(|error| failed("make the folder", folder, &error))?;
     let found = fs::read_dir(folder).map_err(|error| failed("read", folder, &error))?;
     if found.count() > 0 {

@@ -5,6 +5,6 @@ pub mod directives;
 pub mod flaw;
 pub mod notation;
 pub mod signature;
-pub mod types;
 pub mod temp;
+pub mod types;
 pub use temp::read;
