@@ -128,8 +128,8 @@ pub const LIMIT_MAX: u64 = 1 << 53;
 /// A list of the system's users or groups, in bytes: a hundred thousand of them.
 pub const ACCOUNTS_BYTES_MAX: u64 = 16 << 20;
 
-/// A source file, in bytes: far more than people write; it is read whole.
-pub const SOURCE_BYTES_MAX: usize = 16 << 20;
+/// A source file, in bytes: far more than people write; its tokens take twenty times as much.
+pub const SOURCE_BYTES_MAX: usize = 4 << 20;
 
 /// Nesting of a type in a signature, in levels: deeper than anyone can read.
 pub const TYPE_DEPTH_MAX: usize = 64;
