@@ -135,7 +135,16 @@ pub const SOURCE_BYTES_MAX: usize = 4 << 20;
 pub const TYPE_DEPTH_MAX: usize = 64;
 
 /// Size of one type in a signature, in its parts: names for types that name each other could double it with each.
-pub const TYPE_PARTS_MAX: usize = 4096;
+pub const TYPE_PARTS_MAX: usize = 1024;
 
 /// A line of a source that an error shows, in characters: what a screen holds.
 pub const FLAW_LINE_CHARS_MAX: usize = 200;
+
+/// Functions of one source file: more than any has; what is compared with each other stays cheap.
+pub const FUNCTIONS_MAX: usize = 10_000;
+
+/// Records of one source file: each may inherit all fields of another.
+pub const RECORDS_MAX: usize = 1000;
+
+/// Parameters of a function and fields of a record: more than anyone can tell apart.
+pub const PARAMS_MAX: usize = 256;

@@ -7,7 +7,7 @@ use super::notation::{Line, is_name};
 use super::signature::{Field, Flaw, Library, Param, Place, Record, Signature};
 use super::types::{Base, Type};
 use crate::codec::nearest::nearest;
-use crate::limits::FLAWS_MAX;
+use crate::limits::{FLAWS_MAX, FUNCTIONS_MAX, PARAMS_MAX, RECORDS_MAX};
 
 /// A function as its language declares it.
 pub(super) struct Declared {
@@ -90,6 +90,10 @@ impl Collector {
     }
 
     pub fn record(&mut self, record: Record) {
+        if record.fields.len() > PARAMS_MAX || self.library.records.len() >= RECORDS_MAX {
+            let message = format!("more than {RECORDS_MAX} records, or more than {PARAMS_MAX} fields in one");
+            return self.flaw(Flaw::new(record.place, record.name.chars().count(), message));
+        }
         match self.library.records.iter().any(|known| known.name == record.name) {
             true => {
                 let message = format!("there are two records of the name '{}'", record.name);
@@ -105,6 +109,11 @@ impl Collector {
         // What its language may call a name, but the notation can't.
         if !declared.name.split("::").all(is_name) {
             return;
+        }
+        if declared.params.len() > PARAMS_MAX || self.library.functions.len() >= FUNCTIONS_MAX {
+            let message =
+                format!("more than {FUNCTIONS_MAX} functions, or more than {PARAMS_MAX} parameters of one");
+            return self.flaw(Flaw::new(declared.place, declared.name.chars().count(), message));
         }
         let signature = match said.signature.take() {
             Some(Err(flaw)) => return self.flaw(flaw),

@@ -4,6 +4,7 @@
 use super::directives::{describe_function, describe_param, is_directive};
 use super::notation::{Line, read_record, read_signature};
 use super::signature::{Doc, Flaw, Mention, ParamDoc, Place, Record, Signature};
+use crate::limits::PARAMS_MAX;
 
 /// What a comment says.
 #[derive(Default)]
@@ -16,6 +17,8 @@ pub(super) struct Said<'a> {
     pub returns: Option<Line<'a>>,
     pub records: Vec<Result<Record, Flaw>>,
     pub typedefs: Vec<Typedef<'a>>,
+    /// Type variables, from `@template`.
+    pub variables: Vec<&'a str>,
     /// For the compiler.
     pub flags: Vec<String>,
     /// Directives that can't be read: of interest if there is a function.
@@ -46,6 +49,7 @@ impl Said<'_> {
         }
         self.returns = other.returns.or(self.returns);
         self.records.extend(other.records);
+        self.variables.extend(other.variables);
         self.flags.extend(other.flags);
         self.flaws.extend(other.flaws);
         self.mentions.extend(other.mentions);
@@ -139,7 +143,7 @@ pub(super) fn read<'a>(lines: &[Line<'a>], names: &[&'a str], typed: Typed<'_>) 
         lines,
         at: 0,
         said: Said::default(),
-        names,
+        names: &names[..names.len().min(PARAMS_MAX)],
         typed,
         section: None,
         subject: Subject::Function,
@@ -383,6 +387,10 @@ impl<'a> Reader<'a, '_> {
     /// From here on a parameter is meant.
     fn begin(&mut self, name: &'a str, place: Place, ty: Option<Line<'a>>) {
         let name = name.trim_start_matches('*');
+        if self.said.params.len() >= PARAMS_MAX {
+            self.subject = Subject::Nothing;
+            return;
+        }
         let known = self.said.params.iter().position(|param| param.name == name);
         let position = known.unwrap_or(self.said.params.len());
         match known {
@@ -526,6 +534,12 @@ impl<'a> Reader<'a, '_> {
                 ty,
                 properties: Vec::new(),
             }),
+            "template" => {
+                let names = rest
+                    .text
+                    .split(|letter: char| letter == ',' || letter.is_whitespace());
+                self.said.variables.extend(names.filter(|name| !name.is_empty()));
+            }
             "brief" | "description" | "desc" | "title" | "summary" => {
                 self.subject = Subject::Function;
                 self.add(rest);

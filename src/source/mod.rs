@@ -6,6 +6,7 @@ mod comment;
 pub mod cpp;
 pub mod directives;
 pub mod flaw;
+pub mod javascript;
 mod lexer;
 mod literal;
 pub mod notation;

@@ -8,7 +8,7 @@ use super::directives;
 use super::flaw::elsewhere;
 use super::signature::{Doc, Field, Flaw, Mention, Param, ParamDoc, Place, Record, Signature};
 use super::types::{Base, Type};
-use crate::limits::TYPE_DEPTH_MAX;
+use crate::limits::{PARAMS_MAX, TYPE_DEPTH_MAX};
 
 /// A line of a source, or the part of it that is meant.
 #[derive(Clone, Copy, Debug)]
@@ -465,6 +465,13 @@ impl<'a, 'm> Reader<'a, 'm> {
             self.expect("::")?;
             let ty = self.whole(name.place)?;
             doc.settle(&ty);
+            if record.fields.len() >= PARAMS_MAX {
+                return Err(Flaw::new(
+                    name.place,
+                    1,
+                    format!("the record has more than {PARAMS_MAX} fields"),
+                ));
+            }
             if record.fields.iter().any(|field| field.name == name.text) {
                 let message = format!("the record has two fields of the name '{}'", name.text);
                 return Err(Flaw::new(name.place, name.text.chars().count(), message));

@@ -1,7 +1,7 @@
 //! The reader of each language, behind one door. Reads nothing itself.
 
 use super::signature::{Flaw, Library, Place};
-use super::{cpp, python, r};
+use super::{cpp, javascript, python, r};
 use crate::limits::SOURCE_BYTES_MAX;
 
 /// Reads a source of the language `py`, `r`, `js` or `cpp`: its library, or all that is wrong with it.
@@ -17,6 +17,7 @@ pub fn read(lang: &str, text: &str) -> Result<Library, Vec<Flaw>> {
     match lang {
         "py" => python::read(text),
         "r" => r::read(text),
+        "js" => javascript::read(text),
         "cpp" => cpp::read(text),
         _ => {
             let message = format!("'{lang}' is no language, expected py, r, js or cpp");

@@ -15,6 +15,8 @@ pub(super) enum Meaning<'a> {
     Record,
     /// Any other class.
     Class,
+    /// A record that can't be read: of concern once something names it.
+    Flawed(Flaw),
     /// `Vector = list[float]`
     Alias(Vec<Token<'a>>),
     /// `T = TypeVar("T")`
@@ -267,6 +269,7 @@ impl<'a> Reader<'a, '_> {
                                 an underscore is not exported";
                     return Err(flaw(&first, message).hint(hint));
                 }
+                Meaning::Flawed(flaw) => return Err(flaw.clone()),
                 Meaning::Imported => {}
             }
         }

@@ -1,6 +1,7 @@
 //! The functions and records of a Python file: what stands at its left edge. Skips bodies.
 
 use super::hints::{self, Meaning, Names};
+use crate::limits::PARAMS_MAX;
 use crate::source::collect::{Collector, Declared, DeclaredParam, Default, Pending, describe_fields};
 use crate::source::comment::{self, Said, Subject, has_signature};
 use crate::source::lexer::{Kind, Lang, Token, tokens};
@@ -430,7 +431,8 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn class(&mut self, is_dataclass: bool, above: &[Line<'a>]) {
-        let bases: Vec<Token<'a>> = bases(self.tokens, self.at).to_vec();
+        let bases = bases(self.tokens, self.at);
+        let bases: Vec<Token<'a>> = bases.iter().take(PARAMS_MAX).copied().collect();
         self.at += 1;
         let Some(name) = self.word() else { return };
         self.bracketed("[");
@@ -458,6 +460,7 @@ impl<'a> Reader<'a, '_> {
         for base in bases {
             record.is_class &= base.is_class || is_dataclass;
             record.fields.extend(base.fields.iter().cloned());
+            record.fields.truncate(PARAMS_MAX);
         }
         let docstring = self.docstring();
         let mut flaws = Vec::new();
@@ -478,9 +481,10 @@ impl<'a> Reader<'a, '_> {
                 doc: ParamDoc::default(),
             });
         }
-        // A class that nobody can name in another language is of no concern unless a function names it.
-        if !flaws.is_empty() || record.fields.is_empty() {
-            self.names.insert(name.text, Meaning::Class);
+        // A class that other languages can't have is of no concern unless a function names it.
+        if record.fields.is_empty() || !flaws.is_empty() {
+            let meaning = flaws.into_iter().next().map_or(Meaning::Class, Meaning::Flawed);
+            self.names.insert(name.text, meaning);
             return;
         }
         let names: Vec<&str> = Vec::new();
@@ -509,7 +513,7 @@ impl<'a> Reader<'a, '_> {
             .find(|token| token.kind != Kind::Comment)
             .map_or(0, |token| token.place.column);
         let mut at = self.at;
-        while let Some(token) = rest.next() {
+        while let Some(token) = rest.next().filter(|_| fields.len() <= PARAMS_MAX) {
             let is_field = (at == self.at || token.is_first && token.place.column == body) && token.is_word();
             if is_field && self.tokens.get(at + 1).is_some_and(|colon| colon.is(":")) {
                 let begin = at + 2;
