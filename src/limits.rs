@@ -150,14 +150,14 @@ pub const LIMIT_MAX: u64 = 1 << 53;
 /// A list of the system's users or groups, in bytes: a hundred thousand of them.
 pub const ACCOUNTS_BYTES_MAX: u64 = 16 << 20;
 
-/// A source file, in bytes: far more than people write; it is read whole.
-pub const SOURCE_BYTES_MAX: usize = 16 << 20;
+/// A source file, in bytes: far more than people write; its tokens take twenty times as much.
+pub const SOURCE_BYTES_MAX: usize = 4 << 20;
 
 /// Nesting of a type in a signature, in levels: deeper than anyone can read.
 pub const TYPE_DEPTH_MAX: usize = 64;
 
 /// Size of one type in a signature, in its parts: names for types that name each other could double it with each.
-pub const TYPE_PARTS_MAX: usize = 4096;
+pub const TYPE_PARTS_MAX: usize = 1024;
 
 /// A line of a source that an error shows, in characters: what a screen holds.
 pub const FLAW_LINE_CHARS_MAX: usize = 200;
@@ -215,3 +215,21 @@ pub const JOIN_GRACE_MS: u64 = 2000;
 
 /// Words of a worker process's command line, and of its environment: what the system takes is less in bytes.
 pub const WORDS_MAX: usize = 1 << 16;
+
+/// Files in the folder of a program, and folders in each other, that `nexus build` looks at: a folder with more is none
+/// that was made for a program.
+pub const BUILD_FILES_MAX: usize = 10_000;
+/// See [`BUILD_FILES_MAX`].
+pub const BUILD_DEPTH_MAX: usize = 16;
+
+/// A file of data that a program carries, in bytes: it is copied with each.
+pub const BUILD_DATA_BYTES_MAX: u64 = 256 << 20;
+
+/// Functions of one source file: more than any has; what is compared with each other stays cheap.
+pub const FUNCTIONS_MAX: usize = 10_000;
+
+/// Records of one source file: each may inherit all fields of another.
+pub const RECORDS_MAX: usize = 1000;
+
+/// Parameters of a function and fields of a record: more than anyone can tell apart.
+pub const PARAMS_MAX: usize = 256;
