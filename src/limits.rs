@@ -216,15 +216,6 @@ pub const JOIN_GRACE_MS: u64 = 2000;
 /// Words of a worker process's command line, and of its environment: what the system takes is less in bytes.
 pub const WORDS_MAX: usize = 1 << 16;
 
-/// Files in the folder of a program, and folders in each other, that `nexus build` looks at: a folder with more is none
-/// that was made for a program.
-pub const BUILD_FILES_MAX: usize = 10_000;
-/// See [`BUILD_FILES_MAX`].
-pub const BUILD_DEPTH_MAX: usize = 16;
-
-/// A file of data that a program carries, in bytes: it is copied with each.
-pub const BUILD_DATA_BYTES_MAX: u64 = 256 << 20;
-
 /// Functions of one source file: more than any has; what is compared with each other stays cheap.
 pub const FUNCTIONS_MAX: usize = 10_000;
 
