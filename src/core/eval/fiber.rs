@@ -139,6 +139,14 @@ impl Fiber {
         }
     }
 
+    /// Puts values among the operands, before those from there on.
+    pub fn insert_operands(&mut self, at: usize, values: &[Value]) {
+        let (len, count) = (self.operands.len(), values.len());
+        self.operands.resize(len + count, Value::Nil);
+        self.operands.copy_within(at..len, at + count);
+        self.operands[at..at + count].copy_from_slice(values);
+    }
+
     /// Bytes that its stacks take.
     pub fn bytes(&self) -> usize {
         (self.operands.len() + self.locals.len()) * size_of::<Value>()

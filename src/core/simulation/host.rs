@@ -58,9 +58,16 @@ impl World {
         let plan = mid as usize;
         trace!(self, "nexus is given plan {plan}");
         self.count_run(plan);
-        assert_eq!((self.plans[plan].pool, args), (self.pools.len(), 1), "nexus runs its own");
+        assert_eq!(
+            (self.plans[plan].pool, args),
+            (self.pools.len(), 1),
+            "nexus runs its own"
+        );
         let expected = wire::blob(self.plans[plan].argument.bytes());
-        assert!(payload == expected, "the argument of plan {plan} came as it was sent");
+        assert!(
+            payload == expected,
+            "the argument of plan {plan} came as it was sent"
+        );
         self.host.frames.push(Frame {
             call,
             plan,
@@ -77,7 +84,11 @@ impl World {
         let position = self.host.frames.iter().position(|frame| frame.call == call);
         let frame = self.host.frames.remove(position.expect("it was given that call"));
         trace!(self, "nexus gives up plan {}", frame.plan);
-        assert!(frame.open.is_empty(), "what plan {} has called is given up first", frame.plan);
+        assert!(
+            frame.open.is_empty(),
+            "what plan {} has called is given up first",
+            frame.plan
+        );
     }
 
     /// A call that nexus made is answered.
@@ -86,8 +97,16 @@ impl World {
             return;
         }
         let is_it = |frame: &Frame| frame.open.contains_key(&token);
-        let position = self.host.frames.iter().position(is_it).expect("a call is answered once");
-        let (of, may_be_gone) = self.host.frames[position].open.remove(&token).expect("it is open");
+        let position = self
+            .host
+            .frames
+            .iter()
+            .position(is_it)
+            .expect("a call is answered once");
+        let (of, may_be_gone) = self.host.frames[position]
+            .open
+            .remove(&token)
+            .expect("it is open");
         let expected = Expected {
             frame: self.host.frames[position].call,
             is_named: true,
@@ -107,7 +126,9 @@ impl World {
     pub fn hosted_runnable(&self) -> impl Iterator<Item = usize> {
         let frames = self.host.frames.iter().enumerate();
         let can_act = |frame: &Frame| !frame.is_waiting() && frame.busy_until_ms <= self.now_ms;
-        frames.filter(move |(_, frame)| can_act(frame)).map(|(position, _)| position)
+        frames
+            .filter(move |(_, frame)| can_act(frame))
+            .map(|(position, _)| position)
     }
 
     pub fn check_hosted(&self) {
@@ -115,7 +136,10 @@ impl World {
             let mut calls = self.hub.calls.iter();
             calls.any(|(id, _)| id.raw() == frame.call)
         };
-        assert!(self.host.frames.iter().all(is_known), "nexus runs nothing that was given up");
+        assert!(
+            self.host.frames.iter().all(is_known),
+            "nexus runs nothing that was given up"
+        );
         assert!(self.over_at_ms.is_none() || !self.hub.is_finished() || self.host.frames.is_empty());
     }
 
@@ -150,7 +174,8 @@ impl World {
             }
             Step::Call(callee) => {
                 let token = self.call_hosted(position, callee);
-                let is_there = |frame: &Frame| frame.open.contains_key(&token) || frame.came.contains_key(&token);
+                let is_there =
+                    |frame: &Frame| frame.open.contains_key(&token) || frame.came.contains_key(&token);
                 if let Some(frame) = self.host.frames.iter_mut().find(|frame| is_there(frame)) {
                     frame.waits = Waits::One(token);
                 }

@@ -200,7 +200,11 @@ impl World {
         if random.chance(faults.little_room) {
             hub.spool_bytes_max = random.size(400 << 10);
         }
-        let argument_bytes = plans.iter().map(|plan| plan.argument.bytes().len()).max().unwrap_or(0);
+        let argument_bytes = plans
+            .iter()
+            .map(|plan| plan.argument.bytes().len())
+            .max()
+            .unwrap_or(0);
         let hosted = plans.iter().filter(|plan| plan.pool == pools.len());
         let hosted_bytes: usize = hosted.map(|plan| plan.result.bytes().len()).sum();
         let mut world = World {
