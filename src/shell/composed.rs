@@ -55,7 +55,7 @@ impl Session<'_> {
         }
         let timeout_ms = composition.timeout_ms;
         let until = timeout_ms.map(|timeout| now_ms().saturating_add(timeout));
-        let outcome = run.to_the_end(until);
+        let outcome = run.finish(until);
         run.session.due_ms = None;
         run.session.notes.finish();
         match outcome? {
@@ -73,7 +73,7 @@ impl Session<'_> {
 }
 
 impl Run<'_, '_> {
-    fn to_the_end(&mut self, until: Option<u64>) -> Result<Outcome> {
+    fn finish(&mut self, until: Option<u64>) -> Result<Outcome> {
         loop {
             let progress = self.machine.run_for(self.program, EVAL_STEPS_PER_TURN);
             let now = now_ms();
