@@ -8,7 +8,6 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::{ExprId, TypeId};
 use crate::limits::EVAL_STEPS_PER_TURN;
 use crate::sys::clock::now_ms;
-use std::collections::BTreeSet;
 
 /// An expression and what it is applied to.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ struct Run<'s, 'm> {
     program: Program<'m>,
     machine: Machine,
     /// What is to be answered when.
-    timers: BTreeSet<(u64, AskId)>,
+    timers: Vec<(u64, AskId)>,
 }
 
 impl Session<'_> {
@@ -47,7 +46,7 @@ impl Session<'_> {
                 pools: &manifest.pools,
             },
             machine: Machine::new(composition.root, Budget::default()),
-            timers: BTreeSet::new(),
+            timers: Vec::new(),
             session: self,
         };
         run.session.hosted = Some(Vec::new());
@@ -56,7 +55,7 @@ impl Session<'_> {
         }
         let timeout_ms = composition.timeout_ms;
         let until = timeout_ms.map(|timeout| now_ms().saturating_add(timeout));
-        let outcome = run.to_the_end(until);
+        let outcome = run.finish(until);
         run.session.due_ms = None;
         run.session.notes.finish();
         match outcome? {
@@ -74,7 +73,7 @@ impl Session<'_> {
 }
 
 impl Run<'_, '_> {
-    fn to_the_end(&mut self, until: Option<u64>) -> Result<Outcome> {
+    fn finish(&mut self, until: Option<u64>) -> Result<Outcome> {
         loop {
             let progress = self.machine.run_for(self.program, EVAL_STEPS_PER_TURN);
             let now = now_ms();
@@ -94,7 +93,7 @@ impl Run<'_, '_> {
                 continue;
             }
             let is_busy = matches!(progress, Progress::Busy);
-            let timer = self.timers.first().map(|(at, _)| *at);
+            let timer = self.timers.iter().map(|(at, _)| *at).min();
             self.session.due_ms = match is_busy {
                 true => Some(now),
                 false => timer.into_iter().chain(until).min(),
@@ -121,7 +120,7 @@ impl Run<'_, '_> {
         while let Some((id, ask)) = self.machine.poll_ask() {
             match ask {
                 Ask::Sleep { ms } => {
-                    self.timers.insert((now.saturating_add(ms), id));
+                    self.timers.push((now.saturating_add(ms), id));
                 }
                 Ask::Call {
                     pool,
@@ -157,11 +156,9 @@ impl Run<'_, '_> {
             self.machine
                 .handle_answer(self.program.exprs, AskId::from_raw(token), answer);
         }
-        while let Some((at, id)) = self.timers.first().copied()
-            && at <= now
-        {
+        while let Some(due) = self.timers.iter().position(|(at, _)| *at <= now) {
             has_come = true;
-            self.timers.pop_first();
+            let (_, id) = self.timers.swap_remove(due);
             self.machine.handle_answer(self.program.exprs, id, Ok(Vec::new()));
         }
         for hosted in self
