@@ -3,7 +3,6 @@
 pub mod args;
 mod completions;
 mod each;
-mod elements;
 mod files;
 mod help;
 pub mod input;

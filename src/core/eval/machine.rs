@@ -12,6 +12,7 @@ use crate::core::eval::ask::{Ask, AskId, Asked, HostCall};
 use crate::core::eval::fiber::{Fiber, FiberId, Frame, Next};
 use crate::core::eval::function::Functions;
 use crate::core::eval::heap::{Heap, Value};
+use crate::core::eval::process::{ItemsMemory, Piped, PipedItem};
 use crate::core::eval::scope::{End, Scopes};
 use crate::core::eval::stop::{Eval, On, Stop};
 use crate::core::eval::wire::{Encoder, decode, decode_wire};
@@ -21,7 +22,7 @@ use crate::expr::arena::{Expr, Exprs};
 use crate::ids::{ExprId, PoolId, TypeId};
 use crate::limits::{EVAL_BYTES_MAX, EVAL_FIBERS_MAX, EVAL_STEPS_MAX};
 use crate::manifest::model::Pool;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What an evaluation may use up.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +134,13 @@ pub struct Machine {
     pub(super) to_cancel: VecDeque<AskId>,
     pub(super) applied: VecDeque<(HostCall, Result<Vec<u8>>)>,
     pub(super) functions: Functions,
+    /// The kinds of worker processes that were started, by their numbers.
+    pub(super) channels: BTreeMap<u64, u32>,
+    /// The functions of pipes under way, by stage.
+    pub(super) pipes: BTreeMap<AskId, Piped>,
+    /// What functions have made of items.
+    pub(super) items: VecDeque<PipedItem>,
+    pub(super) items_memory: ItemsMemory,
     /// The value of the expression, or why there is none.
     pub(super) result: Option<Result<Value>>,
 }
@@ -161,6 +169,10 @@ impl Machine {
             to_cancel: VecDeque::new(),
             applied: VecDeque::new(),
             functions: Functions::default(),
+            channels: BTreeMap::new(),
+            pipes: BTreeMap::new(),
+            items: VecDeque::new(),
+            items_memory: ItemsMemory::default(),
             result: None,
         };
         let main = Fiber {
@@ -240,6 +252,7 @@ impl Machine {
                 self.fiber.is_ready = false;
                 fiber.home = self.fiber.home;
                 self.current = id;
+                self.note_running(self.fiber.scope);
                 self.run_fiber(program, until);
             }
         }

@@ -9,6 +9,7 @@ mod heap;
 mod list;
 mod machine;
 mod operator;
+mod process;
 mod scope;
 mod select;
 mod step;
