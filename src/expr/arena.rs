@@ -4,6 +4,7 @@
 //! local of a lambda further out, copied when the closure is made). Whoever adds nodes keeps the promise that every
 //! id, slot and capture exists; [`crate::expr::load`] is the one that checks text for it.
 
+use crate::expr::process::{Channel, Conversion, Pipe, Verb};
 use crate::ids::{ExprId, PoolId, Span, TypeId};
 
 /// One expression; what it contains is referred to by id.
@@ -71,6 +72,8 @@ pub enum Expr {
     Slice,
     /// A function of a pool: [`Exprs::foreign`].
     Foreign(u32),
+    /// A function of a program's words and of what it reads: [`Exprs::conversion`].
+    Cmd(u32),
     /// A function of one or two values.
     Operator {
         /// What it does.
@@ -162,6 +165,12 @@ pub enum Strict {
     Timeout(ExprId),
     /// Of how often in all, and milliseconds: the value, begun again after that time (doubled each time) when it raises.
     Retry(ExprId),
+    /// Of a program's words, if it is one, and of options, if there are any: a worker process. [`Exprs::channel`].
+    Worker(u32),
+    /// Of a worker process and what it takes.
+    OnWorker(Verb),
+    /// Of a value and what each stage takes: what comes out. [`Exprs::pipe`].
+    Pipe(u32),
 }
 
 /// What [`Expr::Operator`] does.
@@ -276,6 +285,9 @@ pub struct Exprs {
     strings: String,
     bytes: Vec<u8>,
     foreign: Vec<Foreign>,
+    conversions: Vec<Conversion>,
+    channels: Vec<Channel>,
+    pipes: Vec<Pipe>,
 }
 
 impl Exprs {
@@ -331,6 +343,21 @@ impl Exprs {
         Some(&found.name)
     }
 
+    /// What goes through a program.
+    pub fn conversion(&self, position: u32) -> Conversion {
+        self.conversions[position as usize]
+    }
+
+    /// A kind of worker process.
+    pub fn channel(&self, position: u32) -> &Channel {
+        &self.channels[position as usize]
+    }
+
+    /// A pipe.
+    pub fn pipe(&self, position: u32) -> &Pipe {
+        &self.pipes[position as usize]
+    }
+
     /// How many entries all tables have together, strings in bytes.
     pub fn size(&self) -> usize {
         self.nodes.len()
@@ -342,6 +369,9 @@ impl Exprs {
             + self.strings.len()
             + self.bytes.len()
             + self.foreign.len()
+            + self.conversions.len()
+            + self.channels.len()
+            + self.pipes.len()
     }
 
     pub(crate) fn add(&mut self, expr: Expr) -> ExprId {
@@ -352,6 +382,21 @@ impl Exprs {
     pub(crate) fn add_foreign(&mut self, foreign: Foreign) -> ExprId {
         self.foreign.push(foreign);
         self.add(Expr::Foreign(self.foreign.len() as u32 - 1))
+    }
+
+    pub(crate) fn add_conversion(&mut self, conversion: Conversion) -> ExprId {
+        self.conversions.push(conversion);
+        self.add(Expr::Cmd(self.conversions.len() as u32 - 1))
+    }
+
+    pub(crate) fn add_channel(&mut self, channel: Channel) -> u32 {
+        self.channels.push(channel);
+        self.channels.len() as u32 - 1
+    }
+
+    pub(crate) fn add_pipe(&mut self, pipe: Pipe) -> u32 {
+        self.pipes.push(pipe);
+        self.pipes.len() as u32 - 1
     }
 
     pub(crate) fn add_children(&mut self, children: &[ExprId]) -> Span {

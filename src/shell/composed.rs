@@ -4,6 +4,8 @@
 use super::session::{Hosted, Session};
 use crate::core::eval::{Ask, AskId, Budget, Machine, Outcome, Program, Progress};
 use crate::core::hub::Request;
+use crate::core::process::pipe::Pipe;
+use crate::core::process::table::{Asker, Owner};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{ExprId, TypeId};
 use crate::limits::EVAL_STEPS_PER_TURN;
@@ -29,6 +31,7 @@ struct Run<'s, 'm> {
     machine: Machine,
     /// What is to be answered when.
     timers: Vec<(u64, AskId)>,
+    pipes: Vec<(AskId, Pipe)>,
 }
 
 impl Session<'_> {
@@ -47,6 +50,7 @@ impl Session<'_> {
             },
             machine: Machine::new(composition.root, Budget::default()),
             timers: Vec::new(),
+            pipes: Vec::new(),
             session: self,
         };
         run.session.hosted = Some(Vec::new());
@@ -56,7 +60,9 @@ impl Session<'_> {
         let timeout_ms = composition.timeout_ms;
         let until = timeout_ms.map(|timeout| now_ms().saturating_add(timeout));
         let outcome = run.finish(until);
+        let is_well = matches!(outcome, Ok(Outcome::Done));
         run.session.due_ms = None;
+        run.end_processes(is_well)?;
         run.session.notes.finish();
         match outcome? {
             Outcome::Done => {
@@ -81,7 +87,8 @@ impl Run<'_, '_> {
             if let Progress::Over(outcome) = progress {
                 return Ok(outcome);
             }
-            if self.take_answers(now) {
+            let has_moved = self.move_pipes(now);
+            if self.take_answers(now) || has_moved {
                 continue;
             }
             if let Some(error) = self.session.stopped() {
@@ -108,6 +115,11 @@ impl Run<'_, '_> {
     fn do_asks(&mut self, now: u64) {
         while let Some(id) = self.machine.poll_cancel() {
             self.timers.retain(|(_, timer)| *timer != id);
+            self.session.workers.table.forget_asker(Asker::Nexus(id.raw()));
+            if let Some(position) = self.pipes.iter().position(|(pipe, _)| *pipe == id) {
+                let owner = self.pipes.swap_remove(position).1.owner();
+                self.session.workers.table.end_owner(owner, false, now);
+            }
             let error = Error::new(
                 Kind::Cancelled,
                 "the composition does not need this call any more",
@@ -119,6 +131,18 @@ impl Run<'_, '_> {
         }
         while let Some((id, ask)) = self.machine.poll_ask() {
             match ask {
+                Ask::Process(request) => {
+                    let asker = Asker::Nexus(id.raw());
+                    let table = &mut self.session.workers.table;
+                    table.request(asker, Some(Owner::Run), request, now);
+                }
+                Ask::Pipe(plan) => {
+                    let (owner, table) = (Owner::Pipe(id.raw()), &mut self.session.workers.table);
+                    match Pipe::new(*plan, owner, table, self.program.types, now) {
+                        Ok(pipe) => self.pipes.push((id, pipe)),
+                        Err(error) => self.session.answers.push((id.raw(), Err(error))),
+                    }
+                }
                 Ask::Sleep { ms } => {
                     self.timers.push((now.saturating_add(ms), id));
                 }
@@ -147,6 +171,53 @@ impl Run<'_, '_> {
         self.session.carry_out(now);
     }
 
+    /// Moves on what goes through pipes. True if the machine has something to do with it.
+    fn move_pipes(&mut self, now: u64) -> bool {
+        let mut has_come = false;
+        while let Some((id, stage, number, result)) = self.machine.poll_item() {
+            if let Some((_, pipe)) = self.pipes.iter_mut().find(|(pipe, _)| *pipe == id) {
+                pipe.handle_applied(stage as usize, number, result);
+            }
+        }
+        loop {
+            let mut has_moved = false;
+            let session = &mut *self.session;
+            for (id, pipe) in &mut self.pipes {
+                has_moved |= pipe.step(&mut session.workers.table, self.program.types, now);
+                while let Some(item) = pipe.poll_item() {
+                    self.machine.apply_item(*id, item);
+                    has_come = true;
+                }
+                if let Some(result) = pipe.poll_result() {
+                    session.answers.push((id.raw(), result));
+                }
+            }
+            self.pipes.retain(|(_, pipe)| !pipe.is_over());
+            if !has_moved {
+                return has_come;
+            }
+            // What was written makes room for more.
+            session.carry_out(now);
+        }
+    }
+
+    /// What belongs to the composition ends with it.
+    fn end_processes(&mut self, is_well: bool) -> Result<()> {
+        let now = now_ms();
+        for (_, pipe) in std::mem::take(&mut self.pipes) {
+            self.session.workers.table.end_owner(pipe.owner(), false, now);
+        }
+        self.session.workers.table.end_owner(Owner::Run, is_well, now);
+        self.session.carry_out(now);
+        while self.session.workers.table.is_joining() {
+            if self.session.is_interrupted() {
+                self.session.workers.table.end_owner(Owner::Run, false, now_ms());
+            }
+            self.session.turn()?;
+        }
+        Ok(())
+    }
+
     /// Tells the machine what has come. False if nothing has.
     fn take_answers(&mut self, now: u64) -> bool {
         let mut has_come = false;
@@ -154,12 +225,12 @@ impl Run<'_, '_> {
             has_come = true;
             let answer = answer.map_err(|error| self.session.explain(error));
             self.machine
-                .handle_answer(self.program.exprs, AskId::from_raw(token), answer);
+                .handle_answer(self.program, AskId::from_raw(token), answer);
         }
         while let Some(due) = self.timers.iter().position(|(at, _)| *at <= now) {
             has_come = true;
             let (_, id) = self.timers.swap_remove(due);
-            self.machine.handle_answer(self.program.exprs, id, Ok(Vec::new()));
+            self.machine.handle_answer(self.program, id, Ok(Vec::new()));
         }
         for hosted in self
             .session

@@ -62,6 +62,7 @@ impl Machine {
         let all = self.fiber.operands.len();
         let value = match program.exprs.node(id) {
             Expr::Foreign(number) => self.call_foreign(program, number, start, end),
+            Expr::Cmd(number) => self.call_program(program, number, start),
             _ => self.apply_builtin(program, id, start, end),
         };
         // If it has to wait, it is applied again.
@@ -237,6 +238,7 @@ fn arity(exprs: &Exprs, id: ExprId, count: usize) -> usize {
         Expr::Pattern { places } => 1 + places.len(),
         Expr::Foreign(number) => exprs.foreign(number).params.len(),
         Expr::Operator { op, .. } => op.arity(),
+        Expr::Cmd(_) => 2,
         _ => 0,
     }
 }

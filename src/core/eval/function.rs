@@ -212,11 +212,11 @@ impl Machine {
         Ok(Value::Pending(slot))
     }
 
-    fn host(&self) -> Option<u64> {
+    pub(super) fn host(&self) -> Option<u64> {
         self.scopes.get(self.fiber.scope).and_then(|scope| scope.host)
     }
 
-    fn encode_args(
+    pub(super) fn encode_args(
         &mut self,
         program: Program<'_>,
         params: &[TypeId],
@@ -336,6 +336,13 @@ impl Machine {
         ty: TypeId,
         value: Value,
     ) -> Eval {
+        let out = self.encode_value(program, ty, value)?;
+        self.applied.push_back((call, Ok(out)));
+        Ok(())
+    }
+
+    /// A value as msgpack.
+    pub(super) fn encode_value(&mut self, program: Program<'_>, ty: TypeId, value: Value) -> Eval<Vec<u8>> {
         let mut out = Vec::new();
         let mut encoder = Encoder {
             heap: &self.heap,
@@ -344,10 +351,9 @@ impl Machine {
             bytes_max: FRAME_BYTES_MAX as usize,
             out: &mut out,
         };
-        encoder
-            .encode(value, ty, 0)
-            .map_err(|refusal| refusal.stop("result"))?;
-        self.applied.push_back((call, Ok(out)));
-        Ok(())
+        match encoder.encode(value, ty, 0) {
+            Ok(()) => Ok(out),
+            Err(refusal) => Err(refusal.stop("value")),
+        }
     }
 }

@@ -38,6 +38,7 @@ impl Machine {
             | Expr::Index
             | Expr::Slice
             | Expr::Foreign(_)
+            | Expr::Cmd(_)
             | Expr::Operator { .. } => Value::Closure(id, Range::default()),
             Expr::Container { .. } | Expr::Apply { .. } | Expr::Let { .. } | Expr::Strict { .. } => {
                 return match (program.child(id, 0), node) {
