@@ -57,6 +57,8 @@ impl Session<'_> {
         let until = timeout_ms.map(|timeout| now_ms().saturating_add(timeout));
         let outcome = run.finish(until);
         run.session.due_ms = None;
+        // Whoever calls a closure from now on is told that it is none.
+        run.session.hosted = None;
         run.session.notes.finish();
         match outcome? {
             Outcome::Done => {
