@@ -67,6 +67,7 @@ impl World {
                 trace!(self, "{signal:?} to {worker:?}");
                 self.signal_worker(worker, signal);
             }
+            Effect::Process { .. } | Effect::EndOwner(..) => {}
             Effect::Weigh(id, pid) => self.weigh(id, pid),
             Effect::Answer { token, result } if token >= host::TOKENS => self.answer_hosted(token, result),
             Effect::Answer { token, result } => self.answer(token as usize, result),
@@ -77,6 +78,7 @@ impl World {
                 payload,
             } => self.begin_hosted(call, mid, args, &payload),
             Effect::CancelHost(call) => self.cancel_hosted(call),
+            Effect::Mark(_) => {}
             Effect::Note { pool, note } => self.take_note(pool.index(), &note),
         }
     }
