@@ -62,6 +62,8 @@ impl Session<'_> {
         let outcome = run.finish(until);
         let is_well = matches!(outcome, Ok(Outcome::Done));
         run.session.due_ms = None;
+        // Whoever calls a closure from now on is told that it is none.
+        run.session.hosted = None;
         run.end_processes(is_well)?;
         run.session.notes.finish();
         match outcome? {
