@@ -2,6 +2,7 @@
 //! of a file to its library. Knows no language.
 
 use super::comment::{self, Said, SaidParam, Typed};
+use super::forms;
 use super::lexer::{Token, comment_lines};
 use super::notation::{Line, is_name};
 use super::signature::{Field, Flaw, Library, Param, Place, Record, Signature};
@@ -158,6 +159,9 @@ impl Collector {
         }
         if !declared.is_variadic {
             self.warn_of_strangers(&said.params, &signature);
+        }
+        if let Some(flaw) = forms::worker(&signature) {
+            self.warn(flaw);
         }
         let twice = self
             .library

@@ -441,7 +441,6 @@ impl<'a, 'm> Reader<'a, 'm> {
             place: token.place,
             fields: Vec::new(),
             doc: ParamDoc::default(),
-            is_class: false,
         };
         let in_braces = match self.take("where") {
             true => false,
