@@ -3,8 +3,10 @@
 
 mod codec;
 mod program;
+mod source;
 mod wire;
 
 pub use codec::{msgpack, schema, transcode};
 pub use program::{args, expression, manifest};
+pub use source::signatures;
 pub use wire::{frame, message};

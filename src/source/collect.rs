@@ -95,6 +95,13 @@ impl Collector {
             let message = format!("more than {RECORDS_MAX} records, or more than {PARAMS_MAX} fields in one");
             return self.flaw(Flaw::new(record.place, record.name.chars().count(), message));
         }
+        if let Some(field) = record.fields.iter().find(|field| !is_name(&field.name)) {
+            let message = format!(
+                "the field '{}' has a name that no other language can have",
+                field.name
+            );
+            return self.flaw(Flaw::new(record.place, record.name.chars().count(), message));
+        }
         match self.library.records.iter().any(|known| known.name == record.name) {
             true => {
                 let message = format!("there are two records of the name '{}'", record.name);

@@ -486,6 +486,7 @@ impl<'a, 'm> Reader<'a, 'm> {
             let last = record.fields.last_mut();
             if let Some(field) = last {
                 self.docs(|line| directives::describe_param(&mut field.doc, line))?;
+                field.doc.settle(&field.ty);
             }
             if self.take("}") {
                 break;

@@ -100,8 +100,7 @@ impl<'a> Reader<'a, '_> {
             _ => None,
         };
         let said = comment::read(above, &names, &typed);
-        let is_hidden = name.text.starts_with('.') && said.signature.is_none();
-        if is_hidden {
+        if name.text.starts_with('.') {
             return;
         }
         let mentions = &mut self.collector.library.mentions;
