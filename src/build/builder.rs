@@ -224,6 +224,7 @@ fn pool_of<'p>(
         program: &order.name,
         language,
         parts,
+        records: &program.compiled.records,
         sources,
     }
 }

@@ -61,8 +61,7 @@ pub fn read<'f>(folder: &'f Folder, order: &Order, say: Say<'_>) -> Result<Read<
         .iter()
         .map(|(file, library)| sourced(file, library))
         .collect();
-    let name = composition.map_or("", |file| file.path.as_str());
-    let compiled = match compile(name, &module, &sourced) {
+    let compiled = match compile(composition.map_or("", |file| &file.path), &module, &sourced) {
         Ok(compiled) => compiled,
         Err(found) => {
             found

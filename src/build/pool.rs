@@ -4,7 +4,7 @@ use crate::build::folder::File;
 use crate::build::language::Language;
 use crate::build::{cpp, javascript, python, r};
 use crate::compose::compiled::Instance;
-use crate::source::signature::{Library, Signature};
+use crate::source::signature::{Library, Record, Signature};
 
 /// A pool that is to be written.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Pool<'p> {
     pub language: &'static Language,
     /// The sources with functions that it offers, by their paths.
     pub parts: Vec<Part<'p>>,
+    /// The records that its types name.
+    pub records: &'p [Record],
     /// All sources in the language.
     pub sources: Vec<&'p File>,
 }
