@@ -162,6 +162,15 @@ pub const TYPE_PARTS_MAX: usize = 1024;
 /// A line of a source that an error shows, in characters: what a screen holds.
 pub const FLAW_LINE_CHARS_MAX: usize = 200;
 
+/// Functions of one source file: more than any has; what is compared with each other stays cheap.
+pub const FUNCTIONS_MAX: usize = 10_000;
+
+/// Records of one source file: each may inherit all fields of another.
+pub const RECORDS_MAX: usize = 1000;
+
+/// Parameters of a function and fields of a record: more than anyone can tell apart.
+pub const PARAMS_MAX: usize = 256;
+
 /// Work with types of one composition, in steps: a second or less; real ones take some thousands.
 pub const COMPOSE_STEPS_MAX: u64 = 10_000_000;
 
@@ -182,6 +191,7 @@ pub const PATTERN_STEPS_MAX: usize = 32;
 
 /// Places that one pattern of a composition reaches: see [`PATTERN_STEPS_MAX`].
 pub const PATTERN_PLACES_MAX: usize = 128;
+
 /// Files in the folder of a program, and folders in each other, that `nexus build` looks at: a folder with more is none
 /// that was made for a program.
 pub const BUILD_FILES_MAX: usize = 10_000;
@@ -219,12 +229,3 @@ pub const JOIN_GRACE_MS: u64 = 2000;
 
 /// Words of a worker process's command line, and of its environment: what the system takes is less in bytes.
 pub const WORDS_MAX: usize = 1 << 16;
-
-/// Functions of one source file: more than any has; what is compared with each other stays cheap.
-pub const FUNCTIONS_MAX: usize = 10_000;
-
-/// Records of one source file: each may inherit all fields of another.
-pub const RECORDS_MAX: usize = 1000;
-
-/// Parameters of a function and fields of a record: more than anyone can tell apart.
-pub const PARAMS_MAX: usize = 256;

@@ -4,9 +4,11 @@
 mod codec;
 mod compose;
 mod program;
+mod source;
 mod wire;
 
 pub use codec::{msgpack, schema, transcode};
 pub use compose::loc;
 pub use program::{args, expression, manifest};
+pub use source::signatures;
 pub use wire::{frame, message};

@@ -354,7 +354,6 @@ impl Concretes {
             };
             records.push(Record {
                 name: anonymous_name(position),
-                is_class: false,
                 place: Place::default(),
                 fields: fields.into_iter().map(field).collect(),
                 doc: ParamDoc::default(),

@@ -2,6 +2,7 @@
 //! of a file to its library. Knows no language.
 
 use super::comment::{self, Said, SaidParam, Typed};
+use super::forms;
 use super::lexer::{Token, comment_lines};
 use super::notation::{Line, is_name};
 use super::signature::{Field, Flaw, Library, Param, Place, Record, Signature};
@@ -94,6 +95,13 @@ impl Collector {
             let message = format!("more than {RECORDS_MAX} records, or more than {PARAMS_MAX} fields in one");
             return self.flaw(Flaw::new(record.place, record.name.chars().count(), message));
         }
+        if let Some(field) = record.fields.iter().find(|field| !is_name(&field.name)) {
+            let message = format!(
+                "the field '{}' has a name that no other language can have",
+                field.name
+            );
+            return self.flaw(Flaw::new(record.place, record.name.chars().count(), message));
+        }
         match self.library.records.iter().any(|known| known.name == record.name) {
             true => {
                 let message = format!("there are two records of the name '{}'", record.name);
@@ -158,6 +166,9 @@ impl Collector {
         }
         if !declared.is_variadic {
             self.warn_of_strangers(&said.params, &signature);
+        }
+        if let Some(flaw) = forms::worker(&signature) {
+            self.warn(flaw);
         }
         let twice = self
             .library

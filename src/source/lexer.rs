@@ -6,7 +6,7 @@ use super::signature::Place;
 
 /// A language whose sources are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lang {
+pub(super) enum Lang {
     /// Python 3.
     Python,
     /// R 4.

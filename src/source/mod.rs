@@ -6,6 +6,7 @@ mod comment;
 pub mod cpp;
 pub mod directives;
 pub mod flaw;
+mod forms;
 pub mod javascript;
 mod lexer;
 mod literal;
@@ -19,5 +20,4 @@ pub mod signature;
 mod tests;
 pub mod types;
 
-pub use lexer::Lang;
 pub use read::read;

@@ -441,7 +441,6 @@ impl<'a, 'm> Reader<'a, 'm> {
             place: token.place,
             fields: Vec::new(),
             doc: ParamDoc::default(),
-            is_class: false,
         };
         let in_braces = match self.take("where") {
             true => false,
@@ -487,6 +486,7 @@ impl<'a, 'm> Reader<'a, 'm> {
             let last = record.fields.last_mut();
             if let Some(field) = last {
                 self.docs(|line| directives::describe_param(&mut field.doc, line))?;
+                field.doc.settle(&field.ty);
             }
             if self.take("}") {
                 break;

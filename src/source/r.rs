@@ -43,7 +43,7 @@ fn typed(line: Line<'_>, records: &BTreeSet<&str>) -> Option<(usize, usize)> {
     let are_records = mentions
         .iter()
         .all(|mention| records.contains(mention.name.as_str()));
-    (is_apart && are_records && !ty.has_variables()).then_some((len, len))
+    (is_apart && are_records && !ty.has(&|ty| matches!(ty, Type::Variable(_)))).then_some((len, len))
 }
 
 impl<'a> Reader<'a, '_> {
@@ -100,8 +100,7 @@ impl<'a> Reader<'a, '_> {
             _ => None,
         };
         let said = comment::read(above, &names, &typed);
-        let is_hidden = name.text.starts_with('.') && said.signature.is_none();
-        if is_hidden {
+        if name.text.starts_with('.') {
             return;
         }
         let mentions = &mut self.collector.library.mentions;
@@ -174,22 +173,6 @@ fn params<'a, 't>(tokens: &'t [Token<'a>]) -> Vec<Head<'a, 't>> {
         }
     }
     params
-}
-
-impl Type {
-    /// Whether a variable is part of it.
-    fn has_variables(&self) -> bool {
-        match self {
-            Type::Base(_) | Type::Named(_) => false,
-            Type::Variable(_) => true,
-            Type::List(inner) | Type::Optional(inner) => inner.has_variables(),
-            Type::Tuple(parts) => parts.iter().any(Type::has_variables),
-            Type::Function(params, result) => {
-                params.iter().any(Type::has_variables) || result.has_variables()
-            }
-            Type::Worker(sent, received) => sent.has_variables() || received.has_variables(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -42,8 +42,7 @@ pub(super) fn shown(lang: &str, text: &str) -> String {
         );
     }
     for record in &library.records {
-        let kind = if record.is_class { "class " } else { "" };
-        let _ = write!(out, "{kind}{record}");
+        let _ = write!(out, "{record}");
     }
     if !library.flags.is_empty() {
         let _ = writeln!(out, "flags {}", library.flags.join(" "));

@@ -113,6 +113,20 @@ impl Base {
 }
 
 impl Type {
+    /// Whether this holds for it or for a type in it.
+    pub fn has(&self, holds: &dyn Fn(&Type) -> bool) -> bool {
+        let inner = match self {
+            Type::Base(_) | Type::Variable(_) | Type::Named(_) => false,
+            Type::List(inner) | Type::Optional(inner) => inner.has(holds),
+            Type::Tuple(parts) => parts.iter().any(|part| part.has(holds)),
+            Type::Function(params, result) => {
+                params.iter().any(|param| param.has(holds)) || result.has(holds)
+            }
+            Type::Worker(sent, received) => sent.has(holds) || received.has(holds),
+        };
+        inner || holds(self)
+    }
+
     /// How deep it is; one that contains no other has one level.
     pub fn levels(&self) -> usize {
         let inner = match self {

@@ -3,6 +3,7 @@
 
 use crate::source::collect::{Collector, Declared, DeclaredParam, Default, Pending};
 use crate::source::comment::{self, has_signature};
+use crate::source::forms;
 use crate::source::lexer::{Kind, Lang, Token, tokens};
 use crate::source::literal;
 use crate::source::notation::Line;
@@ -185,21 +186,34 @@ impl<'a> Reader<'a, '_> {
             is_variadic: false,
             returns: None,
         };
-        let count = self.collector.library.functions.len();
-        self.collector.function(said, declared);
-        let overloads = self
+        let place = declared.place;
+        let known = self
             .collector
             .library
-            .warnings
+            .functions
             .iter()
-            .any(|flaw| flaw.place == name.place);
-        if overloads && self.collector.library.functions.len() == count {
+            .any(|known| known.name == declared.name);
+        self.collector.function(said, declared);
+        if known {
             let message = format!(
-                "there are two functions of the name '{}': only one can be exported",
+                "there are two functions of the name '{}', only one can be exported",
                 name.text
             );
-            self.collector.flaw(flaw(&name, message));
+            return self.collector.flaw(flaw(&name, message));
         }
+        let exported = self
+            .collector
+            .library
+            .functions
+            .last()
+            .filter(|last| last.place == place);
+        let params = exported
+            .into_iter()
+            .flat_map(|exported| exported.params.iter().zip(&heads));
+        let warnings: Vec<Flaw> = params
+            .filter_map(|(param, head)| forms::cpp(param, head.ty))
+            .collect();
+        warnings.into_iter().for_each(|flaw| self.collector.warn(flaw));
     }
 }
 

@@ -22,8 +22,8 @@ fn functions() {
         "5:3 (_)\ngeo::flat::area :: Real -> Real\n8:19 ()\nnow :: Real\n",
     );
     check(
-        "extern \"C\" {\n// f :: (Int -> Int) -> [[Int]] -> Int\nint f(std::function<int(int, int)> g, std::map<int, \
-         std::vector<int>> const &m = {}, int (&xs)[3] = y) { if (x) { } }\n}\n",
+        "extern \"C\" {\n// f :: (Int -> Int) -> [[Int]] -> Int\nint f(std::function<int(int, int)> g, std::map<long, \
+         std::vector<long>> const &m = {}, int (&xs)[3] = y) { if (x) { } }\n}\n",
         "3:5 (g, m)\nf ::\n  (Int -> Int) ->\n  --' arg: -m\n  --' default: []\n  [[Int]] ->\n  Int\n",
     );
 }
@@ -73,5 +73,81 @@ fn flaws() {
         "// f :: Int -> Int\nint f();\n",
         "error 1:4+1 the signature of 'f' has 1 parameter, the function has 0\n",
     );
+    check(
+        "// f :: Int\nlong f();\n// f :: Int\nlong f() { return 1; }\n",
+        "error 4:6+1 there are two functions of the name 'f', only one can be exported\n",
+    );
+    check(
+        "// f :: Worker Int Int -> Int\nlong f(X x);\n",
+        "2:6 (x)\nf :: Worker Int Int -> Int\nwarning 2:6+1 'f' can't be called: a Worker exists in compositions only (take what the \
+         worker sends, and let the composition talk to it)\n",
+    );
     check("}}}} ; ) ] // f :: Int", "");
+}
+
+#[test]
+fn what_values_do_not_fit() {
+    let check = |ty: &str, declared: &str, expected: &str| {
+        let found = crate::source::tests::shown("cpp", &format!("// f :: {ty} -> Int\nint f({declared});\n"));
+        let warning = found.lines().find_map(|line| line.strip_prefix("warning "));
+        assert_eq!(
+            warning.unwrap_or_default().split(" (declare").next(),
+            Some(expected),
+            "{ty} {declared}: {found}"
+        );
+    };
+    check(
+        "Int",
+        "int k",
+        "2:7+3 k is a 32-bit integer, and receives 64 bits (Int)",
+    );
+    check(
+        "[Int]",
+        "const std::vector<int> &ks",
+        "2:7+24 ks is a 32-bit integer, and receives 64 bits (Int)",
+    );
+    check(
+        "?I32",
+        "std::optional<std::int16_t> k",
+        "2:7+27 k is a 16-bit integer, and receives 32 bits (I32)",
+    );
+    check(
+        "Int",
+        "unsigned long k",
+        "2:7+13 k has no sign, and receives one (Int)",
+    );
+    check(
+        "U32",
+        "int",
+        "2:7+3 the parameter is a 32-bit integer, and receives 32 bits (U32)",
+    );
+    check(
+        "Real",
+        "float x",
+        "2:7+5 x is a 32-bit float, and receives 64 bits (Real)",
+    );
+    check(
+        "Real",
+        "int x",
+        "2:7+3 x can't take Real: its C++ type is another (let both say the same)",
+    );
+    check("Bytes", "std::string x", "2:7+11 x can't take Bytes");
+    for (ty, declared) in [
+        ("Int", "long k"),
+        ("Int", "std::int64_t k"),
+        ("Int", "long long int k"),
+        ("U32", "long k"),
+        ("I32", "const int &k"),
+        ("U64", "std::size_t k"),
+        ("[[Real]]", "std::vector<std::vector<double>> xs"),
+        ("Int", "double k"),
+        ("Str", "const char *k"),
+        ("Str", "std::string_view k"),
+        ("(Int, Int)", "std::pair<int, int> k"),
+        ("Int", "T k"),
+        ("Bytes", "nexus::bytes k"),
+        ("Int", "nexus::big_integer k"),
+    ] {
+        check(ty, declared, "");
+    }
 }

@@ -368,7 +368,6 @@ impl<'a> Reader<'a, '_, '_, '_> {
             place: open.place,
             fields,
             doc: ParamDoc::default(),
-            is_class: false,
         });
         Ok(Type::Named(name.to_string()))
     }

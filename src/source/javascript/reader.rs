@@ -3,6 +3,7 @@
 use super::jsdoc::{Meaning, Names, Types, capitalized};
 use crate::source::collect::{Collector, Declared, DeclaredParam, Default, Pending, describe_fields};
 use crate::source::comment::{self, Said, Typedef, record_name};
+use crate::source::forms;
 use crate::source::lexer::{Kind, Lang, Token, comment_lines, tokens};
 use crate::source::literal;
 use crate::source::notation::{Line, is_record_name};
@@ -144,7 +145,6 @@ impl<'a> Reader<'a, '_> {
             place: typedef.name.place,
             fields,
             doc: ParamDoc::default(),
-            is_class: false,
         });
         inner.into_iter().for_each(|record| self.collector.record(record));
     }
@@ -435,11 +435,47 @@ impl<'a> Reader<'a, '_> {
             is_variadic: function.params.iter().any(|head| head.is_rest),
             returns,
         };
-        let count = self.collector.library.functions.len();
+        // What JSDoc says beside a signature comment is of interest where it differs.
+        let beside = match is_hinted {
+            true => Vec::new(),
+            false => self.said_types(&said),
+        };
         self.collector.function(said, declared);
-        if let Some(added) = self.collector.library.functions.get_mut(count) {
-            added.name = exported.to_string();
+        let added = self
+            .collector
+            .library
+            .functions
+            .last_mut()
+            .filter(|last| last.place == name.place);
+        let Some(added) = added else { return };
+        added.name = exported.to_string();
+        let mut warnings = Vec::new();
+        for param in &added.params {
+            let said = beside
+                .iter()
+                .find(|(name, ..)| param.name.as_deref() == Some(name));
+            warnings.extend(said.and_then(|(_, place, ty)| forms::big_integer(param, ty, *place)));
         }
+        warnings.into_iter().for_each(|flaw| self.collector.warn(flaw));
+    }
+}
+
+impl<'a> Reader<'a, '_> {
+    /// The types that JSDoc says of parameters, as far as they can be read.
+    fn said_types(&self, said: &Said<'a>) -> Vec<(&'a str, Place, Type)> {
+        let mut types = Types {
+            names: &self.names,
+            variables: &said.variables,
+            mentions: &mut Vec::new(),
+            records: Vec::new(),
+        };
+        let mut found = Vec::new();
+        for param in &said.params {
+            if let Some(Ok(ty)) = param.ty.map(|ty| types.read(ty, "")) {
+                found.push((param.name, param.place, ty));
+            }
+        }
+        found
     }
 }
 

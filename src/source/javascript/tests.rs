@@ -116,6 +116,15 @@ fn what_is_not_read() {
 }
 
 #[test]
+fn numbers_that_get_big_integers() {
+    check(
+        "/**\n * f :: Int -> Int -> Real -> Int\n * @param {number} k\n * @param {bigint} l\n * @param {number} m\n */\nfunction f(k, l, m) {}\n",
+        "7:10 (k, l, m)\nf :: Int -> Int -> Real -> Int\nwarning 3:20+1 k is said to be a number, and receives a BigInt (Int) (write Real, or \
+         I32, in the signature)\n",
+    );
+}
+
+#[test]
 fn flaws() {
     check(
         "// f :: [Int\nfunction f(x) {}\n",

@@ -257,7 +257,7 @@ impl<'a> Reader<'a, '_> {
     fn statement(&mut self) {
         let start = self.at;
         let line = self.tokens[start].place.line;
-        let (mut is_dataclass, mut is_overload) = (false, false);
+        let mut is_overload = false;
         // Decorators: each is a line, or more in parentheses.
         while self.tokens.get(self.at).is_some_and(|token| token.is("@")) {
             self.at += 1;
@@ -266,7 +266,6 @@ impl<'a> Reader<'a, '_> {
                 .get(self.at)
                 .filter(|token| !token.is_first || token.kind == Kind::Comment)
             {
-                is_dataclass |= token.is("dataclass");
                 is_overload |= token.is("overload");
                 self.at = match token.is("(") {
                     true => closed(self.tokens, self.at),
@@ -287,7 +286,7 @@ impl<'a> Reader<'a, '_> {
             self.stray(&lines);
         }
         match keyword {
-            "class" => self.class(is_dataclass, &above),
+            "class" => self.class(&above),
             _ => self.function(is_async, is_overload, &above),
         }
     }
@@ -430,7 +429,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn class(&mut self, is_dataclass: bool, above: &[Line<'a>]) {
+    fn class(&mut self, above: &[Line<'a>]) {
         let bases = bases(self.tokens, self.at);
         let bases: Vec<Token<'a>> = bases.iter().take(PARAMS_MAX).copied().collect();
         self.at += 1;
@@ -455,10 +454,8 @@ impl<'a> Reader<'a, '_> {
             place: name.place,
             fields: Vec::new(),
             doc: ParamDoc::default(),
-            is_class: !is_dict,
         };
         for base in bases {
-            record.is_class &= base.is_class || is_dataclass;
             record.fields.extend(base.fields.iter().cloned());
             record.fields.truncate(PARAMS_MAX);
         }

@@ -129,9 +129,9 @@ fn records() {
         "@dataclass(frozen=True)\nclass P:\n    \"\"\"A person.\n\n    Attributes:\n        name: Full\n    \"\"\"\n    name: str\n    \
          age: int = 0\n    count: ClassVar[int] = 0\n    def f(self) -> int: pass\n\nclass Q(P):\n    extra: list[P]\n\n\
          class T(TypedDict, total=False):\n    a: int\n    b: Required[str]\n\nclass N(NamedTuple): a: int\n\ndef f(p: P) -> N: pass\n",
-        "22:5 (p)\nf :: P -> N\nclass record P = P {\n  --' Full\n  name :: Str,\n  age :: Int\n}\n\
-         class record Q = Q {\n  --' Full\n  name :: Str,\n  age :: Int,\n  extra :: [P]\n}\n\
-         record T = T {\n  a :: ?Int,\n  b :: Str\n}\nclass record N = N {\n  a :: Int\n}\n\
+        "22:5 (p)\nf :: P -> N\nrecord P = P {\n  --' Full\n  name :: Str,\n  age :: Int\n}\n\
+         record Q = Q {\n  --' Full\n  name :: Str,\n  age :: Int,\n  extra :: [P]\n}\n\
+         record T = T {\n  a :: ?Int,\n  b :: Str\n}\nrecord N = N {\n  a :: Int\n}\n\
          names P at 14:17\nnames P at 22:10\nnames N at 22:16\n",
     );
     check(
