@@ -134,6 +134,10 @@ pub const EVAL_FIBERS_MAX: usize = 4096;
 /// Answers of pools that a composition holds as bytes, together: several of the largest frames.
 pub const EVAL_PAYLOAD_BYTES_MAX: usize = 16 << 30;
 
+/// Memory of an evaluation that is left alone although it may not be needed any more, in bytes: what is cheaper to keep than to
+/// look through.
+pub const EVAL_GARBAGE_BYTES_MIN: usize = 4 << 20;
+
 /// Closures of a composition that pools may have: as many as function values may live in one worker.
 pub const EVAL_CLOSURES_MAX: usize = 1 << 16;
 
@@ -178,3 +182,36 @@ pub const PATTERN_STEPS_MAX: usize = 32;
 
 /// Places that one pattern of a composition reaches: see [`PATTERN_STEPS_MAX`].
 pub const PATTERN_PLACES_MAX: usize = 128;
+/// Files in the folder of a program, and folders in each other, that `nexus build` looks at: a folder with more is none
+/// that was made for a program.
+pub const BUILD_FILES_MAX: usize = 10_000;
+/// See [`BUILD_FILES_MAX`].
+pub const BUILD_DEPTH_MAX: usize = 16;
+
+/// A file of data that a program carries, in bytes: it is copied with each.
+pub const BUILD_DATA_BYTES_MAX: u64 = 256 << 20;
+
+/// Messages that wait in a mailbox of a worker process; beyond it a sender is told, and a worker is not read.
+pub const MAILBOX_MESSAGES_MAX: usize = 1024;
+
+/// Bytes that wait in a mailbox of a worker process: 16 KiB for each message that it may hold.
+pub const MAILBOX_BYTES_MAX: usize = 16 << 20;
+
+/// One message of a worker process, in bytes: the whole output of a program, which is taken as one value.
+pub const WORKER_MESSAGE_BYTES_MAX: usize = 1 << 30;
+
+/// Bytes of a stream between the stages of a pipe that wait for the next stage: a few reads, so that all stay busy.
+pub const STREAM_BYTES_MAX: usize = 1 << 20;
+
+/// Request of a pool's worker to nexus itself, in bytes: a message to a worker process, and what stands around it.
+pub const HOST_REQUEST_BYTES_MAX: usize = WORKER_MESSAGE_BYTES_MAX + 1024;
+
+/// Worker processes of one run at once: more than a machine can use, fewer than it can name.
+pub const HANDLES_MAX: usize = 1024;
+
+/// Wait from the end of a worker process's input until SIGTERM, and from there to SIGKILL, in milliseconds: as the pools'
+/// `shutdown_ms`.
+pub const JOIN_GRACE_MS: u64 = 2000;
+
+/// Words of a worker process's command line, and of its environment: what the system takes is less in bytes.
+pub const WORDS_MAX: usize = 1 << 16;

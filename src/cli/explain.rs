@@ -1,19 +1,37 @@
-//! `nexus explain`: what a command line would do, without doing it. How each argument is read, which pools would start,
-//! who calls whom. Starts no process.
+//! `nexus explain`: what a command line would do, without doing it: how each argument is read, which pools would start, who
+//! calls whom; and of a run, when what happened. Runs nothing itself.
 
 use crate::cli::call_graph;
 use crate::cli::input;
 use crate::cli::names::{full_name, label};
 use crate::cli::page::Page;
+use crate::cli::remote::Timeline;
 use crate::cli::request::Invocation;
 use crate::cli::source::Source;
 use crate::codec::transcode::{Style, msgpack_to_json};
+use crate::core::timeline::Mark;
 use crate::error::Result;
 use crate::ids::PoolId;
 use crate::manifest::model::{Arg, Body, Command, Manifest, Pool};
+use crate::sys::clock::now_us;
+
+/// Events of a run that are told.
+const MARKS_MAX: usize = 1000;
+
+/// How far calls in calls are indented.
+const INDENTS_MAX: usize = 20;
 
 /// Characters of a value that are shown.
 const SHOWN_CHARS_MAX: usize = 60;
+
+/// What is told of a command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// What it would do.
+    Of(Drawing),
+    /// How long it took, once it is done.
+    Times,
+}
 
 /// How the graph of the calls is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,4 +173,88 @@ fn clipped(text: &str) -> String {
         Some((end, _)) => format!("{}... ({} characters)", &text[..end], text.chars().count()),
         None => text.to_string(),
     }
+}
+
+/// Writes how long each part of a run took, from its start in microseconds of the clock.
+pub fn tell_times(manifest: &Manifest, begun_us: u64, timeline: &Timeline, page: &mut Page) {
+    page.title("Time from the start, in ms:");
+    let at = |time_us: u64| milliseconds(time_us.saturating_sub(begun_us));
+    if timeline.finished_us == 0 {
+        return page.line(2, &format!("{} done, without any pool", at(now_us())));
+    }
+    page.line(2, &format!("{} pools started", at(timeline.started_us)));
+    let mut ready = Vec::new();
+    for (time_us, mark) in &timeline.marks {
+        if let Mark::Ready(pool) = mark {
+            let name = &manifest.pools[pool.index()].name;
+            let what = match ready.contains(pool) {
+                true => "one more worker of",
+                false => "ready:",
+            };
+            ready.push(*pool);
+            page.line(2, &format!("{} {what} {name}", at(*time_us)));
+        }
+    }
+    page.line(2, &format!("{} answered", at(timeline.answered_us)));
+    page.line(2, &format!("{} all processes gone", at(timeline.finished_us)));
+    page.title("Calls, as they began, and how long each took, in ms:");
+    let mut depths: Vec<(u64, usize)> = Vec::new();
+    for (time_us, mark) in timeline.marks.iter().take(MARKS_MAX) {
+        let Mark::Began {
+            call,
+            parent,
+            pool,
+            mid,
+            pid,
+        } = mark
+        else {
+            continue;
+        };
+        let above = depths.iter().find(|(call, _)| Some(*call) == *parent);
+        let depth = above.map_or(0, |(_, depth)| depth + 1);
+        depths.push((*call, depth));
+        let is_end = |(_, mark): &&(u64, Mark)| *mark == Mark::Ended(*call);
+        let ended_us = timeline
+            .marks
+            .iter()
+            .find(is_end)
+            .map_or(timeline.answered_us, |end| end.0);
+        let took = milliseconds(ended_us.saturating_sub(*time_us));
+        let indent = "  ".repeat(depth.min(INDENTS_MAX));
+        let pool_name = &manifest.pools[pool.index()].name;
+        let name = function_name(manifest, *pool, *mid);
+        page.line(
+            2,
+            &format!(
+                "{} {took}  {indent}{name} in {pool_name}, process {pid}",
+                at(*time_us)
+            ),
+        );
+    }
+    if timeline.marks.len() > MARKS_MAX {
+        page.line(
+            2,
+            &format!(
+                "and more: of {} events, {MARKS_MAX} are told",
+                timeline.marks.len()
+            ),
+        );
+    }
+}
+
+/// The command that a function is, or what the composition calls it.
+fn function_name(manifest: &Manifest, pool: PoolId, mid: i64) -> String {
+    let is_it = |command: &&Command| matches!(&command.body, Body::Remote { pool: of, mid: number, .. } if (*of, *number) == (pool, mid));
+    match (
+        manifest.commands.iter().find(is_it),
+        manifest.exprs.foreign_name(pool, mid),
+    ) {
+        (Some(command), _) => full_name(command),
+        (None, Some(name)) => name.to_string(),
+        (None, None) => format!("function {mid}"),
+    }
+}
+
+fn milliseconds(time_us: u64) -> String {
+    format!("{:>6}.{}", time_us / 1000, time_us % 1000 / 100)
 }

@@ -3,11 +3,14 @@
 pub mod args;
 mod call_graph;
 mod completions;
+mod each;
 mod elements;
 mod explain;
 mod files;
 mod help;
 pub mod input;
+mod launcher;
+mod making;
 mod names;
 mod options;
 pub mod output;

@@ -27,6 +27,8 @@ pub struct Call {
     pub is_awaited: bool,
     /// Its worker was asked to give it up.
     pub is_cancelled: bool,
+    /// Worker processes belong to it: its answer is held back until they have ended.
+    pub owns_processes: bool,
     /// When a worker was given it.
     pub began_ms: u64,
     /// Calls that its function has made and that are not answered.
@@ -53,6 +55,7 @@ impl Call {
             is_parallel: false,
             is_awaited: true,
             is_cancelled: false,
+            owns_processes: false,
             began_ms: 0,
             stage: Stage::Answering,
             open_children: 0,

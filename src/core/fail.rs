@@ -347,6 +347,7 @@ impl Hub {
         peer.outbox = Outbox::default();
         peer.held = Vec::new();
         peer.note = None;
+        peer.asking = None;
         // Whoever runs those calls must not be asked to stop over a connection that is closed.
         if let Some(worker) = peer.worker_mut() {
             worker.state = WorkerState::Lost;
@@ -376,6 +377,7 @@ impl Hub {
             }
             Origin::Nobody => {}
         }
+        self.end_owner(id, false);
         let is_running = match self.calls.get(id).map(|call| &call.stage) {
             Some(Stage::Hosted) => {
                 self.effects.push_back(Effect::CancelHost(id.raw()));
@@ -477,7 +479,7 @@ impl Hub {
 }
 
 impl Ended {
-    fn verb(self) -> String {
+    pub(super) fn verb(self) -> String {
         match self {
             Ended::Code(code) => format!("exited with code {code}"),
             Ended::Signal(signal) => format!("was ended by {}", signal_name(signal)),
@@ -485,7 +487,7 @@ impl Ended {
         }
     }
 
-    fn note(self, error: &mut Error) {
+    pub(super) fn note(self, error: &mut Error) {
         match self {
             Ended::Code(code) => error.exit_code = Some(code),
             Ended::Signal(signal) => error.signal = Some(signal),

@@ -3,11 +3,9 @@
 
 use super::call::{CallId, Origin, Stage};
 use super::hub::{Effect, Hub, PoolSpec, Wiring};
-use crate::codec::message::write_response;
-use crate::codec::msgpack::write;
 use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
-use crate::limits::{FRAME_BYTES_MAX, WHOLE_BYTES_MAX};
+use crate::limits::FRAME_BYTES_MAX;
 use crate::manifest::model::Recycle;
 
 /// The pool that stands for nexus.
@@ -78,19 +76,7 @@ impl Hub {
             (Err(error), _) => self.fail_call(id, error),
             (Ok(payload), Origin::Worker { peer, id: request }) => {
                 self.forget_call(id);
-                if let Some(found) = self.peers.get_mut(peer).filter(|peer| !peer.is_closed()) {
-                    found.outbox.append(|out| {
-                        // It was made sure that it fits.
-                        let _ = write_response(out, request, payload.len() as u64 + 1);
-                        write::nil(out);
-                    });
-                    match payload.len() <= WHOLE_BYTES_MAX {
-                        true => found.outbox.append(|out| out.extend_from_slice(&payload)),
-                        false => found.outbox.push(payload),
-                    }
-                    self.list(peer);
-                    self.close_request(peer);
-                }
+                self.pass_result(peer, request, payload);
             }
             (Ok(_), _) => self.forget_call(id),
         }

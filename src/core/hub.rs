@@ -1,8 +1,9 @@
 //! The hub: all pools, workers and calls of a process as one state machine. `handle_*` takes events in with the time,
 //! `poll_*` gives effects out. Opens no socket, starts no process, reads no clock, and assumes nothing of who calls.
 //!
-//! What it does with them stands in its siblings: `receive` (messages in), `place` (calls to workers and answers back),
-//! `host` (calls that nexus runs itself), `supervise` (pools from start to end), `retire` (workers that are to go), `cancel` (calls that are given up), `fail`
+//! What it does with them stands in its siblings: `receive` (messages in), `methods` (what workers ask beside calls),
+//! `place` (calls to workers and answers back), `host` (calls that nexus runs itself), `supervise` (pools from start to end),
+//! `retire` (workers that are to go), `cancel` (calls that are given up), `fail`
 //! (deaths, deadlines and the errors for them), `standing` (who does what, for people).
 
 use super::call::{Call, CallId, Stage};
@@ -10,10 +11,12 @@ use super::deadlines::{Deadlines, Due};
 use super::host::host_spec;
 use super::lifecycle::State;
 use super::peer::{Peer, Pressure, Reading, Role, Sink};
+use super::process::request as process;
 #[cfg(test)]
 use super::simulation::Bug;
 use super::slab::Slab;
 use super::tail::Tail;
+use super::timeline::Mark;
 use crate::codec::message::write_notification;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
@@ -146,6 +149,21 @@ pub enum Effect {
     SignalWorker(PeerId, Signal),
     /// Tell [`Hub::handle_weight`] the memory of the worker that has this process id.
     Weigh(PeerId, u32),
+    /// A worker asks something about worker processes: tell [`Hub::handle_process_answer`]. On behalf of that call, if it is
+    /// known.
+    Process {
+        /// The worker.
+        worker: PeerId,
+        /// Its own id of the request.
+        request: u64,
+        /// The call.
+        call: Option<CallId>,
+        /// What it asks.
+        asked: process::Request,
+    },
+    /// A call has ended for which worker processes were started, well or not. Where it has ended well,
+    /// [`Hub::handle_joined`] is awaited.
+    EndOwner(CallId, bool),
     /// A request is answered: the result as msgpack.
     Answer {
         /// The token of the request.
@@ -166,6 +184,8 @@ pub enum Effect {
     },
     /// Nobody waits any more for the answer to such a call.
     CancelHost(u64),
+    /// Something happened, and somebody wants to know.
+    Mark(Mark),
     /// A function has something to say to people.
     Note {
         /// The pool that it runs in.
@@ -266,6 +286,8 @@ pub struct Hub {
     pub(super) all_over: bool,
     /// All pools were told to end: none is started any more.
     pub(super) is_ending: bool,
+    /// It tells what happens.
+    pub(super) keeps_marks: bool,
     /// What nexus runs itself goes on, whatever the calls do that it has made.
     pub(super) is_host_busy: bool,
     /// Plants a bug for the simulation to find.
@@ -314,6 +336,7 @@ impl Hub {
             all_over: false,
             is_ending: false,
             is_host_busy: false,
+            keeps_marks: false,
             #[cfg(test)]
             planted: None,
             #[cfg(test)]

@@ -14,11 +14,13 @@ pub mod hub;
 #[cfg(test)]
 mod invariants;
 mod lifecycle;
+mod methods;
 mod outbox;
 mod peer;
 mod place;
 #[cfg(test)]
 mod placement;
+pub mod process;
 mod receive;
 #[cfg(test)]
 mod refusals;
@@ -34,3 +36,4 @@ mod supervise;
 mod tail;
 #[cfg(test)]
 mod telling;
+pub mod timeline;

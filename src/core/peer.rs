@@ -15,6 +15,13 @@ pub struct LongNote {
     pub len: u64,
 }
 
+/// A request to nexus that is too long to come whole.
+pub struct LongRequest {
+    pub id: u64,
+    pub method: String,
+    pub params: Vec<u8>,
+}
+
 /// A connection and what is under way on it.
 pub struct Peer {
     pub pool: PoolId,
@@ -25,6 +32,8 @@ pub struct Peer {
     pub outbox: Outbox,
     /// What has come of a long note: its params.
     pub note: Option<LongNote>,
+    /// What has come of a long request to nexus.
+    pub asking: Option<LongRequest>,
     /// Its last messages filled the outbox of this peer, so nothing is read until that has drained.
     pub stalled_by: Option<PeerId>,
     /// It stands in the list of those that have something to write.
@@ -59,6 +68,8 @@ pub enum Sink {
     Call(CallId),
     /// To a note, which is kept with its sender.
     Note,
+    /// To a request that nexus itself answers, which is kept with its sender.
+    Request,
     /// Nowhere: nobody waits for it any more.
     Nobody,
 }
@@ -136,6 +147,7 @@ impl Peer {
             reading: Reading::Head,
             outbox: Outbox::default(),
             note: None,
+            asking: None,
             stalled_by: None,
             is_listed: false,
         }

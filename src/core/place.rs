@@ -12,6 +12,7 @@ use super::peer::{Peer, Reading, Role, Sink, Worker, WorkerState};
 use super::said::Hello;
 #[cfg(test)]
 use super::simulation::Bug;
+use super::timeline::Mark;
 use crate::codec::message::{write_call, write_request};
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::error::{Error, Kind};
@@ -272,6 +273,7 @@ impl Hub {
         }
         worker.stack.push(id);
         worker.leave_at = None;
+        let pid = worker.pid;
         let to_come = len - bytes.len() as u64;
         if bytes.len() <= WHOLE_BYTES_MAX {
             peer.outbox.append(|out| out.extend_from_slice(&bytes));
@@ -283,6 +285,7 @@ impl Hub {
             self.turn_to(source, id, Sink::Peer(to));
         }
         self.list(to);
+        self.mark_began(id, pid);
     }
 
     /// Sends what is to come of a call's arguments elsewhere, now that it does not wait any more.
@@ -351,11 +354,13 @@ impl Hub {
 
     /// Takes a call out of the table.
     pub(super) fn remove_call(&mut self, id: CallId) -> Option<Call> {
+        self.end_owner(id, false);
         let mut call = self.calls.remove(id)?;
         self.deadlines.set(Timer::Call(id), &mut call.due, None);
         if self.calls.is_empty() {
             self.all_over = true;
         }
+        self.mark(Mark::Ended(id.raw()));
         Some(call)
     }
 
@@ -415,6 +420,10 @@ impl Hub {
             return;
         };
         let pool = peer.pool;
+        self.mark(Mark::Ready(pool));
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
         if let Some(worker) = peer.worker_mut() {
             worker.state = WorkerState::Ready;
             worker.pid = hello.pid;

@@ -214,10 +214,12 @@ impl Stage {
             // Who refuses has nobody to take the connection.
             Effect::Connect { .. } if self.refuses_to_grow => {}
             Effect::Connect { pool, worker } => self.greet(pool, worker),
+            // What becomes of worker processes is tested in `process`.
+            Effect::Process { .. } | Effect::EndOwner(..) => {}
             Effect::Answer { result, .. } => self.answers.push(result),
             Effect::Signal(_, signal) => self.signals.push(signal),
             Effect::Close(peer) => self.closed.push(peer),
-            Effect::Note { .. } | Effect::Host { .. } | Effect::CancelHost(_) => {}
+            Effect::Note { .. } | Effect::Mark(_) | Effect::Host { .. } | Effect::CancelHost(_) => {}
             Effect::SpawnWorker { .. } if self.is_silent => {}
             Effect::SpawnWorker { pool, worker } => self.greet(pool, worker),
             Effect::SignalWorker(worker, signal) => self.worker_signals.push((worker, signal)),

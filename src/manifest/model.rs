@@ -150,6 +150,8 @@ pub struct Host {
     pub log: bool,
     /// Whether it may report progress.
     pub progress: bool,
+    /// Whether it may start worker processes, and use those of others.
+    pub run: bool,
 }
 
 impl Host {

@@ -5,4 +5,6 @@ pub mod directives;
 pub mod flaw;
 pub mod notation;
 pub mod signature;
+pub mod temp;
 pub mod types;
+pub use temp::read;

@@ -19,7 +19,7 @@ use crate::core::slab::Slab;
 use crate::error::{Error, Kind, Result};
 use crate::expr::arena::{Expr, Exprs};
 use crate::ids::{ExprId, PoolId, TypeId};
-use crate::limits::{EVAL_BYTES_MAX, EVAL_FIBERS_MAX, EVAL_STEPS_MAX};
+use crate::limits::{EVAL_BYTES_MAX, EVAL_FIBERS_MAX, EVAL_GARBAGE_BYTES_MIN, EVAL_STEPS_MAX};
 use crate::manifest::model::Pool;
 use std::collections::VecDeque;
 
@@ -133,6 +133,13 @@ pub struct Machine {
     pub(super) to_cancel: VecDeque<AskId>,
     pub(super) applied: VecDeque<(HostCall, Result<Vec<u8>>)>,
     pub(super) functions: Functions,
+    /// Memory, payloads included, from which on it is looked what of it is needed.
+    pub(super) collect_at: usize,
+    /// The same without payloads.
+    pub(super) collect_heap_at: usize,
+    /// Collects whenever it can.
+    #[cfg(test)]
+    pub(super) is_thrifty: bool,
     /// The value of the expression, or why there is none.
     pub(super) result: Option<Result<Value>>,
 }
@@ -161,6 +168,10 @@ impl Machine {
             to_cancel: VecDeque::new(),
             applied: VecDeque::new(),
             functions: Functions::default(),
+            collect_at: EVAL_GARBAGE_BYTES_MIN,
+            collect_heap_at: budget.bytes_max / 2,
+            #[cfg(test)]
+            is_thrifty: false,
             result: None,
         };
         let main = Fiber {
@@ -231,6 +242,7 @@ impl Machine {
             if self.steps >= until {
                 return Progress::Busy;
             }
+            self.collect_if_due();
             let Some(id) = self.ready.pop_front() else {
                 return Progress::Waiting;
             };
@@ -384,6 +396,7 @@ impl Machine {
         loop {
             self.steps += 1;
             if self.steps.is_multiple_of(STEPS_PER_CHECK) {
+                self.collect_if_due();
                 self.check_budget()?;
                 if self.steps >= until {
                     return Ok(false);
@@ -460,6 +473,12 @@ impl Machine {
                 stop => return Err(stop.error()),
             }
         }
+    }
+
+    /// Bytes that its values take, those of answers included.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.heap.usage().0 + self.heap.payload_bytes
     }
 
     /// How many steps were taken.

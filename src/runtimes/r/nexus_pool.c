@@ -2365,31 +2365,23 @@ static SEXP guarded(SEXP (*work)(void *), void *data)
     return value;
 }
 
-/* The answer to a request. `returns` NULL: a result without a schema. */
-struct answer { struct reader r; const struct type *returns; const char *name; SEXP held_by, wire; };
+/* The answer to a request. `returns` NULL: a result without a schema. RECEIVED and SELECTED hold a message of a worker,
+ * whose types are those of its target in `held_by`, if it has one. */
+struct answer { struct reader r; const struct type *returns; const char *name; SEXP held_by, wire; enum { RESULT, RECEIVED, SELECTED } form; };
 
-static SEXP read_answer(void *data)
+/* What raises the error at `r`. */
+static SEXP read_error(struct answer *a, struct reader r)
 {
-    struct answer *a = data;
-    struct reader r = a->r, check = r;
     struct token k;
-    owner = a->held_by;
-    if (!skip_values(&check, 2) || check.at != check.end) Rf_errorcall(R_NilValue, "the answer of %s can't be read", a->name);
-    next_token(&r, &k);
-    if (k.kind == NIL) {
-        next_token(&r, &k);
-        SEXP value = a->returns ? decode(a->returns, &k, &r, 0) : decode_plain(&k, &r, 0);
-        if (!value) mismatch("the result of ", 0, a->name);
-        return value;
-    }
-    const unsigned char *start = a->r.at;
-    if (k.kind != MAP) Rf_errorcall(R_NilValue, "%s answered with an error that is no map", a->name);
-    r = a->r;
+    const struct reader whole = r;
+    const unsigned char *start = r.at;
+    if (!next_token(&r, &k) || k.kind != MAP) Rf_errorcall(R_NilValue, "%s answered with an error that is no map", a->name);
+    r = whole;
     skip_values(&r, 1);
     a->wire = Rf_allocVector(RAWSXP, (R_xlen_t)(r.at - start));
     PROTECT(a->wire);
     memcpy(RAW(a->wire), start, (size_t)(r.at - start));
-    r = a->r;
+    r = whole;
     next_token(&r, &k);
     SEXP error = decode_plain(&k, &r, 0);
     if (!error) Rf_errorcall(R_NilValue, "%s answered with an error that can't be read", a->name);
@@ -2399,9 +2391,61 @@ static SEXP read_answer(void *data)
     return call;
 }
 
-static SEXP await(int64_t id, const struct type *returns, const char *name, SEXP held_by)
+static SEXP read_result(struct answer *a, struct reader *r)
 {
-    struct answer a = { .returns = returns, .name = name, .held_by = held_by };
+    struct token k;
+    SEXP value = !next_token(r, &k) ? NULL : a->returns ? decode(a->returns, &k, r, 0) : decode_plain(&k, r, 0);
+    if (!value) mismatch("the result of ", 0, a->name);
+    return value;
+}
+
+/* [] at the end of a worker's output, [bytes] of a program, [[error, result]] of a command; SELECTED has its position
+ * before that. A list of the position and the value, as far as they are there. */
+static SEXP read_message(struct answer *a, struct reader r)
+{
+    struct token k;
+    SEXP target = a->held_by;
+    int before = a->form == SELECTED, good = 1;
+    R_xlen_t position = 0;
+    if (before) {
+        good = next_token(&r, &k) && next_token(&r, &k) && k.kind == INT && k.i >= 0 && k.i < XLENGTH(target);
+        if (good) target = VECTOR_ELT(target, position = (R_xlen_t)k.i);
+    }
+    if (!good || !next_token(&r, &k) || k.kind != ARRAY) Rf_errorcall(R_NilValue, "the answer of %s can't be read", a->name);
+    if (target_of(target)) {
+        struct target *t = R_ExternalPtrAddr(target);
+        a->returns = t->returns;
+        a->name = t->name;
+        owner = R_ExternalPtrProtected(target);
+    }
+    size_t count = k.n;
+    struct reader message = r, error;
+    if (count && next_token(&message, &k) && k.kind == ARRAY) {
+        error = message;
+        if (next_token(&message, &k) && k.kind != NIL) return read_error(a, error);
+        r = message;
+    }
+    SEXP found = PROTECT(Rf_allocVector(VECSXP, before + !!count));
+    if (before) SET_VECTOR_ELT(found, 0, Rf_ScalarInteger((int)position + 1));
+    if (count) SET_VECTOR_ELT(found, before, read_result(a, &r));
+    UNPROTECT(1);
+    return found;
+}
+
+static SEXP read_answer(void *data)
+{
+    struct answer *a = data;
+    struct reader r = a->r, check = r;
+    struct token k;
+    owner = a->held_by;
+    if (!skip_values(&check, 2) || check.at != check.end) Rf_errorcall(R_NilValue, "the answer of %s can't be read", a->name);
+    next_token(&r, &k);
+    if (k.kind != NIL) return read_error(a, a->r);
+    return a->form == RESULT ? read_result(a, &r) : read_message(a, r);
+}
+
+static SEXP await(int64_t id, struct answer a)
+{
     for (;;) {
         if (closed || calls[depth - 1].cancelled) { drop_request(id); interrupt(); }
         struct request *request = find_request(id);
@@ -2424,21 +2468,36 @@ static SEXP await(int64_t id, const struct type *returns, const char *name, SEXP
     return value;
 }
 
-struct question { const struct target *t; SEXP args, held_by; int64_t id; int parent; };
+struct question { const struct target *t; SEXP args, held_by; int64_t id; int parent; const char *method; };
+
+static void put_arguments(const struct target *t, SEXP args)
+{
+    for (R_xlen_t i = 0; i < XLENGTH(args); i++)
+        if (!encode(t->args[i], VECTOR_ELT(args, i), 0)) mismatch("", (int)i + 1, t->name);
+}
+
+static void check_count(const struct target *t, SEXP args)
+{
+    if (XLENGTH(args) != t->count) Rf_errorcall(R_NilValue, "%s: expected %d arguments, found %d", t->name, t->count, (int)XLENGTH(args));
+}
+
+static void start_request(int64_t id, const char *method, size_t params)
+{
+    start_message();
+    put_array(4);
+    put_byte(0);
+    put_i64(id);
+    put_string(method);
+    put_array(params);
+}
 
 static SEXP write_call(void *data)
 {
     struct question *q = data;
     const struct target *t = q->t;
-    R_xlen_t n = XLENGTH(q->args);
-    if (n != t->count) Rf_errorcall(R_NilValue, "%s: expected %d arguments, found %d", t->name, t->count, (int)n);
+    check_count(t, q->args);
     owner = q->held_by;
-    start_message();
-    put_array(4);
-    put_byte(0);
-    put_i64(q->id);
-    put_string("call");
-    put_array(2 + (size_t)t->bound_count + (size_t)n);
+    start_request(q->id, "call", 2 + (size_t)(t->bound_count + t->count));
     if (q->parent || t->pid >= 0) {
         put_array(t->pid >= 0 ? 3 : 2);
         put_string(t->pool);
@@ -2447,8 +2506,7 @@ static SEXP write_call(void *data)
     } else put_string(t->pool);
     put_i64(t->mid);
     put_bytes(t->bound, t->bound_length);
-    for (R_xlen_t i = 0; i < n; i++)
-        if (!encode(t->args[i], VECTOR_ELT(q->args, i), 0)) mismatch("", (int)i + 1, t->name);
+    put_arguments(t, q->args);
     check_size();
     open_request(q->id);
     return R_NilValue;
@@ -2460,7 +2518,7 @@ static void ask(SEXP pointer, SEXP args, int parent)
     if (!t) Rf_errorcall(R_NilValue, "this function of another pool was saved and loaded, or is none");
     check_here();
     hold();
-    struct question q = { t, args, R_ExternalPtrProtected(pointer), ++last_id, parent };
+    struct question q = { .t = t, .args = args, .held_by = R_ExternalPtrProtected(pointer), .id = ++last_id, .parent = parent };
     guarded(write_call, &q);
     send_message();
 }
@@ -2470,7 +2528,7 @@ static SEXP nexus_call(SEXP pointer, SEXP args)
 {
     ask(pointer, args, 0);
     struct target *t = R_ExternalPtrAddr(pointer);
-    return await(last_id, t->returns, t->name, R_ExternalPtrProtected(pointer));
+    return await(last_id, (struct answer){ .returns = t->returns, .name = t->name, .held_by = R_ExternalPtrProtected(pointer) });
 }
 
 static void drop_future(SEXP pointer)
@@ -2505,36 +2563,44 @@ static SEXP nexus_result(SEXP future)
     if (!id || !find_request(*id) || find_request(*id)->state == R_DROPPED) Rf_errorcall(R_NilValue, "the result of this call was taken already, or its connection has ended");
     struct target *t = R_ExternalPtrAddr(R_ExternalPtrProtected(future));
     hold();
-    return await(*id, t->returns, t->name, R_ExternalPtrProtected(R_ExternalPtrProtected(future)));
+    return await(*id, (struct answer){ .returns = t->returns, .name = t->name, .held_by = R_ExternalPtrProtected(R_ExternalPtrProtected(future)) });
 }
 
-static SEXP write_command(void *data)
+/* Params without schemas; the last one, if there is a target, are the arguments of a worker's command. */
+static SEXP write_request(void *data)
 {
     struct question *q = data;
-    R_xlen_t n = XLENGTH(q->args);
-    start_message();
-    put_array(4);
-    put_byte(0);
-    put_i64(q->id);
-    put_string("command");
-    put_array((size_t)n);
-    for (R_xlen_t i = 0; i < n; i++) encode_plain(VECTOR_ELT(q->args, i), 0);
+    R_xlen_t n = XLENGTH(q->args), plain = n - (q->t != NULL);
+    start_request(q->id, q->method, (size_t)n);
+    for (R_xlen_t i = 0; i < plain; i++) encode_plain(VECTOR_ELT(q->args, i), 0);
+    if (q->t) {
+        SEXP message = VECTOR_ELT(q->args, plain);
+        check_count(q->t, message);
+        owner = q->held_by;
+        put_array((size_t)q->t->count);
+        put_arguments(q->t, message);
+    }
     check_size();
     open_request(q->id);
     return R_NilValue;
 }
 
-/* .Call(command, list(name, arg...)) */
-static SEXP nexus_command(SEXP args)
+/* .Call(ask, method, list(param...), targets): the answer of nexus. */
+static SEXP nexus_ask(SEXP method, SEXP params, SEXP targets)
 {
     char name[200];
-    snprintf(name, sizeof name, "command %.150s", string_arg(VECTOR_ELT(args, 0), "the name of a command"));
+    struct question q = { .args = params, .id = ++last_id, .method = CHAR(STRING_ELT(method, 0)) };
+    struct answer a = { .name = name, .held_by = targets };
+    snprintf(name, sizeof name, "nexus_%s", q.method);
+    if (!strcmp(q.method, "command")) snprintf(name, sizeof name, "command %.150s", string_arg(VECTOR_ELT(params, 0), "the name of a command"));
+    else if (!strcmp(q.method, "receive")) a.form = RECEIVED;
+    else if (!strcmp(q.method, "select")) a.form = SELECTED;
+    else if ((q.t = target_of(targets))) q.held_by = R_ExternalPtrProtected(targets);
     check_here();
     hold();
-    struct question q = { .args = args, .id = ++last_id };
-    guarded(write_command, &q);
+    guarded(write_request, &q);
     send_message();
-    return await(q.id, NULL, name, R_NilValue);
+    return await(q.id, a);
 }
 
 static SEXP write_notification(void *data)
@@ -2610,14 +2676,15 @@ static SEXP nexus_register(SEXP mid_value, SEXP function, SEXP name, SEXP args, 
     return R_NilValue;
 }
 
-/* .Call(foreign, pool, mid, args, returns): a target */
+/* .Call(foreign, pool, mid, args, returns): a target; mid NULL: the types of the command of that name */
 static SEXP nexus_foreign(SEXP pool, SEXP mid, SEXP args, SEXP returns)
 {
     SEXP signature = PROTECT(new_signature("", args, returns));
     struct signature *s = R_ExternalPtrAddr(signature);
     const char *name = string_arg(pool, "pool");
-    SEXP pointer = new_target(name, strlen(name), -1, mid_arg(mid), signature);
+    SEXP pointer = new_target(name, strlen(name), -1, mid == R_NilValue ? 0 : mid_arg(mid), signature);
     struct target *t = R_ExternalPtrAddr(pointer);
+    if (mid == R_NilValue) snprintf(t->name, sizeof t->name, "command %.100s", name);
     t->count = s->count;
     t->args = s->args;
     t->returns = s->returns;
@@ -3024,7 +3091,7 @@ SEXP nexus_setup(SEXP environment)
 {
     static const struct { const char *name; DL_FUNC function; } ROUTINES[] = {
         { "C_call", (DL_FUNC)nexus_call }, { "C_start", (DL_FUNC)nexus_start }, { "C_result", (DL_FUNC)nexus_result },
-        { "C_command", (DL_FUNC)nexus_command }, { "C_tell", (DL_FUNC)nexus_tell }, { "C_cancelled", (DL_FUNC)nexus_cancelled },
+        { "C_ask", (DL_FUNC)nexus_ask }, { "C_tell", (DL_FUNC)nexus_tell }, { "C_cancelled", (DL_FUNC)nexus_cancelled },
         { "C_trace", (DL_FUNC)nexus_trace }, { "C_name_of", (DL_FUNC)nexus_name_of }, { "C_register", (DL_FUNC)nexus_register },
         { "C_foreign", (DL_FUNC)nexus_foreign }, { "C_serve", (DL_FUNC)nexus_serve }, { "C_plain", (DL_FUNC)nexus_plain },
         { "C_invoke", (DL_FUNC)invoke } };
