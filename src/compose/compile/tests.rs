@@ -56,22 +56,16 @@ fn compile_text(text: &str) -> Result<Compiled, Vec<Flaw>> {
 
 #[test]
 fn smoke() {
-    for text in [
-        "vsum = sum . pmap sum",
-        "vsum xs = sum (map (\\x -> x + 1) xs)",
-        "vsum xs = let f y = (y, y) in (f xs, f 1)",
-        "vsum = sum",
-        "vsum xs = xs |> mean |> show",
-    ] {
-        let found = compile_text(&format!("module m (vsum)\n{HEAD}{text}\n"));
-        match found {
-            Ok(compiled) => {
-                println!("{text}\n  {:?}", compiled.commands[0].body);
-                for instance in &compiled.instances {
-                    println!("  {instance:?}");
+    for line in include_str!("/tmp/messages.txt").lines() {
+        let text = line.replace(";;", "\n");
+        match compile_text(&format!("module m (f)\n{HEAD}{text}\n")) {
+            Ok(compiled) => println!("OK {text}\n  {:?}", compiled.commands.first().map(|command| (&command.params, &command.returns))),
+            Err(flaws) => {
+                println!("{text}");
+                for flaw in flaws {
+                    println!("   {}:{}+{} {} | {}", flaw.place.line as i32 - 3, flaw.place.column, flaw.len, flaw.message, flaw.hint.unwrap_or_default());
                 }
             }
-            Err(flaws) => println!("{text}\n  {flaws:?}"),
         }
     }
     let _ = Body::Remote(0);
