@@ -86,12 +86,15 @@ impl<'a> Parser<'a> {
                 .hint("remove the spaces before it"));
         }
         self.margin = 0;
-        let second = self.tokens[..self.end].get(self.at + 1);
-        let is_declared = |token: &Token<'_>| matches!(token.text, "=" | "::" | "?");
+        let tokens = &self.tokens[self.at..self.end];
+        let is_sign = |token: &Token<'_>| matches!(token.text, "=" | "::" | "?");
+        let second = tokens.get(1);
+        let is_unsupported = KEYWORDS.contains(&first.text)
+            || second.is_some_and(|token| token.text.starts_with(char::is_uppercase))
+            || !tokens.iter().any(is_sign);
         if let Some((_, message, hint)) = UNSUPPORTED.iter().find(|row| row.0 == first.text)
-            && (KEYWORDS.contains(&first.text)
-                || second.is_some_and(|token| token.text.starts_with(char::is_uppercase)))
-            && !second.is_some_and(is_declared)
+            && is_unsupported
+            && !second.is_some_and(is_sign)
         {
             return Err(first.flaw(*message).hint(*hint));
         }
@@ -114,6 +117,7 @@ impl<'a> Parser<'a> {
             "=" => {
                 flaw.hint("a declaration begins in column 1, a definition where the others of its block do")
             }
+            ";" => flaw.hint("leave it out: a declaration ends where the next line begins in column 1"),
             _ => flaw,
         })
     }
