@@ -157,21 +157,18 @@ impl<'a> Parser<'a> {
                 .hint("write a file for each module"));
         }
         self.at += 1;
+        let begin = self.at;
         let first = self.name("the module's name")?;
         // Names of modules may be like `root-py` and `a.b`.
-        while self
-            .peek()
-            .is_some_and(|token| !token.is_spaced && !matches!(token.text, "(" | ".("))
-        {
+        let goes_on = |token: &Token<'_>| {
+            !token.is_spaced
+                && (matches!(token.kind, Kind::Name | Kind::Int | Kind::Selector) || token.text == "-")
+        };
+        while self.peek().is_some_and(goes_on) {
             self.at += 1;
         }
-        let start = self.tokens[self.at - 1].end();
-        let begin = self.tokens[..self.at]
-            .iter()
-            .rposition(|token| token.place == first.place)
-            .map_or(start, |index| self.tokens[index].start);
         let name = Name {
-            text: self.text[begin..start].to_string(),
+            text: self.text[self.tokens[begin].start..self.tokens[self.at - 1].end()].to_string(),
             place: first.place,
         };
         self.expect("(")?;
