@@ -73,6 +73,15 @@ pub fn print(types: &Types, ty: TypeId, bytes: &[u8], output: Output) -> Result<
     print_to(io::stdout().lock(), types, ty, bytes, output)
 }
 
+/// A result as [`print`] writes it.
+///
+/// # Errors
+/// As those of [`print`].
+pub fn render(types: &Types, ty: TypeId, bytes: &[u8], output: Output) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    print_to(&mut text, types, ty, bytes, output).map(|()| text)
+}
+
 /// Prints a text on standard output, as [`print`] does a result.
 ///
 /// # Errors

@@ -19,6 +19,8 @@ use crate::manifest::model::{Command, Manifest};
 pub enum Request<'a> {
     /// To run a command.
     Run(Invocation<'a>),
+    /// To run a command for each item of standard input.
+    Each(&'a Command, Options),
     /// To describe the program, a group or a command.
     Describe(Topic<'a>),
     /// To tell the version.
@@ -60,6 +62,10 @@ pub struct Options {
     pub output: Output,
     /// How long the run may take, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// The command runs for each item of standard input.
+    pub each: bool,
+    /// An item that fails does not end the run.
+    pub keep_going: bool,
 }
 
 /// Reads a command line of the program that was called `name`.
@@ -95,6 +101,22 @@ pub fn parse<'a>(name: &str, manifest: &'a Manifest, words: &'a [String]) -> Res
     };
     if own.help {
         return Ok(Request::Describe(topic));
+    }
+    if own.options.keep_going && !own.options.each {
+        return Err(Error::new(
+            Kind::Usage,
+            "option --keep-going is given without --each",
+        ));
+    }
+    match (own.options.each, words) {
+        (false, _) => {}
+        (true, []) => return Ok(Request::Each(command, own.options)),
+        (true, [word, ..]) if word == "--help" || word == "-h" => return Ok(Request::Describe(topic)),
+        (true, [word, ..]) => {
+            let message =
+                format!("found argument '{word}', expected none: --each reads them from standard input");
+            return Err(Error::new(Kind::Usage, message));
+        }
     }
     match args::parse(&manifest.types, command, words) {
         Ok(Asked::Help) => Ok(Request::Describe(topic)),
@@ -154,6 +176,14 @@ impl<'a> OwnOptions<'a> {
                 }
                 "--keep-null" => {
                     self.options.output.keep_null = true;
+                    false
+                }
+                "--each" => {
+                    self.options.each = true;
+                    false
+                }
+                "--keep-going" => {
+                    self.options.keep_going = true;
                     false
                 }
                 "--format" | "--timeout" => true,
@@ -224,7 +254,11 @@ pub fn format(name: &str) -> Result<Format> {
     Err(Error::new(Kind::Usage, message))
 }
 
-fn timeout_ms(text: &str) -> Result<u64> {
+/// Milliseconds of a number of seconds.
+///
+/// # Errors
+/// Kind `usage`: it is none above 0.
+pub fn timeout_ms(text: &str) -> Result<u64> {
     let number = Decimal::scan(text.as_bytes()).ok();
     let seconds = number.filter(|number| number.text.len() == text.len());
     let ms = seconds.map(|seconds| (seconds.f8() * 1000.0).ceil());

@@ -201,6 +201,70 @@ impl Types {
         Ok(id)
     }
 
+    /// Whether every value of the one type is one of the other, with the same bytes on the wire. False is no proof: types that
+    /// nest deep are not followed to the end.
+    pub fn are_alike(&self, of: TypeId, other: TypeId) -> bool {
+        self.are_alike_within(of, other, 32)
+    }
+
+    fn are_alike_within(&self, of: TypeId, other: TypeId, depth: usize) -> bool {
+        if of == other {
+            return true;
+        }
+        if depth == 0 {
+            return false;
+        }
+        let are_alike = |of, other| self.are_alike_within(of, other, depth - 1);
+        let members = |of: Span, other: Span| {
+            let (of, other) = (self.members(of), self.members(other));
+            of.len() == other.len() && of.iter().zip(other).all(|(of, other)| are_alike(*of, *other))
+        };
+        match (self.node(of), self.node(other)) {
+            (Type::Optional(of), Type::Optional(other)) => are_alike(of, other),
+            (_, Type::Optional(other)) => are_alike(of, other),
+            (Type::List { element: of, len }, Type::List { element, len: other }) => {
+                (other.is_none() || len == other) && are_alike(of, element)
+            }
+            (Type::Tuple(of), Type::Tuple(other)) => members(of, other),
+            (Type::Record(of), Type::Record(other)) => {
+                let (of, other) = (self.fields(of), self.fields(other));
+                let same = |(of, other): (&Field, &Field)| of.key == other.key && are_alike(of.ty, other.ty);
+                of.len() == other.len() && of.iter().zip(other).all(same)
+            }
+            (
+                Type::Function { params: of, result },
+                Type::Function {
+                    params: other,
+                    result: given,
+                },
+            ) => members(of, other) && are_alike(result, given),
+            (of, other) => of == other && !matches!(of, Type::Opaque(_)),
+        }
+    }
+
+    /// Whether values of a type hold functions.
+    pub fn has_functions(&self, of: TypeId) -> bool {
+        let mut seen = vec![of];
+        let mut at = 0;
+        while let Some(of) = seen.get(at).copied() {
+            at += 1;
+            let inner = match self.node(of) {
+                Type::Function { .. } => return true,
+                Type::Optional(inner) | Type::List { element: inner, .. } => vec![inner],
+                Type::Tuple(members) => self.members(members).to_vec(),
+                Type::Record(fields) => self.fields(fields).iter().map(|field| field.ty).collect(),
+                _ => Vec::new(),
+            };
+            seen.extend(
+                inner
+                    .into_iter()
+                    .filter(|inner| !seen.contains(inner))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        false
+    }
+
     /// Writes a type in the bracket spelling; a recursive type's inner use is written as its name-less `^`.
     pub fn spell(&self, id: TypeId) -> String {
         let mut out = String::new();

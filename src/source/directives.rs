@@ -20,6 +20,11 @@ fn directive<'k, 'l>(line: Line<'l>, keys: &[&'k str]) -> Option<(&'k str, Line<
     is_apart.then(|| (*key, value.trim()))
 }
 
+/// Whether a line is a directive of a function.
+pub fn is_directive(line: Line<'_>) -> bool {
+    directive(line, &OF_FUNCTIONS).is_some()
+}
+
 /// A line about a function: a directive or a line of its description.
 pub fn describe_function(doc: &mut Doc, line: Line<'_>) -> Result<(), Flaw> {
     let Some((key, value)) = directive(line, &OF_FUNCTIONS) else {
@@ -44,13 +49,19 @@ pub fn describe_param(doc: &mut ParamDoc, line: Line<'_>) -> Result<(), Flaw> {
     if let Some((key, value)) = directive(line, &OF_PARAMS) {
         return set(doc, key, value);
     }
-    let Some((text, directives)) = bracketed(line) else {
-        doc.desc.push(line.text.to_string());
-        return Ok(());
-    };
-    if !text.text.is_empty() {
+    let mut text = line;
+    while let Some((before, directives)) = bracketed(text) {
+        set_all(doc, directives)?;
+        text = before;
+    }
+    if !text.text.is_empty() || line.text.is_empty() {
         doc.desc.push(text.text.to_string());
     }
+    Ok(())
+}
+
+/// Directives with commas between.
+fn set_all(doc: &mut ParamDoc, directives: Line<'_>) -> Result<(), Flaw> {
     let mut rest = directives;
     while !rest.text.is_empty() {
         // A comma ends a directive if another follows: a default may have commas of its own.

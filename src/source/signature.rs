@@ -139,6 +139,8 @@ pub struct Record {
     pub fields: Vec<Field>,
     /// What is said about it.
     pub doc: ParamDoc,
+    /// In its language it is a class, made by calling it with its fields by their names (a dataclass), not a plain record.
+    pub is_class: bool,
 }
 
 /// A field of a record.

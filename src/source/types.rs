@@ -112,6 +112,23 @@ impl Base {
     }
 }
 
+impl Type {
+    /// How deep it is; one that contains no other has one level.
+    pub fn levels(&self) -> usize {
+        let inner = match self {
+            Type::Base(_) | Type::Variable(_) | Type::Named(_) => 0,
+            Type::List(inner) | Type::Optional(inner) => inner.levels(),
+            Type::Tuple(parts) => parts.iter().map(Type::levels).max().unwrap_or(0),
+            Type::Function(params, result) => {
+                let params = params.iter().map(Type::levels).max();
+                params.unwrap_or(0).max(result.levels())
+            }
+            Type::Worker(sent, received) => sent.levels().max(received.levels()),
+        };
+        inner + 1
+    }
+}
+
 /// Prints the notation; what is read back is the same type.
 impl fmt::Display for Type {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

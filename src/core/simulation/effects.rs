@@ -60,8 +60,11 @@ impl World {
                 trace!(self, "{signal:?} to {worker:?}");
                 self.signal_worker(worker, signal);
             }
+            Effect::Process { .. } | Effect::EndOwner(..) => {}
             Effect::Weigh(id, pid) => self.weigh(id, pid),
             Effect::Answer { token, result } => self.answer(token as usize, result),
+            Effect::Host { .. } | Effect::CancelHost(_) => unreachable!("no plan calls nexus"),
+            Effect::Mark(_) => {}
             Effect::Note { pool, note } => self.take_note(pool.index(), &note),
         }
     }

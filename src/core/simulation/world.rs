@@ -544,6 +544,8 @@ impl World {
             args: 1,
             payload: wire::blob(plan.argument.bytes()),
             timeout_ms: client.timeout_ms,
+            pid: None,
+            parent: None,
         };
         trace!(self, "client {number} calls plan {}", client.plan);
         self.hub.call(request, self.now_ms);

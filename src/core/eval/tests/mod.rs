@@ -3,4 +3,6 @@
 mod bounds;
 mod build;
 mod places;
+mod play;
 mod tags;
+mod together;
