@@ -182,6 +182,15 @@ pub const PATTERN_STEPS_MAX: usize = 32;
 
 /// Places that one pattern of a composition reaches: see [`PATTERN_STEPS_MAX`].
 pub const PATTERN_PLACES_MAX: usize = 128;
+/// Files in the folder of a program, and folders in each other, that `nexus build` looks at: a folder with more is none
+/// that was made for a program.
+pub const BUILD_FILES_MAX: usize = 10_000;
+/// See [`BUILD_FILES_MAX`].
+pub const BUILD_DEPTH_MAX: usize = 16;
+
+/// A file of data that a program carries, in bytes: it is copied with each.
+pub const BUILD_DATA_BYTES_MAX: u64 = 256 << 20;
+
 /// Messages that wait in a mailbox of a worker process; beyond it a sender is told, and a worker is not read.
 pub const MAILBOX_MESSAGES_MAX: usize = 1024;
 
@@ -206,15 +215,6 @@ pub const JOIN_GRACE_MS: u64 = 2000;
 
 /// Words of a worker process's command line, and of its environment: what the system takes is less in bytes.
 pub const WORDS_MAX: usize = 1 << 16;
-
-/// Files in the folder of a program, and folders in each other, that `nexus build` looks at: a folder with more is none
-/// that was made for a program.
-pub const BUILD_FILES_MAX: usize = 10_000;
-/// See [`BUILD_FILES_MAX`].
-pub const BUILD_DEPTH_MAX: usize = 16;
-
-/// A file of data that a program carries, in bytes: it is copied with each.
-pub const BUILD_DATA_BYTES_MAX: u64 = 256 << 20;
 
 /// Functions of one source file: more than any has; what is compared with each other stays cheap.
 pub const FUNCTIONS_MAX: usize = 10_000;

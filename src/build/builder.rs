@@ -64,7 +64,9 @@ pub fn build(order: &Order, tools: &Tools, nexus: &Path, say: Say<'_>) -> Result
     check(&text, order)?;
     fs::create_dir_all(order.pools()).map_err(|error| failed("make the folder", &order.pools(), &error))?;
     let mut stage = Stage::begin(&order.pools())?;
-    let prepared = prepare(order, &folder, &program, &languages, tools, &before, &mut stage, say);
+    let prepared = prepare(
+        order, &folder, &program, &languages, tools, &before, &mut stage, say,
+    );
     let state = match prepared {
         Ok(state) => state,
         Err(error) => {
@@ -77,10 +79,17 @@ pub fn build(order: &Order, tools: &Tools, nexus: &Path, say: Say<'_>) -> Result
     let is_changed = stage::replace(&order.manifest(), &text)? | is_changed;
     let is_changed = stage::install(nexus, &order.program())? | is_changed;
     stage::replace(&order.pools().join(state::FILE), state.text().as_bytes())?;
-    let commands = program.compiled.commands.iter().filter(|command| !command.is_internal);
+    let commands = program
+        .compiled
+        .commands
+        .iter()
+        .filter(|command| !command.is_internal);
     Ok(Built {
         commands: commands.count(),
-        languages: languages.iter().map(|language| language.name.to_string()).collect(),
+        languages: languages
+            .iter()
+            .map(|language| language.name.to_string())
+            .collect(),
         is_changed,
     })
 }
@@ -103,13 +112,19 @@ fn former(order: &Order, nexus: &Path) -> Result<State> {
     } else {
         return Ok(State::default());
     };
-    let message = format!("{} is there already, and was not built from sources", taken.display());
+    let message = format!(
+        "{} is there already, and was not built from sources",
+        taken.display()
+    );
     Err(Error::new(Kind::Usage, message).hint("move it away, or choose another name with -o NAME"))
 }
 
 /// The languages of the pools, in their order.
 fn languages(compiled: &Compiled) -> Vec<&'static Language> {
-    let languages = compiled.pools.iter().filter_map(|pool| Language::named(&pool.lang));
+    let languages = compiled
+        .pools
+        .iter()
+        .filter_map(|pool| Language::named(&pool.lang));
     languages.collect()
 }
 
@@ -135,7 +150,11 @@ fn prepare(
 ) -> Result<State> {
     let is_used = |language: &Language| languages.contains(&language);
     let mut state = State::default();
-    let pools: Vec<Pool<'_>> = languages.iter().enumerate().map(|(at, language)| pool_of(order, folder, program, at, language)).collect();
+    let pools: Vec<Pool<'_>> = languages
+        .iter()
+        .enumerate()
+        .map(|(at, language)| pool_of(order, folder, program, at, language))
+        .collect();
     let mut work = Work::default();
     let mut cpp = None;
     for pool in &pools {
@@ -161,14 +180,32 @@ fn prepare(
     if let Some((file, pool)) = &cpp {
         work.units = Some(Units::of(&file.content, &pool.parts, &pool.sources));
     }
-    compiler::make(&work, tools, &order.root, stage, before, &mut state, &mut |text| say(Saying::Output, text))?;
+    compiler::make(
+        &work,
+        tools,
+        &order.root,
+        stage,
+        before,
+        &mut state,
+        &mut |text| say(Saying::Output, text),
+    )?;
     state.files = stage.files();
     Ok(state)
 }
 
 /// What the pool of a language consists of.
-fn pool_of<'p>(order: &'p Order, folder: &'p Folder, program: &'p Read<'p>, position: usize, language: &'static Language) -> Pool<'p> {
-    let sources: Vec<&File> = folder.sources.iter().filter(|file| file.language == Some(language)).collect();
+fn pool_of<'p>(
+    order: &'p Order,
+    folder: &'p Folder,
+    program: &'p Read<'p>,
+    position: usize,
+    language: &'static Language,
+) -> Pool<'p> {
+    let sources: Vec<&File> = folder
+        .sources
+        .iter()
+        .filter(|file| file.language == Some(language))
+        .collect();
     let mut parts: Vec<Part<'_>> = Vec::new();
     for (file, library) in &program.libraries {
         let instances = program.compiled.instances.iter();
@@ -209,4 +246,3 @@ fn check_names(pool: &Pool<'_>) -> Result<()> {
     }
     Ok(())
 }
-

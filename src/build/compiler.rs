@@ -98,7 +98,9 @@ fn start_helper(stage: &Stage) -> Result<(Running, PathBuf)> {
     let mut command = Command::new("R");
     command.args(["CMD", "SHLIB", "-o", R_HELPER, "nexus_pool.c"]);
     // Its own flags may ask for debug information, in which the folder would stand.
-    command.env("PKG_CFLAGS", prefix_map(&folder)).current_dir(&folder);
+    command
+        .env("PKG_CFLAGS", prefix_map(&folder))
+        .current_dir(&folder);
     Ok((start(command, "R's helper nexus_pool.c")?, folder.join(R_HELPER)))
 }
 
@@ -123,11 +125,18 @@ fn make_pool(
     let compiler = words.next().unwrap_or("c++");
     let found = need(compiler, "g++", &tools.path)?;
     let runtime = Runtime::named("cpp").map_or(0, Runtime::sum).to_le_bytes();
-    let mut inputs: Vec<&[u8]> = vec![found.as_os_str().as_encoded_bytes(), tools.cxx.as_bytes(), tools.flags.as_bytes(), &runtime];
+    let mut inputs: Vec<&[u8]> = vec![
+        found.as_os_str().as_encoded_bytes(),
+        tools.cxx.as_bytes(),
+        tools.flags.as_bytes(),
+        &runtime,
+    ];
     inputs.extend(units.inputs());
     let sum = sum_of_all(inputs);
     let read = before.read.clone();
-    let is_unread = |(path, sum): &(String, u64)| fs::read(root.join(path)).is_ok_and(|text| sum_of_all([&text[..]]) == *sum);
+    let is_unread = |(path, sum): &(String, u64)| {
+        fs::read(root.join(path)).is_ok_and(|text| sum_of_all([&text[..]]) == *sum)
+    };
     state.made.push((CPP_POOL.into(), sum));
     if before.sum_of(CPP_POOL) == Some(sum) && stage.has(CPP_POOL) && read.iter().all(is_unread) {
         state.read = read;
@@ -135,11 +144,18 @@ fn make_pool(
         return Ok(());
     }
     let folder = stage.workshop("cpp", &["pool.cpp", "nexus.hpp"])?;
-    let own: Vec<&str> = tools.flags.split_whitespace().chain(units.flags.iter().map(String::as_str)).collect();
-    let (link_flags, compile_flags): (Vec<&str>, Vec<&str>) = own.iter().partition(|flag| is_for_linker(flag));
+    let own: Vec<&str> = tools
+        .flags
+        .split_whitespace()
+        .chain(units.flags.iter().map(String::as_str))
+        .collect();
+    let (link_flags, compile_flags): (Vec<&str>, Vec<&str>) =
+        own.iter().partition(|flag| is_for_linker(flag));
     let base = || {
         let mut command = Command::new(compiler);
-        command.args(tools.cxx.split_whitespace().skip(1)).current_dir(root);
+        command
+            .args(tools.cxx.split_whitespace().skip(1))
+            .current_dir(root);
         if tools.is_colored {
             command.arg("-fdiagnostics-color=always");
         }
@@ -147,16 +163,29 @@ fn make_pool(
     };
     let mut running = Vec::new();
     let mut objects = Vec::new();
-    for (position, unit) in std::iter::once("").chain(units.others.iter().copied()).enumerate() {
+    for (position, unit) in std::iter::once("")
+        .chain(units.others.iter().copied())
+        .enumerate()
+    {
         let object = folder.join(format!("{position}.o"));
         let mut command = base();
-        command.args(["-std=c++17", "-O2", "-pthread"]).args(&compile_flags);
+        command
+            .args(["-std=c++17", "-O2", "-pthread"])
+            .args(&compile_flags);
         command.arg("-I").arg(&folder).args(["-iquote", "."]);
         command.arg(prefix_map(&folder)).arg(prefix_map(root));
         command.arg("-MMD").arg("-MF").arg(object.with_extension("d"));
-        command.arg("-c").arg(if unit.is_empty() { folder.join("pool.cpp") } else { PathBuf::from(unit) });
+        command.arg("-c").arg(if unit.is_empty() {
+            folder.join("pool.cpp")
+        } else {
+            PathBuf::from(unit)
+        });
         command.arg("-o").arg(&object);
-        let what = if unit.is_empty() { units.told() } else { unit.to_string() };
+        let what = if unit.is_empty() {
+            units.told()
+        } else {
+            unit.to_string()
+        };
         running.push(start(command, &what)?);
         objects.push(object);
     }
@@ -174,16 +203,31 @@ fn make_pool(
 /// Whether a flag says what to link with, and has to follow what is linked.
 fn is_for_linker(flag: &str) -> bool {
     let starts = ["-l", "-L", "-Wl,"];
-    starts.iter().any(|start| flag.starts_with(start)) || flag.ends_with(".a") || flag.ends_with(".so") || flag.ends_with(".o")
+    starts.iter().any(|start| flag.starts_with(start))
+        || flag.ends_with(".a")
+        || flag.ends_with(".so")
+        || flag.ends_with(".o")
 }
 
 /// What the loader needn't look for saves 0.5 ms of each start. Not every system has a static libc, and not every library
 /// is there for it, so the next best thing is tried as well.
-fn link(base: &dyn Fn() -> Command, objects: &[PathBuf], flags: &[&str], made: &Path, say: &mut dyn FnMut(&str)) -> Result<()> {
+fn link(
+    base: &dyn Fn() -> Command,
+    objects: &[PathBuf],
+    flags: &[&str],
+    made: &Path,
+    say: &mut dyn FnMut(&str),
+) -> Result<()> {
     let attempts: [&[&str]; 2] = [&["-static"], &["-static-libstdc++", "-static-libgcc"]];
     for (position, attempt) in attempts.iter().enumerate() {
         let mut command = base();
-        command.args(objects).args(*attempt).args(flags).arg("-pthread").arg("-o").arg(made);
+        command
+            .args(objects)
+            .args(*attempt)
+            .args(flags)
+            .arg("-pthread")
+            .arg("-o")
+            .arg(made);
         let running = start(command, "the C++ pool")?;
         let mut heard = String::new();
         let result = finish(running, &mut |text| heard.push_str(text));
@@ -226,7 +270,10 @@ fn place(stage: &mut Stage, made: &Path, path: &str) -> Result<()> {
 }
 
 fn start(mut command: Command, what: &str) -> Result<Running> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let line = std::iter::once(command.get_program()).chain(command.get_args());
     let line: Vec<_> = line.map(OsStr::to_string_lossy).collect();
     let line = line.join(" ");
@@ -244,7 +291,8 @@ fn start(mut command: Command, what: &str) -> Result<Running> {
 /// Waits for a compiler. Those that run meanwhile wait, at worst, with their output.
 fn finish(running: Running, say: &mut dyn FnMut(&str)) -> Result<Output> {
     let waited = running.child.wait_with_output();
-    let output = waited.map_err(|error| Error::new(Kind::Io, format!("can't wait for a compiler: {error}")))?;
+    let output =
+        waited.map_err(|error| Error::new(Kind::Io, format!("can't wait for a compiler: {error}")))?;
     if !output.stderr.is_empty() {
         say(&String::from_utf8_lossy(&output.stderr));
     }
@@ -252,5 +300,8 @@ fn finish(running: Running, say: &mut dyn FnMut(&str)) -> Result<Output> {
         return Ok(output);
     }
     let message = format!("{} can't be compiled: {}", running.what, output.status);
-    Err(Error::new(Kind::Manifest, format!("{message}\nby: {}", running.line)))
+    Err(Error::new(
+        Kind::Manifest,
+        format!("{message}\nby: {}", running.line),
+    ))
 }

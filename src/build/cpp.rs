@@ -25,7 +25,10 @@ pub fn write(pool: &Pool<'_>) -> Written {
         described: String::new(),
     };
     for instance in pool.parts.iter().flat_map(|part| &part.instances) {
-        instance.params.iter().for_each(|param| writer.describe(&param.ty));
+        instance
+            .params
+            .iter()
+            .for_each(|param| writer.describe(&param.ty));
         writer.describe(&instance.returns);
     }
     let mut text = format!(
@@ -107,7 +110,10 @@ impl<'w> Writer<'w> {
             let own = found.name.rsplit("::").next();
             found.params.is_none() && !found.is_template && own == Some(name)
         };
-        self.declared.iter().find(is_meant).map(|found| found.name.as_str())
+        self.declared
+            .iter()
+            .find(is_meant)
+            .map(|found| found.name.as_str())
     }
 
     /// A type in C++.
@@ -153,13 +159,20 @@ impl<'w> Writer<'w> {
     /// The line that registers a function. Where its name means several, the types of its parameters say which.
     fn registration(&self, part: &Part<'_>, instance: &Instance) -> String {
         let (name, mid) = (&instance.function, instance.mid);
-        let line = part.signature(instance).map_or(1, |signature| signature.place.line);
+        let line = part
+            .signature(instance)
+            .map_or(1, |signature| signature.place.line);
         let file = quoted(&part.file.path);
         if !self.is_ambiguous(name) {
-            return format!("nexus::add<&{name}>({mid}, {{{}, {file}, {line}}});", quoted(name));
+            return format!(
+                "nexus::add<&{name}>({mid}, {{{}, {file}, {line}}});",
+                quoted(name)
+            );
         }
         let params = instance.params.iter().enumerate();
-        let params: Vec<String> = params.map(|(at, param)| format!("{} x{at}", self.spelled(&param.ty))).collect();
+        let params: Vec<String> = params
+            .map(|(at, param)| format!("{} x{at}", self.spelled(&param.ty)))
+            .collect();
         let args: Vec<String> = (0..params.len()).map(|at| format!("x{at}")).collect();
         let returns = match instance.returns {
             Type::Base(Base::Unit) => "void".to_string(),
@@ -175,7 +188,10 @@ impl<'w> Writer<'w> {
 
     /// Whether a name is one of several functions, or of a template.
     fn is_ambiguous(&self, name: &str) -> bool {
-        let mut found = self.declared.iter().filter(|found| found.params.is_some() && found.name == name);
+        let mut found = self
+            .declared
+            .iter()
+            .filter(|found| found.params.is_some() && found.name == name);
         let first = found.next();
         first.is_some_and(|first| first.is_template || found.any(|other| other.params != first.params))
     }
@@ -205,7 +221,9 @@ impl<'u> Units<'u> {
         let mut at = 0;
         while let Some(file) = reached.get(at).copied() {
             at += 1;
-            let mut found: Vec<&File> = includes(&file.content).filter_map(|path| resolve(file, path, sources)).collect();
+            let mut found: Vec<&File> = includes(&file.content)
+                .filter_map(|path| resolve(file, path, sources))
+                .collect();
             // What is not included by anybody, but has the name of a header that is, is its other half.
             if let Some(half) = other_half(file, sources)
                 && !is_included(half, sources)
@@ -227,13 +245,19 @@ impl<'u> Units<'u> {
             sources,
             included,
             others,
-            flags: parts.iter().flat_map(|part| part.library.flags.iter().cloned()).collect(),
+            flags: parts
+                .iter()
+                .flat_map(|part| part.library.flags.iter().cloned())
+                .collect(),
         }
     }
 
     /// All that decides what is made.
     pub fn inputs(&self) -> impl Iterator<Item = &[u8]> {
-        let files = self.sources.iter().flat_map(|file| [file.path.as_bytes(), &file.content]);
+        let files = self
+            .sources
+            .iter()
+            .flat_map(|file| [file.path.as_bytes(), &file.content]);
         let flags = self.flags.iter().map(|flag| flag.as_bytes());
         std::iter::once(self.pool).chain(files).chain(flags)
     }
@@ -248,7 +272,11 @@ impl<'u> Units<'u> {
 fn includes(text: &[u8]) -> impl Iterator<Item = &str> {
     text.split(|byte| *byte == b'\n').filter_map(|line| {
         let line = std::str::from_utf8(line).ok()?.trim_start().strip_prefix('#')?;
-        let path = line.trim_start().strip_prefix("include")?.trim_start().strip_prefix('"')?;
+        let path = line
+            .trim_start()
+            .strip_prefix("include")?
+            .trim_start()
+            .strip_prefix('"')?;
         path.split_once('"').map(|(path, _)| path)
     })
 }
@@ -266,7 +294,10 @@ fn resolve<'f>(from: &File, path: &str, sources: &[&'f File]) -> Option<&'f File
 }
 
 fn is_included(file: &File, sources: &[&File]) -> bool {
-    let names = |other: &&File| includes(&other.content).any(|path| resolve(other, path, sources).is_some_and(|found| found.path == file.path));
+    let names = |other: &&File| {
+        includes(&other.content)
+            .any(|path| resolve(other, path, sources).is_some_and(|found| found.path == file.path))
+    };
     sources.iter().copied().any(|other| names(&other))
 }
 
@@ -277,7 +308,10 @@ fn other_half<'f>(header: &File, sources: &[&'f File]) -> Option<&'f File> {
         return None;
     }
     let is_half = |file: &&&File| {
-        let half = file.path.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
+        let half = file
+            .path
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('.'));
         half.is_some_and(|extension| extension.starts_with('c'))
     };
     sources.iter().find(is_half).copied()

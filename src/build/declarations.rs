@@ -90,7 +90,10 @@ fn declaration(namespaces: &[String], statement: &[&str]) -> Option<Declared> {
         });
     }
     let paren = paren?;
-    let start = own[..paren].iter().rposition(|token| !is_word(token) && *token != "::").map_or(0, |at| at + 1);
+    let start = own[..paren]
+        .iter()
+        .rposition(|token| !is_word(token) && *token != "::")
+        .map_or(0, |at| at + 1);
     // Of the words before the parameters the last is the name, with what `::` joins to it.
     let mut words = own[start..paren].iter().rev();
     let mut name = words.next().filter(|name| is_word(name))?.to_string();
@@ -101,7 +104,12 @@ fn declaration(namespaces: &[String], statement: &[&str]) -> Option<Declared> {
     Some(Declared {
         name: qualified(&name),
         is_template: is_template || own[paren..].contains(&"auto"),
-        params: Some(params.rsplit_once(')').map_or("", |(params, _)| params).to_string()),
+        params: Some(
+            params
+                .rsplit_once(')')
+                .map_or("", |(params, _)| params)
+                .to_string(),
+        ),
     })
 }
 
@@ -120,7 +128,10 @@ fn template_end(statement: &[&str]) -> usize {
 }
 
 fn is_word(token: &str) -> bool {
-    token.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+    token
+        .bytes()
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
 }
 
 /// Words and signs, without comments, strings and lines of the preprocessor.
@@ -141,7 +152,9 @@ fn tokens(text: &str) -> impl Iterator<Item = &str> {
                 b'#' if is_line_start() => line_end(rest),
                 b'"' | b'\'' => literal_end(rest),
                 b'R' if rest.starts_with("R\"") => raw_end(rest),
-                byte if byte.is_ascii_whitespace() || !byte.is_ascii() => rest.chars().next().map_or(1, char::len_utf8),
+                byte if byte.is_ascii_whitespace() || !byte.is_ascii() => {
+                    rest.chars().next().map_or(1, char::len_utf8)
+                }
                 _ => 0,
             };
             if skipped > 0 {
@@ -217,28 +230,60 @@ mod tests {
     fn structs() {
         check("struct A { int x; struct B { int y; }; };", &["struct A"]);
         check("struct A;\nclass C final : public A { C(int); };", &["struct C"]);
-        check("namespace a { namespace b::c { struct D {}; } struct E : D {}; } struct F {};", &["struct a::b::c::D", "struct a::E", "struct F"]);
+        check(
+            "namespace a { namespace b::c { struct D {}; } struct E : D {}; } struct F {};",
+            &["struct a::b::c::D", "struct a::E", "struct F"],
+        );
         check("namespace { struct G {}; }", &["struct G"]);
         check("template <class T> struct H { T x; };", &["template struct H"]);
-        check("// struct I {};\n/* struct J {}; */ const char* s = \"struct K {\";\n#define X struct L {\nstruct M {};", &["struct M"]);
-        check("auto s = R\"x(struct N {)x\"; char c = '{'; struct O {};", &["struct O"]);
+        check(
+            "// struct I {};\n/* struct J {}; */ const char* s = \"struct K {\";\n#define X struct L {\nstruct M {};",
+            &["struct M"],
+        );
+        check(
+            "auto s = R\"x(struct N {)x\"; char c = '{'; struct O {};",
+            &["struct O"],
+        );
     }
 
     #[test]
     fn functions() {
-        check("double f(const std::vector<double>& xs) { return g(xs); }", &["f(conststd::vector<double>&xs)"]);
+        check(
+            "double f(const std::vector<double>& xs) { return g(xs); }",
+            &["f(conststd::vector<double>&xs)"],
+        );
         check("int f(int); int f(double);", &["f(int)", "f(double)"]);
-        check("std::function<int(int)> make(int n) { return {}; }", &["make(intn)"]);
-        check("template <class T> T max(std::vector<T> xs);", &["template max(std::vector<T>xs)"]);
+        check(
+            "std::function<int(int)> make(int n) { return {}; }",
+            &["make(intn)"],
+        );
+        check(
+            "template <class T> T max(std::vector<T> xs);",
+            &["template max(std::vector<T>xs)"],
+        );
         check("auto f(auto x) { return x; }", &["template f(autox)"]);
-        check("namespace a { inline int f() noexcept { return 1; } }\nint a::g() { return 2; }", &["a::f()", "a::g()"]);
+        check(
+            "namespace a { inline int f() noexcept { return 1; } }\nint a::g() { return 2; }",
+            &["a::f()", "a::g()"],
+        );
         check("extern \"C\" { int h(void); }", &["h(void)"]);
         check("struct S make(int x) { return {}; }", &["make(intx)"]);
     }
 
     #[test]
     fn what_is_broken_ends() {
-        for text in ["/*", "\"", "R\"x(", "'", "struct", "template <", "}}}", "f(", "#define x \\", "\u{e9}\"\\\u{e9}"] {
+        for text in [
+            "/*",
+            "\"",
+            "R\"x(",
+            "'",
+            "struct",
+            "template <",
+            "}}}",
+            "f(",
+            "#define x \\",
+            "\u{e9}\"\\\u{e9}",
+        ] {
             declared(text);
         }
     }

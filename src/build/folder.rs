@@ -75,7 +75,9 @@ impl Folder {
                     "" => name.clone(),
                     inside => format!("{inside}/{name}"),
                 };
-                let kind = entry.file_type().map_err(|error| failed("read", &entry.path(), &error))?;
+                let kind = entry
+                    .file_type()
+                    .map_err(|error| failed("read", &entry.path(), &error))?;
                 if kind.is_dir() {
                     if is_entered(&entry.path(), &name) && inside.matches('/').count() < BUILD_DEPTH_MAX {
                         open.push(inside);
@@ -97,9 +99,19 @@ impl Folder {
     /// # Errors
     /// Kind `usage`: a name is of no source.
     pub fn choose(&mut self, names: &[String]) -> Result<()> {
-        let mut chosen: Vec<bool> = self.sources.iter().map(|file| names.contains(&file.path)).collect();
-        if let Some(missing) = names.iter().find(|name| !self.sources.iter().any(|file| file.path == **name)) {
-            return Err(Error::new(Kind::Usage, format!("{missing} is no source that can be read")));
+        let mut chosen: Vec<bool> = self
+            .sources
+            .iter()
+            .map(|file| names.contains(&file.path))
+            .collect();
+        if let Some(missing) = names
+            .iter()
+            .find(|name| !self.sources.iter().any(|file| file.path == **name))
+        {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("{missing} is no source that can be read"),
+            ));
         }
         loop {
             let mut words = BTreeSet::new();
@@ -154,7 +166,11 @@ impl File {
         };
         let language = Language::of(&path);
         let is_source = language.is_some() || path.ends_with(".loc");
-        let bytes_max = if is_source { SOURCE_BYTES_MAX as u64 } else { BUILD_DATA_BYTES_MAX };
+        let bytes_max = if is_source {
+            SOURCE_BYTES_MAX as u64
+        } else {
+            BUILD_DATA_BYTES_MAX
+        };
         if !found.is_file() {
             return Ok(None);
         }

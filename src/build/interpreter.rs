@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 fn all<'p>(name: &'p str, path: &'p OsStr) -> impl Iterator<Item = PathBuf> + 'p {
     std::env::split_paths(path)
         .map(move |folder| folder.join(name))
-        .filter(|file| fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0))
+        .filter(|file| {
+            fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        })
 }
 
 /// The program that a name means; one with a slash is its path.
@@ -40,7 +42,10 @@ pub fn complaint(language: &Language, path: &OsStr) -> Option<(String, String)> 
         found.display()
     );
     let hint = match all(name, path).find(|file| !is_shim(language, file)) {
-        Some(real) => format!("{} is an interpreter: put its folder before the other in PATH", real.display()),
+        Some(real) => format!(
+            "{} is an interpreter: put its folder before the other in PATH",
+            real.display()
+        ),
         None => "put the folder of the interpreter itself first in PATH".to_string(),
     };
     Some((message, hint))
@@ -54,7 +59,8 @@ fn is_shim(language: &Language, file: &Path) -> bool {
         return true;
     }
     let mut start = [0; 2];
-    let is_script = File::open(&real).is_ok_and(|mut file| file.read_exact(&mut start).is_ok() && start == *b"#!");
+    let is_script =
+        File::open(&real).is_ok_and(|mut file| file.read_exact(&mut start).is_ok() && start == *b"#!");
     // R is a script wherever it is real; so only a name tells.
     is_script && language.name != "r"
 }

@@ -25,7 +25,10 @@ pub fn write(pool: &Pool<'_>, files: &mut Vec<Written>) {
         }
     }
     text.push('\n');
-    let is_waiting = pool.parts.iter().any(|part| part.library.exports == Exports::Module);
+    let is_waiting = pool
+        .parts
+        .iter()
+        .any(|part| part.library.exports == Exports::Module);
     let indent = if is_waiting { "  " } else { "" };
     if is_waiting {
         text.push_str("(async () => {\n");
@@ -33,7 +36,11 @@ pub fn write(pool: &Pool<'_>, files: &mut Vec<Written>) {
     for (part, name) in pool.parts.iter().zip(&names) {
         let is_module = part.library.exports == Exports::Module;
         for instance in &part.instances {
-            let from = if is_module { format!("(await {name})") } else { name.clone() };
+            let from = if is_module {
+                format!("(await {name})")
+            } else {
+                name.clone()
+            };
             let _ = writeln!(
                 text,
                 "{indent}nexus.register({}, {from}.{}, {{ args: [{}], returns: {} }});",
@@ -53,7 +60,11 @@ pub fn write(pool: &Pool<'_>, files: &mut Vec<Written>) {
 
 /// A source that gives nothing away gets a last line that does.
 fn give_away(part: &Part<'_>, files: &mut [Written]) {
-    let mut functions: Vec<&str> = part.instances.iter().map(|instance| instance.function.as_str()).collect();
+    let mut functions: Vec<&str> = part
+        .instances
+        .iter()
+        .map(|instance| instance.function.as_str())
+        .collect();
     functions.dedup();
     if let Some(file) = files.iter_mut().find(|file| file.path == part.file.path) {
         let line = format!("\nmodule.exports = {{ {} }};\n", functions.join(", "));

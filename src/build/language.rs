@@ -81,6 +81,8 @@ impl Language {
     /// The language of a file, by its name.
     pub fn of(path: &str) -> Option<&'static Language> {
         let (_, extension) = path.rsplit_once('.')?;
-        LANGUAGES.iter().find(|language| language.extensions.contains(&extension))
+        LANGUAGES
+            .iter()
+            .find(|language| language.extensions.contains(&extension))
     }
 }

@@ -27,10 +27,7 @@ pub struct Read<'f> {
 /// # Errors
 /// Kind `manifest`: one of them is wrong; `say` was told what and where.
 pub fn read<'f>(folder: &'f Folder, order: &Order, say: Say<'_>) -> Result<Read<'f>> {
-    let mut flaws = Flaws {
-        say,
-        errors: 0,
-    };
+    let mut flaws = Flaws { say, errors: 0 };
     let composition = composition(folder)?;
     let module = match composition {
         Some(file) => flaws.parse(file),
@@ -41,7 +38,12 @@ pub fn read<'f>(folder: &'f Folder, order: &Order, say: Say<'_>) -> Result<Read<
         (None, Some(_)) => Vec::new(),
         _ => {
             let is_named = |file: &&File| order.files.is_empty() || order.files.contains(&file.path);
-            folder.sources.iter().filter(|file| file.is_top()).filter(is_named).collect()
+            folder
+                .sources
+                .iter()
+                .filter(|file| file.is_top())
+                .filter(is_named)
+                .collect()
         }
     };
     let mut libraries = Vec::new();
@@ -55,11 +57,16 @@ pub fn read<'f>(folder: &'f Folder, order: &Order, say: Say<'_>) -> Result<Read<
         Some(module) => module,
         None => flaws.module_of(&libraries, order),
     };
-    let sourced: Vec<Sourced<'_>> = libraries.iter().map(|(file, library)| sourced(file, library)).collect();
+    let sourced: Vec<Sourced<'_>> = libraries
+        .iter()
+        .map(|(file, library)| sourced(file, library))
+        .collect();
     let compiled = match compile(composition.map_or("", |file| &file.path), &module, &sourced) {
         Ok(compiled) => compiled,
         Err(found) => {
-            found.iter().for_each(|flaw| flaws.told(Saying::Error, composition, flaw));
+            found
+                .iter()
+                .for_each(|flaw| flaws.told(Saying::Error, composition, flaw));
             Compiled::default()
         }
     };
@@ -70,28 +77,38 @@ pub fn read<'f>(folder: &'f Folder, order: &Order, say: Say<'_>) -> Result<Read<
     if compiled.commands.is_empty() {
         return Err(nothing(folder, order));
     }
-    Ok(Read {
-        libraries,
-        compiled,
-    })
+    Ok(Read { libraries, compiled })
 }
 
 /// There is no function that could be a command.
 fn nothing(folder: &Folder, order: &Order) -> Box<Error> {
     if folder.sources.is_empty() {
-        let message = format!("there is no source in {}, expected files of Python, C++, R or JavaScript", order.root.display());
+        let message = format!(
+            "there is no source in {}, expected files of Python, C++, R or JavaScript",
+            order.root.display()
+        );
         return Error::new(Kind::Usage, message).hint("nexus new DIR makes a small program to begin with");
     }
-    let message = format!("no function in {} has a signature, so there is nothing to run", order.root.display());
-    Error::new(Kind::Usage, message).hint("annotate the parameters, or write above a function: mean :: [Real] -> Real")
+    let message = format!(
+        "no function in {} has a signature, so there is nothing to run",
+        order.root.display()
+    );
+    Error::new(Kind::Usage, message)
+        .hint("annotate the parameters, or write above a function: mean :: [Real] -> Real")
 }
 
 /// The composition of a folder.
 fn composition(folder: &Folder) -> Result<Option<&File>> {
-    let mut found = folder.sources.iter().filter(|file| file.is_composition() && file.is_top());
+    let mut found = folder
+        .sources
+        .iter()
+        .filter(|file| file.is_composition() && file.is_top());
     match (found.next(), found.next()) {
         (Some(first), Some(second)) => {
-            let message = format!("{} and {} are two compositions, expected one", first.path, second.path);
+            let message = format!(
+                "{} and {} are two compositions, expected one",
+                first.path, second.path
+            );
             Err(Error::new(Kind::Usage, message).hint("name the one to build: nexus build FILE.loc"))
         }
         (first, _) => Ok(first),
@@ -123,7 +140,9 @@ struct Flaws<'s> {
 
 impl Flaws<'_> {
     fn told(&mut self, saying: Saying, file: Option<&File>, flaw: &Flaw) {
-        let text = file.map_or_else(String::new, |file| String::from_utf8_lossy(&file.content).into_owned());
+        let text = file.map_or_else(String::new, |file| {
+            String::from_utf8_lossy(&file.content).into_owned()
+        });
         let path = file.map_or("", |file| &file.path);
         self.errors += usize::from(saying == Saying::Error);
         (self.say)(saying, &render(path, &text, flaw));
@@ -146,7 +165,10 @@ impl Flaws<'_> {
             Err(error) => {
                 let before = &file.content[..error.valid_up_to()];
                 let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-                let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                let start = before
+                    .iter()
+                    .rposition(|byte| *byte == b'\n')
+                    .map_or(0, |at| at + 1);
                 let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
                 let place = Place {
                     line: line as u32,
@@ -164,7 +186,9 @@ impl Flaws<'_> {
         match crate::compose::parser::parse(text) {
             Ok(module) => Some(module),
             Err(flaws) => {
-                flaws.iter().for_each(|flaw| self.told(Saying::Error, Some(file), flaw));
+                flaws
+                    .iter()
+                    .for_each(|flaw| self.told(Saying::Error, Some(file), flaw));
                 None
             }
         }
@@ -177,7 +201,11 @@ impl Flaws<'_> {
             let path = normal(&source.file.text);
             let len = source.file.text.chars().count();
             let Some(file) = folder.sources.iter().find(|file| file.path == path) else {
-                let flaw = Flaw::new(source.file.place, len, format!("there is no source '{path}' in the folder"));
+                let flaw = Flaw::new(
+                    source.file.place,
+                    len,
+                    format!("there is no source '{path}' in the folder"),
+                );
                 let paths = folder.sources.iter().map(|file| file.path.as_str());
                 let flaw = match crate::codec::nearest::nearest(path, paths) {
                     Some(near) => flaw.hint(format!("did you mean \"{near}\"?")),
@@ -207,11 +235,16 @@ impl Flaws<'_> {
         let text = self.text(file)?;
         match crate::source::read(language.name, text) {
             Ok(library) => {
-                library.warnings.iter().for_each(|flaw| self.told(Saying::Warning, Some(file), flaw));
+                library
+                    .warnings
+                    .iter()
+                    .for_each(|flaw| self.told(Saying::Warning, Some(file), flaw));
                 Some(library)
             }
             Err(flaws) => {
-                flaws.iter().for_each(|flaw| self.told(Saying::Error, Some(file), flaw));
+                flaws
+                    .iter()
+                    .for_each(|flaw| self.told(Saying::Error, Some(file), flaw));
                 None
             }
         }
@@ -260,8 +293,16 @@ impl Flaws<'_> {
 
     /// Every name of a type has to be one of a record in the file.
     fn check_types(&mut self, file: &File, library: &Library) {
-        let known: Vec<&str> = library.records.iter().map(|record| record.name.as_str()).collect();
-        for mention in library.mentions.iter().filter(|mention| !known.contains(&mention.name.as_str())) {
+        let known: Vec<&str> = library
+            .records
+            .iter()
+            .map(|record| record.name.as_str())
+            .collect();
+        for mention in library
+            .mentions
+            .iter()
+            .filter(|mention| !known.contains(&mention.name.as_str()))
+        {
             self.told(Saying::Error, Some(file), &unknown_type(mention, &known));
         }
     }

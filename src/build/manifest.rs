@@ -136,7 +136,10 @@ impl OptionNames {
         OptionNames {
             // Of nexus itself.
             shorts: docs().filter_map(|doc| doc.short).chain(['h']).collect(),
-            longs: docs().filter_map(|doc| doc.long.clone()).chain(["help".into()]).collect(),
+            longs: docs()
+                .filter_map(|doc| doc.long.clone())
+                .chain(["help".into()])
+                .collect(),
         }
     }
 

@@ -79,7 +79,10 @@ fn resolve(path: &Path) -> Result<PathBuf> {
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The innermost folder that all of the files are in, and the files from there.
@@ -92,7 +95,9 @@ fn together(paths: &[String]) -> Result<(PathBuf, Vec<String>)> {
             return Err(Error::new(Kind::Usage, message));
         }
         if Language::of(path).is_none() && !path.ends_with(".loc") {
-            let message = format!("{path} is no source, expected a file of Python, C++, R or JavaScript, or a .loc file");
+            let message = format!(
+                "{path} is no source, expected a file of Python, C++, R or JavaScript, or a .loc file"
+            );
             return Err(Error::new(Kind::Usage, message));
         }
         files.push(file);
@@ -112,7 +117,10 @@ fn together(paths: &[String]) -> Result<(PathBuf, Vec<String>)> {
 /// The name and the place of a program that `-o` gives.
 fn named_by(output: &str) -> Result<(String, PathBuf)> {
     let path = Path::new(output);
-    let name = path.file_name().and_then(OsStr::to_str).filter(|_| !output.ends_with('/'));
+    let name = path
+        .file_name()
+        .and_then(OsStr::to_str)
+        .filter(|_| !output.ends_with('/'));
     let Some(name) = name else {
         let message = format!("option -o is '{output}', expected the name of a program");
         return Err(Error::new(Kind::Usage, message));

@@ -35,7 +35,10 @@ pub struct Part<'p> {
 impl Part<'_> {
     /// What the source says about a function.
     pub fn signature(&self, instance: &Instance) -> Option<&Signature> {
-        self.library.functions.iter().find(|function| function.name == instance.function)
+        self.library
+            .functions
+            .iter()
+            .find(|function| function.name == instance.function)
     }
 }
 

@@ -18,12 +18,19 @@ pub fn write(pool: &Pool<'_>) -> Written {
     // What lies in a folder of its own, and is no package, imports what lies beside it.
     let has = |path: &str| pool.sources.iter().any(|file| file.path == path);
     let folders = paths.iter().filter_map(|path| path.rsplit_once('/'));
-    let mut folders: Vec<&str> = folders.map(|(folder, _)| folder).filter(|folder| !has(&format!("{folder}/__init__.py"))).collect();
+    let mut folders: Vec<&str> = folders
+        .map(|(folder, _)| folder)
+        .filter(|folder| !has(&format!("{folder}/__init__.py")))
+        .collect();
     folders.dedup();
     if !folders.is_empty() {
         text.push_str("import sys\n\n");
         for folder in folders {
-            let _ = writeln!(text, "sys.path.append(sys.path[0] + {})", quoted(&format!("/{folder}")));
+            let _ = writeln!(
+                text,
+                "sys.path.append(sys.path[0] + {})",
+                quoted(&format!("/{folder}"))
+            );
         }
     }
     for (path, name) in paths.iter().zip(&names) {
@@ -127,7 +134,12 @@ impl<'s> Schemas<'s> {
         self.open.push(&record.name);
         let _ = write!(self.text, "<{name}>{{");
         for (position, field) in record.fields.iter().enumerate() {
-            let _ = write!(self.text, "{}{}:", if position > 0 { "," } else { "" }, field.name);
+            let _ = write!(
+                self.text,
+                "{}{}:",
+                if position > 0 { "," } else { "" },
+                field.name
+            );
             self.write(&field.ty);
         }
         self.text.push('}');
@@ -169,7 +181,10 @@ mod tests {
         check("(Int, ?Str)", "(i8,?s)");
         check("(Int -> Str) -> Bool", "\\(\\(i8)s)b");
         check("[Person]", "[<Person>{name:s,age:?i8}]");
-        check("Team", "<Team>{lead:<Person>{name:s,age:?i8},all:[<Person>{name:s,age:?i8}]}");
+        check(
+            "Team",
+            "<Team>{lead:<Person>{name:s,age:?i8},all:[<Person>{name:s,age:?i8}]}",
+        );
         check("Tree", "&2r0<Tree>{value:i8,kids:[^2r0]}");
     }
 }

@@ -29,7 +29,9 @@ pub fn write(pool: &Pool<'_>) -> Written {
 
 /// A name as R reads it, in quotes of its own where it is no plain one.
 fn symbol(name: &str) -> String {
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_'));
+    let is_plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_'));
     match is_plain {
         true => name.to_string(),
         false => format!("`{name}`"),

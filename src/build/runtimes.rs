@@ -63,9 +63,16 @@ mod tests {
 
     fn check(name: &str, expected: &[u8]) {
         let runtime = Runtime::named(name).unwrap();
-        assert!(runtime.packed.len() < expected.len() / 3, "{} bytes", runtime.packed.len());
+        assert!(
+            runtime.packed.len() < expected.len() / 3,
+            "{} bytes",
+            runtime.packed.len()
+        );
         assert!(runtime.text() == expected, "{name} differs");
-        assert!(runtime.is(expected) && !runtime.is(&expected[1..]), "{name} has another sum");
+        assert!(
+            runtime.is(expected) && !runtime.is(&expected[1..]),
+            "{name} has another sum"
+        );
     }
 
     #[test]

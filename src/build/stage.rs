@@ -160,9 +160,8 @@ pub fn install(nexus: &Path, path: &Path) -> Result<bool> {
             return false;
         };
         let is_link = (own.dev(), own.ino()) == (found.dev(), found.ino());
-        let is_copy = || {
-            found.is_file() && own.len() == found.len() && fs::read(nexus).ok() == fs::read(path).ok()
-        };
+        let is_copy =
+            || found.is_file() && own.len() == found.len() && fs::read(nexus).ok() == fs::read(path).ok();
         is_link || is_copy()
     };
     if is_same(path) {
@@ -189,5 +188,8 @@ fn beside(path: &Path) -> PathBuf {
 pub fn failed(action: &str, path: &Path, error: &io::Error) -> Box<Error> {
     let mut reason = error.to_string();
     reason.truncate(reason.find(" (os error").unwrap_or(reason.len()));
-    Error::new(Kind::Io, format!("can't {action} {}: {}", path.display(), reason.to_lowercase()))
+    Error::new(
+        Kind::Io,
+        format!("can't {action} {}: {}", path.display(), reason.to_lowercase()),
+    )
 }

@@ -18,7 +18,8 @@ pub struct State {
     pub read: Vec<(String, u64)>,
 }
 
-const HEADER: &str = "# Written by nexus build, which looks here what it has to do. Removing it costs a rebuild by hand.\n";
+const HEADER: &str =
+    "# Written by nexus build, which looks here what it has to do. Removing it costs a rebuild by hand.\n";
 
 impl State {
     /// Reads the file; lines that are none are left out, and what they stood for is done again.

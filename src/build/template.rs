@@ -67,7 +67,10 @@ pub fn create(folder: &Path, languages: &[&str]) -> Result<String> {
     for language in languages {
         if Language::named(language).is_none() {
             let names = LANGUAGES.each_ref().map(|language| language.name);
-            let message = format!("'{language}' is no language, expected some of {}", names.join(","));
+            let message = format!(
+                "'{language}' is no language, expected some of {}",
+                names.join(",")
+            );
             let error = Error::new(Kind::Usage, message);
             return Err(match nearest(language, names) {
                 Some(name) => error.hint(format!("did you mean {name}?")),
@@ -85,8 +88,15 @@ pub fn create(folder: &Path, languages: &[&str]) -> Result<String> {
         return Err(Error::new(Kind::Usage, message).hint("give a folder that is new or empty"));
     }
     let place = fs::canonicalize(folder).map_err(|error| failed("read", folder, &error))?;
-    let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let chosen: Vec<&Template> = TEMPLATES.iter().filter(|template| languages.contains(&template.language)).collect();
+    let name = place
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let chosen: Vec<&Template> = TEMPLATES
+        .iter()
+        .filter(|template| languages.contains(&template.language))
+        .collect();
     let put = |file: &str, text: &str| {
         let path = folder.join(file);
         fs::write(&path, text).map_err(|error| failed("write", &path, &error))
@@ -101,8 +111,16 @@ pub fn create(folder: &Path, languages: &[&str]) -> Result<String> {
 /// The composition of the chosen sources.
 fn composition(name: &str, chosen: &[&Template]) -> String {
     let mut text = String::new();
-    let functions: Vec<&str> = chosen.iter().flat_map(|template| template.functions).copied().collect();
-    let mut composed: Vec<&str> = chosen.iter().filter_map(|template| template.functions.first()).copied().collect();
+    let functions: Vec<&str> = chosen
+        .iter()
+        .flat_map(|template| template.functions)
+        .copied()
+        .collect();
+    let mut composed: Vec<&str> = chosen
+        .iter()
+        .filter_map(|template| template.functions.first())
+        .copied()
+        .collect();
     composed.reverse();
     let module = names_of(&[name], &[]).remove(0);
     let module = if is_name(name) { name } else { &module };
@@ -118,7 +136,12 @@ fn composition(name: &str, chosen: &[&Template]) -> String {
     );
     for template in chosen {
         let word = Language::named(template.language).map_or("", |language| language.word);
-        let _ = writeln!(text, "source {word} from \"{}\" (\"{}\")", template.file, template.functions.join("\", \""));
+        let _ = writeln!(
+            text,
+            "source {word} from \"{}\" (\"{}\")",
+            template.file,
+            template.functions.join("\", \"")
+        );
     }
     let _ = write!(
         text,

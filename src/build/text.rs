@@ -40,7 +40,13 @@ pub fn names_of(paths: &[&str], taken: &[&str]) -> Vec<String> {
     for path in paths {
         let letters = stem(path).chars();
         let mut name: String = letters
-            .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' })
+            .map(|letter| {
+                if letter.is_ascii_alphanumeric() {
+                    letter
+                } else {
+                    '_'
+                }
+            })
             .collect();
         if !is_name(&name) {
             name.insert(0, '_');
@@ -69,6 +75,9 @@ mod tests {
     fn each_file_has_its_name() {
         let check = |paths: &[&str], expected: &[&str]| assert_eq!(names_of(paths, &["nexus"]), expected);
         check(&["stats.py", "sub/stats.py"], &["stats", "stats_"]);
-        check(&["my-stats.js", "2d.js", "nexus.js"], &["my_stats", "_2d", "nexus_"]);
+        check(
+            &["my-stats.js", "2d.js", "nexus.js"],
+            &["my_stats", "_2d", "nexus_"],
+        );
     }
 }

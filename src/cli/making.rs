@@ -21,7 +21,9 @@ pub fn build(paths: &[String], output: Option<&str>) -> Result<ExitCode> {
     let text = |name| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let tools = Tools {
         path: env::var_os("PATH").unwrap_or_default(),
-        cxx: text("CXX").filter(|words| !words.trim().is_empty()).unwrap_or_else(|| "c++".into()),
+        cxx: text("CXX")
+            .filter(|words| !words.trim().is_empty())
+            .unwrap_or_else(|| "c++".into()),
         flags: text("NEXUS_CXXFLAGS").unwrap_or_default(),
         is_colored: stderr.is_terminal(),
     };
@@ -64,7 +66,9 @@ fn told(name: &str, built: &Built, ms: u128) -> String {
 /// Makes a small program, and says what to type next.
 pub fn create(folder: Option<&str>, languages: &str) -> Result<ExitCode> {
     let Some(folder) = folder else {
-        return Err(Error::new(Kind::Usage, "no folder is given").hint("usage: nexus new DIR [--lang py,cpp,r,js]"));
+        return Err(
+            Error::new(Kind::Usage, "no folder is given").hint("usage: nexus new DIR [--lang py,cpp,r,js]")
+        );
     };
     let languages: Vec<&str> = languages.split(',').collect();
     let example = template::create(Path::new(folder), &languages)?;
@@ -93,7 +97,13 @@ mod tests {
 
     #[test]
     fn one_line_tells_what_was_done() {
-        check(3, &["py", "cpp"], true, 1234, "built stats: 3 commands in py, cpp; 1.2 s\n");
+        check(
+            3,
+            &["py", "cpp"],
+            true,
+            1234,
+            "built stats: 3 commands in py, cpp; 1.2 s\n",
+        );
         check(1, &[], true, 7, "built stats: 1 command; 7 ms\n");
         check(1, &["py"], false, 7, "stats is up to date\n");
     }

@@ -362,7 +362,10 @@ fn show(view: &View) -> Result<()> {
 fn print_runtime(lang: &str) -> Result<()> {
     let Some(runtime) = RuntimeFile::named(lang) else {
         let known: Vec<&str> = RUNTIMES.iter().map(|runtime| runtime.name).collect();
-        let message = format!("there is no runtime for '{lang}', expected one of {}", known.join(", "));
+        let message = format!(
+            "there is no runtime for '{lang}', expected one of {}",
+            known.join(", ")
+        );
         return Err(Error::new(Kind::Usage, message));
     };
     output::print_text(&runtime.text())

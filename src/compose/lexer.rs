@@ -357,9 +357,12 @@ impl<'a> Lexer<'a> {
             match letter {
                 Some((letter, bytes)) if letter != '\n' || mark.len() > 1 => len += bytes,
                 _ => {
+                    let is_inside = !self.open.is_empty();
                     let message = format!("the text never ends, expected '{mark}'");
                     let flaw = self.flaw(rest[..len].chars().count(), message);
-                    if mark.len() == 1 {
+                    if is_inside {
+                        flaw.hint = Some("the place '#{' before it has no '}'".to_string());
+                    } else if mark.len() == 1 {
                         flaw.hint = Some("text of several lines stands in \"\"\" ... \"\"\"".to_string());
                     }
                     self.skip(len);

@@ -46,7 +46,10 @@ pub fn parse(text: &str) -> Result<Module, Vec<Flaw>> {
         let next = rest
             .iter()
             .position(|token| token.place.column == 1 && !token.closes());
-        parser.end = next.map_or(lexed.tokens.len(), |next| begin + 1 + next);
+        parser.end = match lexed.tokens[begin].kind {
+            Kind::Doc => begin + 1,
+            _ => next.map_or(lexed.tokens.len(), |next| begin + 1 + next),
+        };
         let end = lexed.tokens.get(parser.end).map(|token| token.place);
         // What is no token has been told, and what depends on it need not be.
         let is_told =
@@ -309,10 +312,16 @@ impl<'a> Parser<'a> {
             _ => self.function(),
         }?;
         self.margin = 1;
-        match self.next() {
-            Some(_) => Err(self.expected("the end of the declaration")),
-            None => Ok(()),
-        }
+        let Some(token) = self.next() else {
+            return Ok(());
+        };
+        let flaw = self.expected("the end of the declaration");
+        Err(match token.text {
+            "=" => {
+                flaw.hint("a declaration begins in column 1, a definition where the others of its block do")
+            }
+            _ => flaw,
+        })
     }
 
     /// The lines above the declaration, without `--'`.
@@ -485,9 +494,11 @@ impl<'a> Parser<'a> {
                     "'{}' can't be a name here, expected 'as' and a name behind it",
                     ours.text
                 );
-                return Err(
-                    Flaw::new(theirs.place, len, message).hint(format!("\"{}\" as something", theirs.text))
-                );
+                return Err(Flaw::new(theirs.place, len, message).hint(format!(
+                    "\"{}\" as {}",
+                    theirs.text,
+                    as_name(&theirs.text)
+                )));
             }
             functions.push((theirs, ours));
             if self.take(")") {
@@ -703,6 +714,22 @@ impl<'a> Parser<'a> {
         }
         self.margin = outer;
         Ok(definitions)
+    }
+}
+
+/// A name that is like a word of another language.
+fn as_name(word: &str) -> String {
+    let word = word.rsplit("::").next().unwrap_or(word);
+    let mut name: String = word
+        .chars()
+        .map(|letter| if is_name(letter) { letter } else { '_' })
+        .collect();
+    if let Some(first) = name.chars().next().filter(|first| first.is_uppercase()) {
+        name.replace_range(..first.len_utf8(), &first.to_lowercase().to_string());
+    }
+    match name.starts_with(begins_name) && !KEYWORDS.contains(&name.as_str()) {
+        true => name,
+        false => format!("f{name}"),
     }
 }
 
