@@ -2,11 +2,13 @@
 
 use crate::cli::input;
 use crate::cli::request::Invocation;
+use crate::core::timeline::Mark;
 use crate::error::Result;
 use crate::ids::{ExprId, PoolId};
 use crate::manifest::model::{Arg, Manifest};
 use crate::shell::composed::Composition;
 use crate::shell::session::{Call, Session};
+use crate::sys::clock::now_us;
 use std::path::Path;
 
 /// What a command does with its arguments.
@@ -22,6 +24,19 @@ pub enum Target {
     Expression(ExprId),
 }
 
+/// When things happened in a run, in microseconds of the clock.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    /// The pools were started.
+    pub started_us: u64,
+    /// What the hub told.
+    pub marks: Vec<(u64, Mark)>,
+    /// The command was answered.
+    pub answered_us: u64,
+    /// All processes were gone.
+    pub finished_us: u64,
+}
+
 /// Runs a command for which these pools are started, and returns its result as msgpack; `path` is the manifest's. The pools
 /// are gone by then: whoever
 /// prints a large result can be interrupted as any other program.
@@ -34,6 +49,7 @@ pub fn run(
     needed: &[PoolId],
     target: &Target,
     invocation: &Invocation<'_>,
+    timeline: Option<&mut Timeline>,
 ) -> Result<Vec<u8>> {
     let command = invocation.command;
     let encode =
@@ -46,6 +62,10 @@ pub fn run(
         }
     }
     let mut session = Session::start(manifest, path, needed)?;
+    let started_us = now_us();
+    if timeline.is_some() {
+        session.keep_timeline();
+    }
     let encoded: Result<Vec<Vec<u8>>> = args
         .into_iter()
         .enumerate()
@@ -66,6 +86,16 @@ pub fn run(
             timeout_ms,
         }),
     });
+    let answered_us = now_us();
+    let marks = session.take_timeline();
     session.finish();
+    if let Some(timeline) = timeline {
+        *timeline = Timeline {
+            started_us,
+            marks,
+            answered_us,
+            finished_us: now_us(),
+        };
+    }
     result
 }

@@ -16,6 +16,7 @@ use super::process::request as process;
 use super::simulation::Bug;
 use super::slab::Slab;
 use super::tail::Tail;
+use super::timeline::Mark;
 use crate::codec::message::write_notification;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
@@ -183,6 +184,8 @@ pub enum Effect {
     },
     /// Nobody waits any more for the answer to such a call.
     CancelHost(u64),
+    /// Something happened, and somebody wants to know.
+    Mark(Mark),
     /// A function has something to say to people.
     Note {
         /// The pool that it runs in.
@@ -283,6 +286,8 @@ pub struct Hub {
     pub(super) all_over: bool,
     /// All pools were told to end: none is started any more.
     pub(super) is_ending: bool,
+    /// It tells what happens.
+    pub(super) keeps_marks: bool,
     /// What nexus runs itself goes on, whatever the calls do that it has made.
     pub(super) is_host_busy: bool,
     /// Plants a bug for the simulation to find.
@@ -331,6 +336,7 @@ impl Hub {
             all_over: false,
             is_ending: false,
             is_host_busy: false,
+            keeps_marks: false,
             #[cfg(test)]
             planted: None,
             #[cfg(test)]

@@ -36,3 +36,4 @@ mod supervise;
 mod tail;
 #[cfg(test)]
 mod telling;
+pub mod timeline;

@@ -100,6 +100,8 @@ pub struct Worker {
     pub pressure: Pressure,
     /// When the next step is due.
     pub press_at: Due,
+    /// Until when it is asked again to give up a call, before force is used.
+    pub obey_by_ms: u64,
     /// When it has had no call for too long, or is too old.
     pub leave_at: Due,
     /// Calls it has been given, in the order in which it nests them: the last is the one that runs.
@@ -201,6 +203,7 @@ impl Worker {
             holds_functions: false,
             pressure: Pressure::None,
             press_at: None,
+            obey_by_ms: 0,
             leave_at: None,
             why: None,
             stack: Vec::new(),

@@ -12,6 +12,7 @@ use super::peer::{Peer, Reading, Role, Sink, Worker, WorkerState};
 use super::said::Hello;
 #[cfg(test)]
 use super::simulation::Bug;
+use super::timeline::Mark;
 use crate::codec::message::{write_call, write_request};
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::error::{Error, Kind};
@@ -32,6 +33,8 @@ impl Hub {
     pub fn call(&mut self, request: Request, now_ms: u64) {
         let origin = Origin::Client(request.token);
         let parent = request.parent.map(CallId::from_raw);
+        #[cfg(test)]
+        let parent = parent.filter(|_| self.planted != Some(Bug::HostCallsAlone));
         let mut call = Call::new(request.pool, request.mid, request.args, origin, parent);
         call.pin = request.pid;
         // Others may run beside it.
@@ -272,6 +275,7 @@ impl Hub {
         }
         worker.stack.push(id);
         worker.leave_at = None;
+        let pid = worker.pid;
         let to_come = len - bytes.len() as u64;
         if bytes.len() <= WHOLE_BYTES_MAX {
             peer.outbox.append(|out| out.extend_from_slice(&bytes));
@@ -283,6 +287,7 @@ impl Hub {
             self.turn_to(source, id, Sink::Peer(to));
         }
         self.list(to);
+        self.mark_began(id, pid);
     }
 
     /// Sends what is to come of a call's arguments elsewhere, now that it does not wait any more.
@@ -357,6 +362,7 @@ impl Hub {
         if self.calls.is_empty() {
             self.all_over = true;
         }
+        self.mark(Mark::Ended(id.raw()));
         Some(call)
     }
 
@@ -416,6 +422,10 @@ impl Hub {
             return;
         };
         let pool = peer.pool;
+        self.mark(Mark::Ready(pool));
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
         if let Some(worker) = peer.worker_mut() {
             worker.state = WorkerState::Ready;
             worker.pid = hello.pid;

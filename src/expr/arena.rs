@@ -351,6 +351,13 @@ impl Exprs {
         &self.pipes[position as usize]
     }
 
+    /// What a composition calls a function of a pool, if it does.
+    pub fn foreign_name(&self, pool: PoolId, mid: i64) -> Option<&str> {
+        let mut known = self.foreign.iter();
+        let found = known.find(|foreign| (foreign.pool, foreign.mid) == (pool, mid))?;
+        Some(&found.name)
+    }
+
     /// How many entries all tables have together, strings in bytes.
     pub fn size(&self) -> usize {
         self.nodes.len()

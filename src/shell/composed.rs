@@ -10,7 +10,6 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::{ExprId, TypeId};
 use crate::limits::EVAL_STEPS_PER_TURN;
 use crate::sys::clock::now_ms;
-use std::collections::BTreeSet;
 
 /// An expression and what it is applied to.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ struct Run<'s, 'm> {
     program: Program<'m>,
     machine: Machine,
     /// What is to be answered when.
-    timers: BTreeSet<(u64, AskId)>,
+    timers: Vec<(u64, AskId)>,
     pipes: Vec<(AskId, Pipe)>,
 }
 
@@ -50,7 +49,7 @@ impl Session<'_> {
                 pools: &manifest.pools,
             },
             machine: Machine::new(composition.root, Budget::default()),
-            timers: BTreeSet::new(),
+            timers: Vec::new(),
             pipes: Vec::new(),
             session: self,
         };
@@ -60,7 +59,7 @@ impl Session<'_> {
         }
         let timeout_ms = composition.timeout_ms;
         let until = timeout_ms.map(|timeout| now_ms().saturating_add(timeout));
-        let outcome = run.to_the_end(until);
+        let outcome = run.finish(until);
         let is_well = matches!(outcome, Ok(Outcome::Done));
         run.session.due_ms = None;
         run.end_processes(is_well)?;
@@ -80,7 +79,7 @@ impl Session<'_> {
 }
 
 impl Run<'_, '_> {
-    fn to_the_end(&mut self, until: Option<u64>) -> Result<Outcome> {
+    fn finish(&mut self, until: Option<u64>) -> Result<Outcome> {
         loop {
             let progress = self.machine.run_for(self.program, EVAL_STEPS_PER_TURN);
             let now = now_ms();
@@ -101,7 +100,7 @@ impl Run<'_, '_> {
                 continue;
             }
             let is_busy = matches!(progress, Progress::Busy);
-            let timer = self.timers.first().map(|(at, _)| *at);
+            let timer = self.timers.iter().map(|(at, _)| *at).min();
             self.session.due_ms = match is_busy {
                 true => Some(now),
                 false => timer.into_iter().chain(until).min(),
@@ -145,7 +144,7 @@ impl Run<'_, '_> {
                     }
                 }
                 Ask::Sleep { ms } => {
-                    self.timers.insert((now.saturating_add(ms), id));
+                    self.timers.push((now.saturating_add(ms), id));
                 }
                 Ask::Call {
                     pool,
@@ -185,9 +184,7 @@ impl Run<'_, '_> {
             let session = &mut *self.session;
             for (id, pipe) in &mut self.pipes {
                 has_moved |= pipe.step(&mut session.workers.table, self.program.types, now);
-                while self.machine.takes_items()
-                    && let Some(item) = pipe.poll_item()
-                {
+                while let Some(item) = pipe.poll_item() {
                     self.machine.apply_item(*id, item);
                     has_come = true;
                 }
@@ -230,11 +227,9 @@ impl Run<'_, '_> {
             self.machine
                 .handle_answer(self.program, AskId::from_raw(token), answer);
         }
-        while let Some((at, id)) = self.timers.first().copied()
-            && at <= now
-        {
+        while let Some(due) = self.timers.iter().position(|(at, _)| *at <= now) {
             has_come = true;
-            self.timers.pop_first();
+            let (_, id) = self.timers.swap_remove(due);
             self.machine.handle_answer(self.program, id, Ok(Vec::new()));
         }
         for hosted in self

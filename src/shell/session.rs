@@ -12,11 +12,12 @@ use crate::core::deadlock::Suspect;
 use crate::core::hub::{Effect, Hub, PeerId, Request};
 use crate::core::process::table::Owner as ProcessOwner;
 use crate::core::process::table::{self, Asker, Table};
+use crate::core::timeline::Mark;
 use crate::error::{Error, Kind, Result, signal_name};
 use crate::ids::PoolId;
 use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
 use crate::manifest::model::Manifest;
-use crate::sys::clock::now_ms;
+use crate::sys::clock::{now_ms, now_us};
 use crate::sys::process::adopt_orphans;
 use crate::sys::signal::Signals;
 use crate::sys::usage;
@@ -73,6 +74,8 @@ pub struct Session<'m> {
     /// How many did.
     interrupts: u32,
     next_token: u64,
+    /// What happened when, in microseconds of the clock, if that is wanted.
+    timeline: Vec<(u64, Mark)>,
     /// What [`Session::wait_for`] waits for is there.
     has_input: bool,
     /// Processes that the system had ended for want of memory when the first pools were started.
@@ -146,6 +149,7 @@ impl<'m> Session<'m> {
             interrupted: None,
             interrupts: 0,
             next_token: 0,
+            timeline: Vec::new(),
             has_input: false,
             memory_kills: None,
             suspects: Vec::new(),
@@ -254,6 +258,16 @@ impl<'m> Session<'m> {
             error.message.push_str(", for the system was out of memory");
         }
         error
+    }
+
+    /// Remembers from now on what happens when.
+    pub fn keep_timeline(&mut self) {
+        self.hub.keep_marks();
+    }
+
+    /// What has happened, with the microsecond of the clock.
+    pub fn take_timeline(&mut self) -> Vec<(u64, Mark)> {
+        std::mem::take(&mut self.timeline)
     }
 
     /// Ends all pools and removes the temp dir: gently what does as it is told, and by signals what does not.
@@ -588,6 +602,7 @@ impl<'m> Session<'m> {
                     hosted.push(Hosted::Cancel(call));
                 }
             }
+            Effect::Mark(mark) => self.timeline.push((now_us(), mark)),
             Effect::Note { pool, note } => self.notes.show(&self.manifest.pools[pool.index()].name, &note),
         }
     }

@@ -110,3 +110,8 @@ fn pages() {
 fn tool() {
     check("tool.console");
 }
+
+#[test]
+fn explain() {
+    check("explain.console");
+}

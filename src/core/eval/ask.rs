@@ -112,8 +112,7 @@ impl Machine {
         let Some(asked) = self.asks.remove(id) else {
             return;
         };
-        self.forget_pipe(id);
-        self.note_running(asked.scope);
+        self.pipes.remove(&id);
         if let Some(fiber) = self.short_of_room.pop_front() {
             self.wake(fiber);
         }
@@ -216,7 +215,7 @@ impl Machine {
         let Some(asked) = self.asks.remove(id) else {
             return;
         };
-        self.forget_pipe(id);
+        self.pipes.remove(&id);
         if asked.is_taken {
             self.to_cancel.push_back(id);
         }

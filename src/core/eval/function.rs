@@ -262,8 +262,7 @@ impl Machine {
             return match count {
                 0 => Ok(Next::Give(func)),
                 _ => {
-                    let before = self.heap.values(parts);
-                    self.fiber.operands.splice(start..start, before.iter().copied());
+                    self.fiber.insert_operands(start, self.heap.values(parts));
                     let parts = self.take_operands(parts.len as usize + count)?;
                     Ok(Next::Give(Value::Foreign(ty, parts)))
                 }
@@ -287,8 +286,7 @@ impl Machine {
             return Err(Stop::Raised(Error::new(Kind::Protocol, message)));
         };
         self.check_room()?;
-        let held_values = self.heap.values(parts.from(1)).to_vec();
-        self.fiber.operands.splice(start..start, held_values);
+        self.fiber.insert_operands(start, self.heap.values(parts.from(1)));
         let end = start + held + wanted;
         let payload = self.encode_args(program, params, handle.rest.to_vec(), start, end);
         let payload = payload.inspect_err(|_| drop(self.fiber.operands.drain(start..start + held)))?;
@@ -325,7 +323,7 @@ impl Machine {
         }
         before.extend_from_slice(self.heap.values(parts.from(1)));
         let count = (before.len() + count) as u32;
-        self.fiber.operands.splice(start..start, before);
+        self.fiber.insert_operands(start, &before);
         self.fiber.frames.push(Frame::Call { count });
         Ok(Next::Give(func))
     }

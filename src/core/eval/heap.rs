@@ -82,16 +82,6 @@ impl Value {
     }
 }
 
-/// How much memory there was at some time.
-#[derive(Clone, Copy, Debug)]
-pub struct Mark {
-    values: usize,
-    text: usize,
-    bytes: usize,
-    slots: usize,
-    payload_bytes: usize,
-}
-
 /// A place for a value that comes later.
 #[derive(Debug, Default)]
 pub struct Slot {
@@ -129,39 +119,6 @@ impl Heap {
             slots: Vec::new(),
             free_slots: Vec::new(),
             payload_bytes: 0,
-        }
-    }
-
-    /// The memory in use now. What comes later lies behind it.
-    pub fn mark(&mut self) -> Mark {
-        self.free_slots.clear();
-        Mark {
-            payload_bytes: self.payload_bytes,
-            values: self.values.len(),
-            text: self.text.len(),
-            bytes: self.bytes.len(),
-            slots: self.slots.len(),
-        }
-    }
-
-    /// Bytes that were taken since.
-    pub fn since(&self, mark: &Mark) -> usize {
-        let values = (self.values.len() - mark.values) * size_of::<Value>();
-        let texts = self.text.len() - mark.text + self.bytes.len() - mark.bytes;
-        values + texts + self.payload_bytes - mark.payload_bytes
-    }
-
-    /// Gives back all memory that was taken since. Nothing that is still in use may refer to it; what older values were
-    /// found to hold when somebody looked into them is looked up again.
-    pub fn release(&mut self, mark: &Mark) {
-        self.values.truncate(mark.values);
-        self.text.truncate(mark.text);
-        self.bytes.truncate(mark.bytes);
-        self.slots.truncate(mark.slots);
-        self.payload_bytes = mark.payload_bytes;
-        self.free_slots.clear();
-        for slot in &mut self.slots {
-            slot.decoded = None;
         }
     }
 

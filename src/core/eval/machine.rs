@@ -12,7 +12,7 @@ use crate::core::eval::ask::{Ask, AskId, Asked, HostCall};
 use crate::core::eval::fiber::{Fiber, FiberId, Frame, Next};
 use crate::core::eval::function::Functions;
 use crate::core::eval::heap::{Heap, Value};
-use crate::core::eval::process::{ItemsMemory, Piped, PipedItem};
+use crate::core::eval::process::{Piped, PipedItem};
 use crate::core::eval::scope::{End, Scopes};
 use crate::core::eval::stop::{Eval, On, Stop};
 use crate::core::eval::wire::{Encoder, decode, decode_wire};
@@ -20,7 +20,7 @@ use crate::core::slab::Slab;
 use crate::error::{Error, Kind, Result};
 use crate::expr::arena::{Expr, Exprs};
 use crate::ids::{ExprId, PoolId, TypeId};
-use crate::limits::{EVAL_BYTES_MAX, EVAL_FIBERS_MAX, EVAL_STEPS_MAX};
+use crate::limits::{EVAL_BYTES_MAX, EVAL_FIBERS_MAX, EVAL_GARBAGE_BYTES_MIN, EVAL_STEPS_MAX};
 use crate::manifest::model::Pool;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -140,7 +140,13 @@ pub struct Machine {
     pub(super) pipes: BTreeMap<AskId, Piped>,
     /// What functions have made of items.
     pub(super) items: VecDeque<PipedItem>,
-    pub(super) items_memory: ItemsMemory,
+    /// Memory, payloads included, from which on it is looked what of it is needed.
+    pub(super) collect_at: usize,
+    /// The same without payloads.
+    pub(super) collect_heap_at: usize,
+    /// Collects whenever it can.
+    #[cfg(test)]
+    pub(super) is_thrifty: bool,
     /// The value of the expression, or why there is none.
     pub(super) result: Option<Result<Value>>,
 }
@@ -172,7 +178,10 @@ impl Machine {
             channels: BTreeMap::new(),
             pipes: BTreeMap::new(),
             items: VecDeque::new(),
-            items_memory: ItemsMemory::default(),
+            collect_at: EVAL_GARBAGE_BYTES_MIN,
+            collect_heap_at: budget.bytes_max / 2,
+            #[cfg(test)]
+            is_thrifty: false,
             result: None,
         };
         let main = Fiber {
@@ -243,6 +252,7 @@ impl Machine {
             if self.steps >= until {
                 return Progress::Busy;
             }
+            self.collect_if_due();
             let Some(id) = self.ready.pop_front() else {
                 return Progress::Waiting;
             };
@@ -252,7 +262,6 @@ impl Machine {
                 self.fiber.is_ready = false;
                 fiber.home = self.fiber.home;
                 self.current = id;
-                self.note_running(self.fiber.scope);
                 self.run_fiber(program, until);
             }
         }
@@ -397,6 +406,7 @@ impl Machine {
         loop {
             self.steps += 1;
             if self.steps.is_multiple_of(STEPS_PER_CHECK) {
+                self.collect_if_due();
                 self.check_budget()?;
                 if self.steps >= until {
                     return Ok(false);
@@ -473,6 +483,12 @@ impl Machine {
                 stop => return Err(stop.error()),
             }
         }
+    }
+
+    /// Bytes that its values take, those of answers included.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.heap.usage().0 + self.heap.payload_bytes
     }
 
     /// How many steps were taken.

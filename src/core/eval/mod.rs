@@ -3,6 +3,7 @@
 
 mod apply;
 mod ask;
+mod collect;
 mod fiber;
 mod function;
 mod heap;

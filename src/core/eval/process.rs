@@ -7,7 +7,7 @@ use crate::codec::msgpack::{Reader, Token, write};
 use crate::codec::schema::{Type, Types};
 use crate::core::eval::ask::{Ask, AskId, For};
 use crate::core::eval::fiber::{Fiber, Frame, Next};
-use crate::core::eval::heap::{Mark, Value};
+use crate::core::eval::heap::Value;
 use crate::core::eval::machine::{Machine, Program};
 use crate::core::eval::scope::End;
 use crate::core::eval::select::{element, list_len};
@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::expr::arena::Expr;
 use crate::expr::process::{Form, Stage, Verb};
 use crate::ids::{ExprId, TypeId};
-use crate::limits::{EVAL_ASKS_MAX, EVAL_ITEMS_BYTES_MAX, TIMEOUT_MS_MAX};
+use crate::limits::{EVAL_ASKS_MAX, TIMEOUT_MS_MAX};
 
 /// What an answer about a worker process is.
 #[derive(Clone, Copy, Debug)]
@@ -41,78 +41,17 @@ pub enum Gives {
 #[derive(Debug)]
 pub struct Piped {
     scope: u32,
-    functions: Vec<Option<(Value, TypeId, TypeId)>>,
+    /// None where a stage is a program.
+    pub functions: Vec<Option<(Value, TypeId, TypeId)>>,
 }
 
 /// What the function of a stage has made of an item: the pipe, the stage, the item's number.
 pub type PipedItem = (AskId, u32, u64, Result<Vec<u8>>);
 
-/// The memory that items of pipes take: it is given back whenever none is under way, if nothing else went on meanwhile.
-#[derive(Debug, Default)]
-pub struct ItemsMemory {
-    /// What was in use before.
-    mark: Option<Mark>,
-    /// Closures that pools had before.
-    given: usize,
-    running: u32,
-    /// Something else went on.
-    is_mixed: bool,
-}
-
 impl Machine {
     /// Takes what a function has made of an item.
     pub fn poll_item(&mut self) -> Option<PipedItem> {
-        let item = self.items.pop_front();
-        let memory = &mut self.items_memory;
-        if item.is_none()
-            && memory.running == 0
-            && let Some(mark) = memory.mark.take()
-        {
-            // A closure that a pool may call has what it captured.
-            if !memory.is_mixed && memory.given == self.functions.given.len() {
-                self.heap.release(&mark);
-            }
-        }
-        item
-    }
-
-    /// Whether another item may be applied now: those before have to give back their memory first.
-    pub fn takes_items(&self) -> bool {
-        let memory = &self.items_memory;
-        let is_full = |mark: &Mark| self.heap.since(mark) > EVAL_ITEMS_BYTES_MAX;
-        memory.is_mixed || !memory.mark.as_ref().is_some_and(is_full)
-    }
-
-    /// Something goes on in that scope.
-    pub(super) fn note_running(&mut self, scope: u32) {
-        if self.items_memory.running > 0 && !self.is_of_item(scope) {
-            self.items_memory.is_mixed = true;
-        }
-    }
-
-    fn is_of_item(&self, scope: u32) -> bool {
-        let mut at = scope;
-        while let Some(found) = self.scopes.get(at) {
-            match found.end {
-                End::Piped(..) => return true,
-                _ if found.parent == at => return false,
-                _ => at = found.parent,
-            }
-        }
-        false
-    }
-
-    /// A pipe is no more.
-    pub(super) fn forget_pipe(&mut self, id: AskId) {
-        if self.pipes.remove(&id).is_some() && self.pipes.is_empty() {
-            self.items_memory = ItemsMemory::default();
-        }
-    }
-
-    /// An item is done, or has failed.
-    pub(super) fn finish_piped(&mut self, item: PipedItem) {
-        self.items_memory.running = self.items_memory.running.saturating_sub(1);
-        self.items.push_back(item);
+        self.items.pop_front()
     }
 
     /// Applies the function of a stage of a pipe to an item.
@@ -123,12 +62,6 @@ impl Machine {
         let Some(Some((func, input, output))) = piped.functions.get(item.stage).copied() else {
             return;
         };
-        let memory = &mut self.items_memory;
-        if memory.running == 0 && memory.mark.is_none() {
-            memory.mark = Some(self.heap.mark());
-            (memory.given, memory.is_mixed) = (self.functions.given.len(), false);
-        }
-        memory.running += 1;
         let arg = self.heap.add_wire(input, item.bytes);
         let fiber = Fiber {
             frames: vec![Frame::Call { count: 1 }],
@@ -149,7 +82,7 @@ impl Machine {
         value: Value,
     ) -> Eval {
         let result = self.encode_value(program, ty, value)?;
-        self.finish_piped((pipe, stage, number, Ok(result)));
+        self.items.push_back((pipe, stage, number, Ok(result)));
         Ok(())
     }
 

@@ -52,6 +52,8 @@ struct World {
     applying: Vec<(HostCall, AskId)>,
     log: Vec<String>,
     most: usize,
+    most_bytes: usize,
+    steps: u64,
 }
 
 /// What came of an evaluation.
@@ -67,6 +69,8 @@ pub(super) struct Played {
     pub now_ms: u64,
     /// The most calls that were out at once.
     pub most: usize,
+    /// The most memory of its values, with payloads.
+    pub most_bytes: usize,
 }
 
 pub(super) fn play(expr: &str, returns: &str, order: Order) -> Played {
@@ -89,7 +93,14 @@ pub(super) fn play(expr: &str, returns: &str, order: Order) -> Played {
         applying: Vec::new(),
         log: Vec::new(),
         most: 0,
+        most_bytes: 0,
+        steps: 1000,
     };
+    // In some orders each turn is short, and all that can be freed is.
+    if let Order::Random(seed) = order {
+        world.machine.is_thrifty = true;
+        world.steps = 1 + seed % 3 * 100;
+    }
     let outcome = world.run();
     let (result, trace) = world.result(outcome);
     Played {
@@ -98,6 +109,7 @@ pub(super) fn play(expr: &str, returns: &str, order: Order) -> Played {
         log: world.log,
         now_ms: world.now_ms,
         most: world.most,
+        most_bytes: world.most_bytes,
     }
 }
 
@@ -126,7 +138,8 @@ impl World {
                 types: &self.manifest.types,
                 pools: &self.manifest.pools,
             };
-            let progress = self.machine.run_for(program, 1000);
+            let progress = self.machine.run_for(program, self.steps);
+            self.most_bytes = self.most_bytes.max(self.machine.bytes());
             let has_answered = self.take();
             match progress {
                 Progress::Over(outcome) => return outcome,

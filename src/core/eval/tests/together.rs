@@ -125,7 +125,11 @@ fn calls_give_values() {
     let listed = of("list", &[lit8(4)]);
     check_played(&listed, "[i8]", "[0,1,2,3]");
     check_played(app(index(), &[lit8(2), listed.clone()]), "i8", "2");
-    check_played(app(op("length", "[i8]"), &[listed.clone()]), "i8", "4");
+    check_played(
+        app(op("length", "[i8]"), std::slice::from_ref(&listed)),
+        "i8",
+        "4",
+    );
     check_played(map(call("double"), listed.clone()), "[i8]", "[0,2,4,6]");
     check_played(
         tag(
@@ -465,4 +469,64 @@ fn answers_that_are_not_what_was_said() {
         "i8",
         "protocol: answer of a pool can't be read as [i8]: expected a list, found 2",
     );
+}
+
+#[test]
+fn what_is_not_needed_any_more_is_freed() {
+    let count = (0..3000).collect::<Vec<i64>>();
+    // Each item makes 100 KiB of answers.
+    let kilobytes = |func: &str| {
+        lambda(
+            &["x"],
+            app(
+                op("length", "[i8]"),
+                &[app(
+                    call(func),
+                    &[add(
+                        lit8(100_000),
+                        app(op("multiply", "i8"), &[var("x"), lit8(0)]),
+                    )],
+                )],
+            ),
+        )
+    };
+    let played = play(
+        &pmap(4, kilobytes("list"), lits(&count[..500]), false),
+        "[i8]",
+        Order::First,
+    );
+    assert!(played.result.starts_with("[100000,100000,"), "{}", played.result);
+    assert!(played.most_bytes < 32 << 20, "{} bytes", played.most_bytes);
+    // So does each application of a closure.
+    let applied = lambda(&["x"], of("apply", &[kilobytes("list"), var("x")]));
+    let played = play(
+        &pmap(4, applied, lits(&count[..300]), false),
+        "[i8]",
+        Order::First,
+    );
+    assert!(played.most_bytes < 32 << 20, "{} bytes", played.most_bytes);
+    // And pure work.
+    let halves = lambda(
+        &["xs", "x"],
+        app(
+            op("append", "[i8]"),
+            &[list(&[var("x")]), app(slice_to(9), &[var("xs")])],
+        ),
+    );
+    let folded = tag(
+        "fold",
+        &[("func", halves), ("init", lits(&[])), ("list", lits(&count))],
+    );
+    let played = play(&folded, "[i8]", Order::First);
+    assert!(played.result.starts_with("[2999,2998,"), "{}", played.result);
+    assert!(played.most_bytes < 8 << 20, "{} bytes", played.most_bytes);
+}
+
+/// The function that takes so many elements from the start of a list.
+fn slice_to(count: i64) -> String {
+    let null = container("?i8", &[]);
+    app(
+        pattern(r#"{"type":"bracket_slice"}"#),
+        &[null.clone(), lit8(count), null],
+    )
 }
