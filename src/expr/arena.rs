@@ -336,13 +336,6 @@ impl Exprs {
         &self.foreign[position as usize]
     }
 
-    /// What a composition calls a function of a pool, if it does.
-    pub fn foreign_name(&self, pool: PoolId, mid: i64) -> Option<&str> {
-        let mut known = self.foreign.iter();
-        let found = known.find(|foreign| (foreign.pool, foreign.mid) == (pool, mid))?;
-        Some(&found.name)
-    }
-
     /// What goes through a program.
     pub fn conversion(&self, position: u32) -> Conversion {
         self.conversions[position as usize]
@@ -356,6 +349,13 @@ impl Exprs {
     /// A pipe.
     pub fn pipe(&self, position: u32) -> &Pipe {
         &self.pipes[position as usize]
+    }
+
+    /// What a composition calls a function of a pool, if it does.
+    pub fn foreign_name(&self, pool: PoolId, mid: i64) -> Option<&str> {
+        let mut known = self.foreign.iter();
+        let found = known.find(|foreign| (foreign.pool, foreign.mid) == (pool, mid))?;
+        Some(&found.name)
     }
 
     /// How many entries all tables have together, strings in bytes.

@@ -59,11 +59,24 @@ fn smoke() {
     for line in include_str!("/tmp/messages.txt").lines() {
         let text = line.replace(";;", "\n");
         match compile_text(&format!("module m (f)\n{HEAD}{text}\n")) {
-            Ok(compiled) => println!("OK {text}\n  {:?}", compiled.commands.first().map(|command| (&command.params, &command.returns))),
+            Ok(compiled) => println!(
+                "OK {text}\n  {:?}",
+                compiled
+                    .commands
+                    .first()
+                    .map(|command| (&command.params, &command.returns))
+            ),
             Err(flaws) => {
                 println!("{text}");
                 for flaw in flaws {
-                    println!("   {}:{}+{} {} | {}", flaw.place.line as i32 - 3, flaw.place.column, flaw.len, flaw.message, flaw.hint.unwrap_or_default());
+                    println!(
+                        "   {}:{}+{} {} | {}",
+                        flaw.place.line as i32 - 3,
+                        flaw.place.column,
+                        flaw.len,
+                        flaw.message,
+                        flaw.hint.unwrap_or_default()
+                    );
                 }
             }
         }

@@ -76,8 +76,6 @@ pub struct Asked {
     wanted: For,
     /// The function, for traces: [`Exprs::foreign`].
     function: Option<u32>,
-    /// It is a call: whoever counts calls knows of it.
-    is_call: bool,
     /// Somebody has taken it, and has to be told if it is given up.
     is_taken: bool,
 }
@@ -106,7 +104,7 @@ impl Machine {
 
     /// Whether something other than a call is to be answered: then what seems to stand still does not.
     pub fn waits_for_time(&self) -> bool {
-        self.asks.iter().any(|(_, asked)| !asked.is_call)
+        self.asks.iter().any(|(_, asked)| asked.function.is_none())
     }
 
     /// Something that was asked for is done, or failed. Unknown numbers are those of things that were given up.
@@ -114,7 +112,7 @@ impl Machine {
         let Some(asked) = self.asks.remove(id) else {
             return;
         };
-        self.forget_pipe(id);
+        self.pipes.remove(&id);
         if let Some(fiber) = self.short_of_room.pop_front() {
             self.wake(fiber);
         }
@@ -184,7 +182,6 @@ impl Machine {
             scope,
             wanted,
             function,
-            is_call: matches!(ask, Ask::Call { .. }),
             is_taken: false,
         });
         self.to_ask.push_back((id, ask));
@@ -218,7 +215,7 @@ impl Machine {
         let Some(asked) = self.asks.remove(id) else {
             return;
         };
-        self.forget_pipe(id);
+        self.pipes.remove(&id);
         if asked.is_taken {
             self.to_cancel.push_back(id);
         }

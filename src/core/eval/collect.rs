@@ -181,8 +181,11 @@ impl Machine {
             open: Vec::new(),
         };
         let given = self.functions.given.iter_mut().map(|given| &mut given.value);
-        let piped = self.pipes.values_mut().flat_map(|piped| &mut piped.functions);
-        let piped = piped.flatten().map(|(function, ..)| function);
+        let stages = self
+            .pipes
+            .values_mut()
+            .flat_map(|pipe| pipe.functions.iter_mut().flatten());
+        let piped = stages.map(|(function, ..)| function);
         let others = given.chain(piped).chain(self.result.iter_mut().flatten());
         let mut others: Vec<&mut Value> = others.collect();
         for value in &others {

@@ -134,6 +134,12 @@ pub struct Machine {
     pub(super) to_cancel: VecDeque<AskId>,
     pub(super) applied: VecDeque<(HostCall, Result<Vec<u8>>)>,
     pub(super) functions: Functions,
+    /// The kinds of worker processes that were started, by their numbers.
+    pub(super) channels: BTreeMap<u64, u32>,
+    /// The functions of pipes under way, by stage.
+    pub(super) pipes: BTreeMap<AskId, Piped>,
+    /// What functions have made of items.
+    pub(super) items: VecDeque<PipedItem>,
     /// Memory, payloads included, from which on it is looked what of it is needed.
     pub(super) collect_at: usize,
     /// The same without payloads.
@@ -141,12 +147,6 @@ pub struct Machine {
     /// Collects whenever it can.
     #[cfg(test)]
     pub(super) is_thrifty: bool,
-    /// The kinds of worker processes that were started, by their numbers.
-    pub(super) channels: BTreeMap<u64, u32>,
-    /// The functions of pipes under way, by stage.
-    pub(super) pipes: BTreeMap<AskId, Piped>,
-    /// What functions have made of items.
-    pub(super) items: VecDeque<PipedItem>,
     /// The value of the expression, or why there is none.
     pub(super) result: Option<Result<Value>>,
 }
@@ -175,13 +175,13 @@ impl Machine {
             to_cancel: VecDeque::new(),
             applied: VecDeque::new(),
             functions: Functions::default(),
+            channels: BTreeMap::new(),
+            pipes: BTreeMap::new(),
+            items: VecDeque::new(),
             collect_at: EVAL_GARBAGE_BYTES_MIN,
             collect_heap_at: budget.bytes_max / 2,
             #[cfg(test)]
             is_thrifty: false,
-            channels: BTreeMap::new(),
-            pipes: BTreeMap::new(),
-            items: VecDeque::new(),
             result: None,
         };
         let main = Fiber {

@@ -41,7 +41,8 @@ pub enum Gives {
 #[derive(Debug)]
 pub struct Piped {
     scope: u32,
-    pub(super) functions: Vec<Option<(Value, TypeId, TypeId)>>,
+    /// None where a stage is a program.
+    pub functions: Vec<Option<(Value, TypeId, TypeId)>>,
 }
 
 /// What the function of a stage has made of an item: the pipe, the stage, the item's number.
@@ -51,16 +52,6 @@ impl Machine {
     /// Takes what a function has made of an item.
     pub fn poll_item(&mut self) -> Option<PipedItem> {
         self.items.pop_front()
-    }
-
-    /// A pipe is no more.
-    pub(super) fn forget_pipe(&mut self, id: AskId) {
-        self.pipes.remove(&id);
-    }
-
-    /// An item is done, or has failed.
-    pub(super) fn finish_piped(&mut self, item: PipedItem) {
-        self.items.push_back(item);
     }
 
     /// Applies the function of a stage of a pipe to an item.
@@ -91,7 +82,7 @@ impl Machine {
         value: Value,
     ) -> Eval {
         let result = self.encode_value(program, ty, value)?;
-        self.finish_piped((pipe, stage, number, Ok(result)));
+        self.items.push_back((pipe, stage, number, Ok(result)));
         Ok(())
     }
 

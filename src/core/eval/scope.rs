@@ -286,7 +286,7 @@ impl Machine {
                 }
                 End::Piped(pipe, stage, number, _) => {
                     self.end_fiber(owner);
-                    self.finish_piped((pipe, stage, number, Err(error)));
+                    self.items.push_back((pipe, stage, number, Err(error)));
                     return;
                 }
                 End::Applied(call, _) => {
