@@ -2,9 +2,11 @@
 //! they are. Names no fuzzer: `tests/fuzz_replay.rs` runs the same bodies over the corpora in `fuzz/corpus`.
 
 mod codec;
+mod compiler;
 mod program;
 mod wire;
 
 pub use codec::{msgpack, schema, transcode};
+pub use compiler::compose;
 pub use program::{args, expression, manifest};
 pub use wire::{frame, message};
