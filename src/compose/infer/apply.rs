@@ -4,7 +4,7 @@ use crate::codec::nearest::nearest;
 use crate::compose::ast::{Node as Tree, NodeId};
 use crate::compose::builtins::{ALL, Form, OPTIONS};
 use crate::compose::describe::describe;
-use crate::compose::infer::complain::Why;
+use crate::compose::infer::complain::{NAMELESS, Why};
 use crate::compose::infer::program::Infer;
 use crate::compose::resolve::Target;
 use crate::compose::types::{Kinds, Node, Ty, kind};
@@ -57,10 +57,13 @@ impl<'m> Infer<'m, '_> {
         let name = self.called(func);
         let is = describe(&mut self.inferred.types, ty);
         let flaw = match taken {
-            0 => self.at(
-                func,
-                format!("{name} is {is}, which is no function, but is given an argument"),
-            ),
+            0 => {
+                let what = if name == NAMELESS { "this" } else { &name };
+                self.at(
+                    func,
+                    format!("{what} is {is}, but is given an argument like a function"),
+                )
+            }
             1 => self.at(arg, format!("{name} takes 1 argument, but is given a second")),
             _ => self.at(
                 arg,

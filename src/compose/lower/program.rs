@@ -51,6 +51,7 @@ pub fn lower<'m>(
         written: 0,
         variables: 0,
         flaws: Vec::new(),
+        warnings: Vec::new(),
     };
     let commands = lower.commands();
     lower.finish(commands)
@@ -122,6 +123,7 @@ pub(super) struct Lower<'m> {
     pub written: usize,
     variables: usize,
     pub flaws: Vec<Flaw>,
+    pub warnings: Vec<Flaw>,
 }
 
 impl<'m> Lower<'m> {
@@ -377,7 +379,7 @@ impl<'m> Lower<'m> {
             instances: self.instances,
             commands,
             records,
-            warnings: Vec::new(),
+            warnings: self.warnings,
         })
     }
 }
