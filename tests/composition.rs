@@ -123,7 +123,12 @@ impl Writer {
 
     /// A variable of that type, if there is one.
     fn variable(&mut self, ty: &Type) -> Option<Both> {
-        let fitting: Vec<&String> = self.scope.iter().filter(|row| row.1 == *ty).map(|row| &row.0).collect();
+        let fitting: Vec<&String> = self
+            .scope
+            .iter()
+            .filter(|row| row.1 == *ty)
+            .map(|row| &row.0)
+            .collect();
         if fitting.is_empty() {
             return None;
         }
@@ -176,8 +181,18 @@ impl Writer {
                 let body = self.expression(ty, below);
                 self.scope.pop();
                 let loc = match self.chance.below(2) {
-                    0 => format!("(let {name} = {} :: {} in {})", value.loc, written(&bound), body.loc),
-                    _ => format!("((\\{name} -> {}) ({} :: {}))", body.loc, value.loc, written(&bound)),
+                    0 => format!(
+                        "(let {name} = {} :: {} in {})",
+                        value.loc,
+                        written(&bound),
+                        body.loc
+                    ),
+                    _ => format!(
+                        "((\\{name} -> {}) ({} :: {}))",
+                        body.loc,
+                        value.loc,
+                        written(&bound)
+                    ),
                 };
                 both(loc, format!("(lambda {name}: {})({})", body.py, value.py))
             }
@@ -197,7 +212,12 @@ impl Writer {
                 let other = self.ty(1);
                 let (first, second) = (self.expression(ty, below), self.expression(&other, below));
                 both(
-                    format!("(.1 (swap pair ({} :: {}) {}))", first.loc, written(ty), second.loc),
+                    format!(
+                        "(.1 (swap pair ({} :: {}) {}))",
+                        first.loc,
+                        written(ty),
+                        second.loc
+                    ),
                     format!("(lambda a, b: a)({}, {})", first.py, second.py),
                 )
             }
@@ -206,7 +226,13 @@ impl Writer {
                 let (func, arg) = (self.function(&from, ty, below), self.expression(&from, below));
                 let (step, name) = (self.function(&from, &from, below), self.name());
                 both(
-                    format!("(({} . {}) ({} :: {}))", func.loc, step.loc, arg.loc, written(&from)),
+                    format!(
+                        "(({} . {}) ({} :: {}))",
+                        func.loc,
+                        step.loc,
+                        arg.loc,
+                        written(&from)
+                    ),
                     format!("(lambda {name}: {}({}({name})))({})", func.py, step.py, arg.py),
                 )
             }
@@ -237,7 +263,10 @@ impl Writer {
             Type::Person => {
                 let person = self.expression(ty, depth);
                 match self.chance.below(2) {
-                    0 => both(format!("(birthday {})", person.loc), format!("birthday({})", person.py)),
+                    0 => both(
+                        format!("(birthday {})", person.loc),
+                        format!("birthday({})", person.py),
+                    ),
                     _ => {
                         let name = self.expression(&Type::Str, depth);
                         both(
@@ -251,7 +280,10 @@ impl Writer {
             Type::Pair(left, right) => {
                 let (a, b) = (self.expression(left, depth), self.expression(right, depth));
                 match self.chance.below(2) {
-                    0 => both(format!("(pair {} {})", a.loc, b.loc), format!("({}, {})", a.py, b.py)),
+                    0 => both(
+                        format!("(pair {} {})", a.loc, b.loc),
+                        format!("({}, {})", a.py, b.py),
+                    ),
                     _ => both(format!("({}, {})", a.loc, b.loc), format!("({}, {})", a.py, b.py)),
                 }
             }
@@ -260,10 +292,19 @@ impl Writer {
     }
 
     fn int(&mut self, depth: u32) -> Both {
-        let (a, b) = (self.expression(&Type::Int, depth), self.expression(&Type::Int, depth));
+        let (a, b) = (
+            self.expression(&Type::Int, depth),
+            self.expression(&Type::Int, depth),
+        );
         match self.chance.below(10) {
-            0 => both(format!("({} + {})", a.loc, b.loc), format!("({} + {})", a.py, b.py)),
-            1 => both(format!("(({} - {}) % 1000)", a.loc, b.loc), format!("(({} - {}) % 1000)", a.py, b.py)),
+            0 => both(
+                format!("({} + {})", a.loc, b.loc),
+                format!("({} + {})", a.py, b.py),
+            ),
+            1 => both(
+                format!("(({} - {}) % 1000)", a.loc, b.loc),
+                format!("(({} - {}) % 1000)", a.py, b.py),
+            ),
             2 => both(
                 format!("({} % 97 * ({} % -89))", a.loc, b.loc),
                 format!("({} % 97 * ({} % -89))", a.py, b.py),
@@ -282,8 +323,14 @@ impl Writer {
                 let list = self.expression(&Type::List(Box::new(Type::Int)), depth);
                 let (acc, item) = (self.name(), self.name());
                 both(
-                    format!("(fold (\\{acc} {item} -> ({acc} + {item}) % 1000) {} {})", a.loc, list.loc),
-                    format!("fold(lambda {acc}, {item}: ({acc} + {item}) % 1000, {}, {})", a.py, list.py),
+                    format!(
+                        "(fold (\\{acc} {item} -> ({acc} + {item}) % 1000) {} {})",
+                        a.loc, list.loc
+                    ),
+                    format!(
+                        "fold(lambda {acc}, {item}: ({acc} + {item}) % 1000, {}, {})",
+                        a.py, list.py
+                    ),
                 )
             }
             8 => {
@@ -301,25 +348,46 @@ impl Writer {
     }
 
     fn real(&mut self, depth: u32) -> Both {
-        let (a, b) = (self.expression(&Type::Real, depth), self.expression(&Type::Real, depth));
+        let (a, b) = (
+            self.expression(&Type::Real, depth),
+            self.expression(&Type::Real, depth),
+        );
         match self.chance.below(5) {
-            0 => both(format!("({} + {})", a.loc, b.loc), format!("({} + {})", a.py, b.py)),
-            1 => both(format!("({} - {})", a.loc, b.loc), format!("({} - {})", a.py, b.py)),
+            0 => both(
+                format!("({} + {})", a.loc, b.loc),
+                format!("({} + {})", a.py, b.py),
+            ),
+            1 => both(
+                format!("({} - {})", a.loc, b.loc),
+                format!("({} - {})", a.py, b.py),
+            ),
             2 => both(format!("({} * 0.25)", a.loc), format!("({} * 0.25)", a.py)),
             3 => both(format!("({} / 3)", a.loc), format!("({} / 3)", a.py)),
             _ => {
                 let whole = self.expression(&Type::Int, depth);
-                both(format!("(real {} + {})", whole.loc, b.loc), format!("({} + {})", whole.py, b.py))
+                both(
+                    format!("(real {} + {})", whole.loc, b.loc),
+                    format!("({} + {})", whole.py, b.py),
+                )
             }
         }
     }
 
     fn boolean(&mut self, depth: u32) -> Both {
-        let (a, b) = (self.expression(&Type::Bool, depth), self.expression(&Type::Bool, depth));
+        let (a, b) = (
+            self.expression(&Type::Bool, depth),
+            self.expression(&Type::Bool, depth),
+        );
         match self.chance.below(6) {
             0 => both(format!("(not {})", a.loc), format!("(not {})", a.py)),
-            1 => both(format!("(and {} {})", a.loc, b.loc), format!("({} and {})", a.py, b.py)),
-            2 => both(format!("(or {} {})", a.loc, b.loc), format!("({} or {})", a.py, b.py)),
+            1 => both(
+                format!("(and {} {})", a.loc, b.loc),
+                format!("({} and {})", a.py, b.py),
+            ),
+            2 => both(
+                format!("(or {} {})", a.loc, b.loc),
+                format!("({} or {})", a.py, b.py),
+            ),
             kind => {
                 let ty = match kind {
                     3 => Type::Int,
@@ -341,9 +409,15 @@ impl Writer {
     }
 
     fn text(&mut self, depth: u32) -> Both {
-        let (a, b) = (self.expression(&Type::Str, depth), self.expression(&Type::Str, depth));
+        let (a, b) = (
+            self.expression(&Type::Str, depth),
+            self.expression(&Type::Str, depth),
+        );
         match self.chance.below(5) {
-            0 => both(format!("({} <> {})", a.loc, b.loc), format!("({} + {})", a.py, b.py)),
+            0 => both(
+                format!("({} <> {})", a.loc, b.loc),
+                format!("({} + {})", a.py, b.py),
+            ),
             1 => {
                 let number = self.expression(&Type::Int, depth);
                 both(
@@ -376,12 +450,17 @@ impl Writer {
         match self.chance.below(7) {
             0 => {
                 let b = self.expression(&ty, depth);
-                both(format!("({} <> {})", a.loc, b.loc), format!("({} + {})", a.py, b.py))
+                both(
+                    format!("({} <> {})", a.loc, b.loc),
+                    format!("({} + {})", a.py, b.py),
+                )
             }
             1 => {
                 let from = self.ty(1);
                 let func = self.function(&from, element, depth);
-                let list = self.expression(&Type::List(Box::new(from.clone())), depth).typed_list(&from);
+                let list = self
+                    .expression(&Type::List(Box::new(from.clone())), depth)
+                    .typed_list(&from);
                 both(
                     format!("(map {} {})", func.loc, list.loc),
                     format!("[{}(x) for x in {}]", func.py, list.py),
@@ -418,7 +497,11 @@ impl Writer {
         match ty {
             Type::Int => {
                 let number = self.chance.below(41) as i64 - 20;
-                let text = if number < 0 { format!("({number})") } else { number.to_string() };
+                let text = if number < 0 {
+                    format!("({number})")
+                } else {
+                    number.to_string()
+                };
                 both(text.clone(), text)
             }
             Type::Real => {
@@ -494,7 +577,9 @@ fn written(ty: &Type) -> String {
 /// The JSON of a composition's result.
 fn evaluate(text: &str) -> Result<String, String> {
     let shown = |flaws: Vec<nexus::source::signature::Flaw>| {
-        let flaws = flaws.iter().map(|flaw| nexus::source::flaw::render("m.loc", text, flaw));
+        let flaws = flaws
+            .iter()
+            .map(|flaw| nexus::source::flaw::render("m.loc", text, flaw));
         flaws.collect::<String>()
     };
     let module = parse(text).map_err(shown)?;
@@ -506,7 +591,9 @@ fn evaluate(text: &str) -> Result<String, String> {
     let document = Document::parse(expr.as_bytes()).map_err(|error| format!("{error:?}"))?;
     let (mut types, mut exprs) = (Types::default(), Exprs::default());
     let root = load(document.root(), &mut types, &mut exprs).map_err(|error| format!("{error:?}"))?;
-    let ty = types.parse(&command.return_schema).map_err(|error| format!("{error:?}"))?;
+    let ty = types
+        .parse(&command.return_schema)
+        .map_err(|error| format!("{error:?}"))?;
     let mut msgpack = Vec::new();
     eval::run(&exprs, &types, root, &[], ty, &mut msgpack).map_err(|error| error.message.clone())?;
     let mut json = Vec::new();
@@ -516,7 +603,9 @@ fn evaluate(text: &str) -> Result<String, String> {
 
 #[test]
 fn random_compositions_agree_with_python() {
-    let seed = std::env::var("NEXUS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = std::env::var("NEXUS_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
     let mut script = String::from(PRELUDE);
     let mut texts = Vec::new();
     let seeds = seed.map_or(1..=COUNT, |seed: u64| seed..=seed);
@@ -547,7 +636,9 @@ fn random_compositions_agree_with_python() {
         return;
     };
     let mut stdin = python.stdin.take().expect("stdin is a pipe");
-    stdin.write_all(script.as_bytes()).expect("python reads its script");
+    stdin
+        .write_all(script.as_bytes())
+        .expect("python reads its script");
     drop(stdin);
     let output = python.wait_with_output().expect("python ends");
     let differences = String::from_utf8_lossy(&output.stdout);

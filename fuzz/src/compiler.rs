@@ -57,7 +57,10 @@ pub fn compose(input: &[u8]) {
         Ok(compiled) => compiled,
         Err(flaws) => {
             assert!(!flaws.is_empty());
-            assert!(flaws.iter().all(|flaw| flaw.place.line > 0 && flaw.len > 0), "{flaws:?}");
+            assert!(
+                flaws.iter().all(|flaw| flaw.place.line > 0 && flaw.len > 0),
+                "{flaws:?}"
+            );
             return;
         }
     };

@@ -116,7 +116,10 @@ impl Infer<'_, '_> {
         };
         let end = match why {
             Why::Signature(at) => format!("its signature in line {} says {wanted}", at.line),
-            Why::Branch => format!("the one before it {}", describe(&mut self.inferred.types, expected)),
+            Why::Branch => format!(
+                "the one before it {}",
+                describe(&mut self.inferred.types, expected)
+            ),
             Why::Annotation => format!("its annotation says {wanted}"),
             _ => format!("expected {wanted}"),
         };

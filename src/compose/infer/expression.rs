@@ -49,7 +49,7 @@ impl<'m> Infer<'m, '_> {
                 self.coerce(id, ty, expected, why);
             }
             Tree::Apply(func, args) => {
-                let ty = self.apply(id, *func, args);
+                let ty = self.apply(*func, args);
                 self.coerce(id, ty, expected, why);
             }
             Tree::Lambda(params, body) => self.lambda(id, params, *body, expected, why),
@@ -382,7 +382,9 @@ impl<'m> Infer<'m, '_> {
         if [left, right].map(|ty| self.inferred.types.node(ty)) == [Node::Base(Base::Bool); 2] {
             let sign = op.sign();
             let message = format!("{sign} goes by success and failure, not by True and False");
-            let flaw = self.at(id, message).hint(format!("{word} a b joins truth values"));
+            let flaw = self
+                .at(id, message)
+                .hint(format!("{word} a b joins truth values"));
             self.warnings.push(flaw);
         }
     }
