@@ -150,17 +150,26 @@ pub const LIMIT_MAX: u64 = 1 << 53;
 /// A list of the system's users or groups, in bytes: a hundred thousand of them.
 pub const ACCOUNTS_BYTES_MAX: u64 = 16 << 20;
 
-/// A source file, in bytes: far more than people write; it is read whole.
-pub const SOURCE_BYTES_MAX: usize = 16 << 20;
+/// A source file, in bytes: far more than people write; its tokens take twenty times as much.
+pub const SOURCE_BYTES_MAX: usize = 4 << 20;
 
 /// Nesting of a type in a signature, in levels: deeper than anyone can read.
 pub const TYPE_DEPTH_MAX: usize = 64;
 
 /// Size of one type in a signature, in its parts: names for types that name each other could double it with each.
-pub const TYPE_PARTS_MAX: usize = 4096;
+pub const TYPE_PARTS_MAX: usize = 1024;
 
 /// A line of a source that an error shows, in characters: what a screen holds.
 pub const FLAW_LINE_CHARS_MAX: usize = 200;
+
+/// Functions of one source file: more than any has; what is compared with each other stays cheap.
+pub const FUNCTIONS_MAX: usize = 10_000;
+
+/// Records of one source file: each may inherit all fields of another.
+pub const RECORDS_MAX: usize = 1000;
+
+/// Parameters of a function and fields of a record: more than anyone can tell apart.
+pub const PARAMS_MAX: usize = 256;
 
 /// Work with types of one composition, in steps: a second or less; real ones take some thousands.
 pub const COMPOSE_STEPS_MAX: u64 = 10_000_000;
@@ -182,6 +191,7 @@ pub const PATTERN_STEPS_MAX: usize = 32;
 
 /// Places that one pattern of a composition reaches: see [`PATTERN_STEPS_MAX`].
 pub const PATTERN_PLACES_MAX: usize = 128;
+
 /// Files in the folder of a program, and folders in each other, that `nexus build` looks at: a folder with more is none
 /// that was made for a program.
 pub const BUILD_FILES_MAX: usize = 10_000;
@@ -205,6 +215,10 @@ pub const STREAM_BYTES_MAX: usize = 1 << 20;
 
 /// Request of a pool's worker to nexus itself, in bytes: a message to a worker process, and what stands around it.
 pub const HOST_REQUEST_BYTES_MAX: usize = WORKER_MESSAGE_BYTES_MAX + 1024;
+
+/// Items that wait for a stage of a pipe: enough that small ones keep it busy; large ones are bounded by
+/// [`STREAM_BYTES_MAX`].
+pub const PIPE_ITEMS_MAX: usize = 64;
 
 /// Worker processes of one run at once: more than a machine can use, fewer than it can name.
 pub const HANDLES_MAX: usize = 1024;

@@ -3,10 +3,14 @@
 
 mod codec;
 mod compiler;
+mod compose;
 mod program;
+mod source;
 mod wire;
 
 pub use codec::{msgpack, schema, transcode};
 pub use compiler::compose;
+pub use compose::loc;
 pub use program::{args, expression, manifest};
+pub use source::signatures;
 pub use wire::{frame, message};

@@ -4,6 +4,7 @@
 pub mod builder;
 pub mod compiler;
 mod cpp;
+mod declarations;
 mod folder;
 mod interpreter;
 mod javascript;

@@ -132,7 +132,11 @@ fn named_by(output: &str) -> Result<(String, PathBuf)> {
     Ok((name.to_string(), resolve(home)?))
 }
 
-fn check_name(name: &str) -> Result<()> {
+/// Whether a program can have that name.
+///
+/// # Errors
+/// Kind `usage`: it can't.
+pub fn check_name(name: &str) -> Result<()> {
     let hint = "choose another with -o NAME";
     let is_plain = |letter: char| !letter.is_control() && !letter.is_whitespace();
     if name == TOOL {

@@ -220,14 +220,14 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
         return output::print_text(text.as_bytes()).map(|()| ExitCode::SUCCESS);
     }
     match tool.action {
-        Some(Action::New(new)) => making::create(new.folder.as_deref(), &new.lang),
-        Some(Action::Build(build)) => making::build(&build.paths, build.output.as_deref()),
         Some(Action::Run(run)) => run_program(&run),
         Some(Action::Ps(ps)) => {
             let format = ps.format.as_deref().map_or(Ok(Format::Table), format)?;
             launcher::list(format).map(|()| ExitCode::SUCCESS)
         }
         Some(Action::Kill(kill)) => launcher::kill(&kill.processes).map(|()| ExitCode::SUCCESS),
+        Some(Action::New(new)) => making::create(new.folder.as_deref(), &new.lang),
+        Some(Action::Build(build)) => making::build(&build.paths, build.output.as_deref()),
         Some(Action::Check(check)) => check_all(&check.paths),
         Some(Action::Explain(explain)) => explain_command(&explain),
         Some(Action::View(view)) => show(&view).map(|()| ExitCode::SUCCESS),

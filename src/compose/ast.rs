@@ -42,6 +42,45 @@ pub struct Module {
     pub mentions: Vec<Mention>,
 }
 
+impl Module {
+    /// Forgets where everything stands, so that modules can be compared by what they say.
+    pub fn forget_places(&mut self) {
+        let mut names: Vec<&mut Name> = Vec::new();
+        names.extend(self.name.iter_mut().chain(&mut self.exports));
+        for source in &mut self.sources {
+            names.extend([&mut source.lang, &mut source.file]);
+            for (theirs, ours) in &mut source.functions {
+                names.extend([theirs, ours]);
+            }
+        }
+        names.extend(self.aliases.iter_mut().map(|alias| &mut alias.name));
+        names.extend(self.signatures.iter_mut().map(|signature| &mut signature.name));
+        let mut definitions: Vec<&mut Definition> = self.definitions.iter_mut().collect();
+        for (node, place) in &mut self.nodes.nodes {
+            *place = Place::default();
+            match node {
+                Node::Lambda(params, _) => names.extend(params),
+                Node::Record(fields) => names.extend(fields.iter_mut().map(|field| &mut field.0)),
+                Node::Let {
+                    definitions: more, ..
+                } => definitions.extend(more),
+                _ => {}
+            }
+        }
+        for definition in definitions {
+            names.push(&mut definition.name);
+            names.extend(&mut definition.params);
+        }
+        for name in names {
+            name.place = Place::default();
+        }
+        for record in &mut self.records {
+            record.place = Place::default();
+        }
+        self.mentions.clear();
+    }
+}
+
 /// Functions that are taken from a source file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {

@@ -340,7 +340,8 @@ impl<'a> Lexer<'a> {
         let mut len = if opens { mark.len() } else { 1 };
         let is_cut = loop {
             let tail = &rest[len..];
-            if tail.starts_with(mark) {
+            // Of more quotes in a row the last ones end it: `"""say "yes""""`.
+            if tail.starts_with(mark) && !(mark.len() > 1 && tail[1..].starts_with(mark)) {
                 len += mark.len();
                 break false;
             }
@@ -357,9 +358,12 @@ impl<'a> Lexer<'a> {
             match letter {
                 Some((letter, bytes)) if letter != '\n' || mark.len() > 1 => len += bytes,
                 _ => {
+                    let is_inside = !self.open.is_empty();
                     let message = format!("the text never ends, expected '{mark}'");
                     let flaw = self.flaw(rest[..len].chars().count(), message);
-                    if mark.len() == 1 {
+                    if is_inside {
+                        flaw.hint = Some("the place '#{' before it has no '}'".to_string());
+                    } else if mark.len() == 1 {
                         flaw.hint = Some("text of several lines stands in \"\"\" ... \"\"\"".to_string());
                     }
                     self.skip(len);

@@ -12,5 +12,6 @@ mod infer;
 pub mod lexer;
 mod lower;
 pub mod parser;
+pub mod print;
 mod resolve;
 mod types;

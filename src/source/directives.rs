@@ -20,6 +20,11 @@ fn directive<'k, 'l>(line: Line<'l>, keys: &[&'k str]) -> Option<(&'k str, Line<
     is_apart.then(|| (*key, value.trim()))
 }
 
+/// Whether a line is a directive of a function.
+pub fn is_directive(line: Line<'_>) -> bool {
+    directive(line, &OF_FUNCTIONS).is_some()
+}
+
 /// A line about a function: a directive or a line of its description.
 pub fn describe_function(doc: &mut Doc, line: Line<'_>) -> Result<(), Flaw> {
     let Some((key, value)) = directive(line, &OF_FUNCTIONS) else {
@@ -44,13 +49,19 @@ pub fn describe_param(doc: &mut ParamDoc, line: Line<'_>) -> Result<(), Flaw> {
     if let Some((key, value)) = directive(line, &OF_PARAMS) {
         return set(doc, key, value);
     }
-    let Some((text, directives)) = bracketed(line) else {
-        doc.desc.push(line.text.to_string());
-        return Ok(());
-    };
-    if !text.text.is_empty() {
+    let mut text = line;
+    while let Some((before, directives)) = bracketed(text) {
+        set_all(doc, directives)?;
+        text = before;
+    }
+    if !text.text.is_empty() || line.text.is_empty() {
         doc.desc.push(text.text.to_string());
     }
+    Ok(())
+}
+
+/// Directives with commas between.
+fn set_all(doc: &mut ParamDoc, directives: Line<'_>) -> Result<(), Flaw> {
     let mut rest = directives;
     while !rest.text.is_empty() {
         // A comma ends a directive if another follows: a default may have commas of its own.
@@ -132,17 +143,11 @@ fn option(value: Line<'_>) -> Result<(Option<char>, Option<String>), Flaw> {
     let (mut short, mut long) = (None, None);
     for word in value.text.split('/') {
         let mut letters = word.chars();
-        let is_long = |long: &str| {
-            long.starts_with(char::is_alphanumeric)
-                && long
-                    .chars()
-                    .all(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.'))
-        };
         match (letters.next(), letters.next(), letters.next()) {
             (Some('-'), Some(letter), None) if letter.is_alphanumeric() && short.is_none() => {
                 short = Some(letter)
             }
-            (Some('-'), Some('-'), Some(_)) if long.is_none() && is_long(&word[2..]) => {
+            (Some('-'), Some('-'), Some(_)) if long.is_none() && is_word(&word[2..]) => {
                 long = Some(word[2..].to_string());
             }
             _ => {
@@ -152,6 +157,12 @@ fn option(value: Line<'_>) -> Result<(Option<char>, Option<String>), Flaw> {
         }
     }
     Ok((short, long))
+}
+
+/// Whether an option can be called so, without its dashes.
+fn is_word(name: &str) -> bool {
+    let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    name.starts_with(char::is_alphanumeric) && name.chars().all(is_part)
 }
 
 /// A name that can be typed as one word.
@@ -218,8 +229,11 @@ impl ParamDoc {
 
     /// Makes it an option by the name of its parameter, unless it is one already, with that default.
     pub fn make_option(&mut self, name: &str, ty: &Type, default: Option<String>) {
+        let word = name.trim_matches(['_', '.']).replace(['_', '.'], "-");
+        if !is_word(&word) {
+            return;
+        }
         if self.short.is_none() && self.long.is_none() && self.long_rev.is_none() {
-            let word = name.trim_matches(['_', '.']).replace(['_', '.'], "-");
             let mut letters = word.chars();
             let is_flag = *ty == Type::Base(Base::Bool) && default.is_some();
             match (letters.next(), letters.next()) {
@@ -228,8 +242,7 @@ impl ParamDoc {
                     self.long_rev = is_flag.then(|| format!("no-{word}"));
                     self.long = Some(word);
                 }
-                // A name of underscores is no name for an option.
-                (None, _) => return,
+                (None, _) => {}
             }
             self.is_flag = is_flag;
         }

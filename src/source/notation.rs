@@ -8,7 +8,7 @@ use super::directives;
 use super::flaw::elsewhere;
 use super::signature::{Doc, Field, Flaw, Mention, Param, ParamDoc, Place, Record, Signature};
 use super::types::{Base, Type};
-use crate::limits::{TYPE_DEPTH_MAX, TYPE_PARTS_MAX};
+use crate::limits::{PARAMS_MAX, TYPE_DEPTH_MAX};
 
 /// A line of a source, or the part of it that is meant.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,7 @@ pub fn parse_type(text: &str, place: Place, mentions: &mut Vec<Mention>) -> Resu
 /// The same of lines; `place` is where to point if they are empty.
 pub fn read_type(lines: &[Line<'_>], place: Place, mentions: &mut Vec<Mention>) -> Result<Type, Flaw> {
     let mut reader = Reader::new(lines, place, mentions);
-    let ty = reader.ty()?;
+    let ty = reader.whole(place)?;
     reader.finish()?;
     Ok(ty)
 }
@@ -138,10 +138,24 @@ struct Reader<'a, 'm> {
     tokens: Vec<Token<'a>>,
     at: usize,
     depth: usize,
-    parts: usize,
     /// Behind the last token.
     end: Place,
     mentions: &'m mut Vec<Mention>,
+}
+
+/// Whether a function's name can stand in a signature.
+pub(super) fn is_name(name: &str) -> bool {
+    let is_part = |letter| is_word(letter) || matches!(letter, '.' | '$');
+    name.starts_with(|first: char| first.is_alphabetic() || matches!(first, '_' | '$'))
+        && name.chars().all(is_part)
+}
+
+/// Whether a record can have that name.
+pub(super) fn is_record_name(name: &str) -> bool {
+    name.starts_with(char::is_uppercase)
+        && name.chars().all(is_word)
+        && Base::from_name(name).is_none()
+        && name != "Worker"
 }
 
 fn is_word(letter: char) -> bool {
@@ -154,7 +168,6 @@ impl<'a, 'm> Reader<'a, 'm> {
             tokens: Vec::new(),
             at: 0,
             depth: 0,
-            parts: 0,
             end: place,
             mentions,
         };
@@ -238,6 +251,15 @@ impl<'a, 'm> Reader<'a, 'm> {
         }
     }
 
+    /// A type that is not too deep.
+    fn whole(&mut self, place: Place) -> Result<Type, Flaw> {
+        let ty = self.ty()?;
+        match ty.levels() > TYPE_DEPTH_MAX {
+            true => Err(too_deep(place)),
+            false => Ok(ty),
+        }
+    }
+
     /// A function, or what is none.
     fn ty(&mut self) -> Result<Type, Flaw> {
         let mut parts = vec![self.operand()?];
@@ -268,13 +290,9 @@ impl<'a, 'm> Reader<'a, 'm> {
             return Err(self.expected("a type"));
         };
         self.depth += 1;
-        self.parts += 1;
-        if self.depth > TYPE_DEPTH_MAX || self.parts > TYPE_PARTS_MAX {
-            return Err(Flaw::new(
-                token.place,
-                1,
-                format!("the type has more than {TYPE_DEPTH_MAX} levels or {TYPE_PARTS_MAX} parts"),
-            ));
+        // Parentheses are no levels of a type, but of its notation.
+        if self.depth > 4 * TYPE_DEPTH_MAX {
+            return Err(too_deep(token.place));
         }
         let ty = match (token.kind, token.text) {
             (Kind::Word, _) => self.name(token)?,
@@ -393,6 +411,9 @@ impl<'a, 'm> Reader<'a, 'm> {
             let mut doc = ParamDoc::default();
             self.docs(|line| directives::describe_param(&mut doc, line))?;
             let ty = self.operand()?;
+            if ty.levels() > TYPE_DEPTH_MAX {
+                return Err(too_deep(place));
+            }
             if !self.take("->") {
                 self.docs(|line| directives::describe_param(&mut doc, line))?;
                 signature.returns = ty;
@@ -411,11 +432,7 @@ impl<'a, 'm> Reader<'a, 'm> {
 
     fn record(&mut self) -> Result<Record, Flaw> {
         self.expect("record")?;
-        let token = self.peek().filter(|token| {
-            let is_type = token.text.starts_with(char::is_uppercase) && Base::from_name(token.text).is_none();
-            token.kind == Kind::Word && is_type && token.text != "Worker"
-        });
-        let Some(token) = token else {
+        let Some(token) = self.peek().filter(|token| is_record_name(token.text)) else {
             return Err(self.expected("a name with a capital letter that is no type yet"));
         };
         self.at += 1;
@@ -445,8 +462,15 @@ impl<'a, 'm> Reader<'a, 'm> {
             };
             self.at += 1;
             self.expect("::")?;
-            let ty = self.ty()?;
+            let ty = self.whole(name.place)?;
             doc.settle(&ty);
+            if record.fields.len() >= PARAMS_MAX {
+                return Err(Flaw::new(
+                    name.place,
+                    1,
+                    format!("the record has more than {PARAMS_MAX} fields"),
+                ));
+            }
             if record.fields.iter().any(|field| field.name == name.text) {
                 let message = format!("the record has two fields of the name '{}'", name.text);
                 return Err(Flaw::new(name.place, name.text.chars().count(), message));
@@ -462,6 +486,7 @@ impl<'a, 'm> Reader<'a, 'm> {
             let last = record.fields.last_mut();
             if let Some(field) = last {
                 self.docs(|line| directives::describe_param(&mut field.doc, line))?;
+                field.doc.settle(&field.ty);
             }
             if self.take("}") {
                 break;
@@ -472,6 +497,14 @@ impl<'a, 'm> Reader<'a, 'm> {
         }
         Ok(record)
     }
+}
+
+fn too_deep(place: Place) -> Flaw {
+    Flaw::new(
+        place,
+        1,
+        format!("the type has more than {TYPE_DEPTH_MAX} levels"),
+    )
 }
 
 /// A function of all but the last, or that.
@@ -545,9 +578,9 @@ mod tests {
         check("3", "1:1+1 '3' is no type");
         check("Real]", "1:5+1 found ']', expected '->' or the end");
         let deep = "[".repeat(100_000);
-        check(&deep, "1:65+1 the type has more than 64 levels or 4096 parts");
-        let wide = format!("({}Int)", "Int,".repeat(5000));
-        check(&wide, "1:16382+1 the type has more than 64 levels or 4096 parts");
+        check(&deep, "1:257+1 the type has more than 64 levels");
+        let deep = format!("{}Int{}", "[".repeat(64), "]".repeat(64));
+        check(&deep, "1:1+1 the type has more than 64 levels");
     }
 
     #[test]

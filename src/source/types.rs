@@ -112,6 +112,37 @@ impl Base {
     }
 }
 
+impl Type {
+    /// Whether this holds for it or for a type in it.
+    pub fn has(&self, holds: &dyn Fn(&Type) -> bool) -> bool {
+        let inner = match self {
+            Type::Base(_) | Type::Variable(_) | Type::Named(_) => false,
+            Type::List(inner) | Type::Optional(inner) => inner.has(holds),
+            Type::Tuple(parts) => parts.iter().any(|part| part.has(holds)),
+            Type::Function(params, result) => {
+                params.iter().any(|param| param.has(holds)) || result.has(holds)
+            }
+            Type::Worker(sent, received) => sent.has(holds) || received.has(holds),
+        };
+        inner || holds(self)
+    }
+
+    /// How deep it is; one that contains no other has one level.
+    pub fn levels(&self) -> usize {
+        let inner = match self {
+            Type::Base(_) | Type::Variable(_) | Type::Named(_) => 0,
+            Type::List(inner) | Type::Optional(inner) => inner.levels(),
+            Type::Tuple(parts) => parts.iter().map(Type::levels).max().unwrap_or(0),
+            Type::Function(params, result) => {
+                let params = params.iter().map(Type::levels).max();
+                params.unwrap_or(0).max(result.levels())
+            }
+            Type::Worker(sent, received) => sent.levels().max(received.levels()),
+        };
+        inner + 1
+    }
+}
+
 /// Prints the notation; what is read back is the same type.
 impl fmt::Display for Type {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

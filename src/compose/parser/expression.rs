@@ -104,12 +104,12 @@ impl<'a> Parser<'a> {
                 "(" | "[" | "{" => open += 1,
                 ")" | "]" | "}" if open == 0 => return,
                 ")" | "]" | "}" => open -= 1,
-                "->" => is_worker = false,
+                "->" => is_worker &= open > 0,
                 "?" if is_whole && !is_worker && open == 0 => return,
                 "?" | "=>" => {}
                 "," | "::" | "<" | ">" if open > 0 => {}
                 "in" | "then" | "else" | "where" => return,
-                "Worker" => is_worker = true,
+                "Worker" => is_worker |= open == 0,
                 _ if token.kind == Kind::Name => {}
                 _ => return,
             }
@@ -173,7 +173,12 @@ impl<'a> Parser<'a> {
             _ => {}
         }
         let Some(function) = self.atom()? else {
-            return Err(self.unexpected("a value"));
+            let (flaw, last) = (self.unexpected("a value"), &self.tokens[self.at - 1]);
+            return Err(match self.peek().map_or("", |token| token.text) {
+                "-" => flaw.hint("minus is written 0 - x"),
+                ")" if Op::from_sign(last.text).is_some() => flaw.hint(one_operand(last.text)),
+                _ => flaw,
+            });
         };
         let mut arguments = Vec::new();
         while let Some(argument) = self.atom()? {
@@ -213,7 +218,11 @@ impl<'a> Parser<'a> {
             definitions.extend(self.block()?);
         }
         if !self.take("in") {
-            return Err(self.unexpected("'in' and what the definitions are for"));
+            let flaw = self.unexpected("'in' and what the definitions are for");
+            return Err(match self.peek_name() {
+                Some(_) => flaw.hint("all definitions of a block begin in the same column"),
+                None => flaw,
+            });
         }
         let body = self.expression()?;
         let node = Node::Let {
@@ -309,7 +318,7 @@ impl<'a> Parser<'a> {
             (Kind::Name, text) if self.peek_name().is_some() => {
                 if text.starts_with(char::is_uppercase) {
                     return Err(token
-                        .flaw(format!("'{text}' is a type, expected a value"))
+                        .flaw(format!("'{text}' can only be a type, expected a value"))
                         .hint("a record is written { name = value }"));
                 }
                 Node::Name(text.to_string())
@@ -346,10 +355,9 @@ impl<'a> Parser<'a> {
             self.at += 1;
             if !self.take(")") {
                 self.at -= 1;
-                let sign = op.sign();
                 let hint = match op {
                     Op::Subtract => "minus is written 0 - x".to_string(),
-                    _ => format!("an operator with one operand is a function: \\x -> x {sign} 1"),
+                    _ => one_operand(op.sign()),
                 };
                 return Err(self.expected("a value").hint(hint));
             }
@@ -538,6 +546,10 @@ impl<'a> Parser<'a> {
             false => self.add(Node::Interpolated(texts, parts), place),
         }
     }
+}
+
+fn one_operand(sign: &str) -> String {
+    format!("an operator with one operand is a function: \\x -> x {sign} 1")
 }
 
 fn selector(token: &Token<'_>, text: &str) -> Result<Selector, Flaw> {

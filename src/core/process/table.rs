@@ -35,6 +35,8 @@ pub enum Owner {
     Call(CallId),
     /// The whole run.
     Run,
+    /// A pipe, by a number that its maker gives it.
+    Pipe(u64),
 }
 
 /// Who asks, and gets the answer.
@@ -53,6 +55,8 @@ pub enum Effect {
     Spawn(HandleId, Box<Launch>),
     /// Let its input end. Comes once, and not after its end.
     CloseInput(HandleId),
+    /// Read its output no more: what it writes then is refused.
+    CloseOutput(HandleId),
     /// Send a signal to its group.
     Signal(HandleId, i32),
     /// Forget a detached process, which goes on.
@@ -99,7 +103,7 @@ pub struct Table {
     pub(super) handles: Slab<Handle>,
     pub(super) waiters: Slab<Waiter>,
     deadlines: Deadlines<Timer>,
-    effects: VecDeque<Effect>,
+    pub(super) effects: VecDeque<Effect>,
     listed: VecDeque<HandleId>,
     /// Those that have ended and have processes left.
     leaving: Vec<Owner>,
@@ -245,12 +249,23 @@ impl Table {
         if self.leaving.contains(&owner) {
             return Err(Error::new(Kind::Cancelled, OWNER_ENDED));
         }
+        self.add(launch, owner, Some(asker), now_ms);
+        Ok(())
+    }
+
+    pub(super) fn add(
+        &mut self,
+        launch: Launch,
+        owner: Owner,
+        asker: Option<Asker>,
+        now_ms: u64,
+    ) -> HandleId {
         let mut handle = Handle::new(&launch, owner, asker);
         handle.life_at_ms = launch.timeout_ms.map(|ms| now_ms.saturating_add(ms));
         let id = self.handles.insert(handle);
         self.schedule(id, now_ms);
         self.effects.push_back(Effect::Spawn(id, Box::new(launch)));
-        Ok(())
+        id
     }
 
     fn known(&self, id: HandleId) -> Result<&Handle> {
@@ -302,7 +317,8 @@ impl Table {
         Ok(())
     }
 
-    fn list(&mut self, id: HandleId) {
+    /// Puts a process into the list of those that have something to be written to them.
+    pub(super) fn list(&mut self, id: HandleId) {
         if let Some(handle) = self.handles.get_mut(id).filter(|handle| !handle.is_listed) {
             handle.is_listed = true;
             self.listed.push_back(id);
@@ -310,7 +326,7 @@ impl Table {
     }
 
     /// Lets the input of a process end, as soon as all is written.
-    fn close(&mut self, id: HandleId) {
+    pub(super) fn close(&mut self, id: HandleId) {
         if let Some(handle) = self.handles.get_mut(id)
             && handle.input == Input::Open
         {
@@ -411,10 +427,19 @@ impl Table {
 
     /// A process could not be started.
     pub fn handle_spawn_failed(&mut self, id: HandleId, error: Box<Error>) {
-        if let Some(asker) = self.handles.get_mut(id).and_then(|handle| handle.asker.take()) {
-            self.effects.push_back(Effect::Answer(asker, Err(error)));
+        let Some(handle) = self.handles.get_mut(id) else {
+            return;
+        };
+        match handle.asker.take() {
+            Some(asker) => {
+                self.effects.push_back(Effect::Answer(asker, Err(error)));
+                self.forget(id);
+            }
+            None => {
+                handle.fate = Fate::Gone(Ended::Unknown);
+                handle.start_failure = Some(error);
+            }
         }
-        self.forget(id);
     }
 
     /// Takes in what a process wrote to its output.
@@ -482,6 +507,14 @@ impl Table {
         self.serve(id);
         if self.handles.get(id).is_some_and(|handle| handle.is_leaving) {
             self.forget(id);
+        }
+    }
+
+    /// Whoever asked doesn't want to know any more.
+    pub fn forget_asker(&mut self, asker: Asker) {
+        let waiters = self.waiters.iter().filter(|(_, waiter)| waiter.asker == asker);
+        for key in waiters.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.drop_waiter(key);
         }
     }
 

@@ -190,9 +190,12 @@ struct error : std::exception {
     std::uint32_t details_count = 0;
 };
 
+/// How long something is waited for; by default, until it comes.
+using wait_limit = std::optional<std::chrono::milliseconds>;
+
 /// How a worker process is started, beside the usual. A stream is "pipe" (of `errors`: "inherit"), "inherit" or "null".
 struct run_options {
-    std::optional<std::chrono::milliseconds> timeout;  // then it is ended
+    wait_limit timeout;  // then it is ended
     std::map<std::string, std::string> env;            // added to the environment
     std::optional<std::string> cwd, input, output, errors;
     bool detach = false;  // it lives on when the call that started it, and nexus, have ended
@@ -2464,6 +2467,11 @@ R ask_host(std::string_view method, const A&... params) {
     return worker::ask<R>(here("nexus::worker"), {method, {}, {}, {}, 0, true}, params...);
 }
 
+template <>
+struct value<std::chrono::milliseconds> {  // only out
+    static void write(writer& out, std::chrono::milliseconds time) { out.integer(time.count()); }
+};
+
 /// What is to run, and how.
 struct launch {
     const std::vector<std::string>* argv;  // null: a command
@@ -2482,7 +2490,7 @@ struct value<launch> {
         const run_options& o = l.options;
         if (l.argv != nullptr) put("argv", *l.argv);
         else put("command", l.command);
-        if (o.timeout) put("timeout_ms", std::int64_t{o.timeout->count()});
+        if (o.timeout) put("timeout_ms", *o.timeout);
         if (o.cwd) put("cwd", *o.cwd);
         if (o.input) put("stdin", *o.input);
         if (o.output) put("stdout", *o.output);
@@ -2497,15 +2505,6 @@ struct value<launch> {
         out.map(count);
         out.out.append(map.out.data(), map.out.size());
     }
-};
-
-/// The number of a worker: a list of them is none of numbers, which would be packed.
-struct handle {
-    std::uint64_t number;
-};
-template <>
-struct value<handle> {
-    static void write(writer& out, const handle& h) { out.natural(h.number); }
 };
 
 /// A message to a worker: the arguments of a command, or one text.
@@ -2842,17 +2841,15 @@ Future<R> call_async(std::string_view pool, std::int64_t mid, const A&... args) 
     return future;
 }
 
-class worker;
-
-/// The position of the first of these that has a message, and the message; nothing if there are no more.
-template <class T = std::string>
-std::pair<std::size_t, std::optional<T>> select(const std::vector<worker>& workers,
-                                                std::optional<std::chrono::milliseconds> timeout = {});
-
 /// A program or command that runs in a process of its own. Copies are the same process. Any thread that works for a call
 /// may use it. Its methods throw nexus::error: of kind "timeout" if a wait ends, "terminated" if the process has died.
 class worker {
 public:
+    /// What run and run_command give.
+    explicit worker(const detail::launch& what) : is_command_(what.argv == nullptr) {
+        std::tie(handle_, pid_) = detail::ask_host<std::tuple<std::uint64_t, std::int64_t>>(
+            "run", what, detail::here("nexus::run").id);
+    }
     /// A line to a program (a text or nexus::bytes), or the arguments of a command. Throws "io" if a thousand wait already.
     template <class... A>
     void send(const A&... message) const {
@@ -2860,8 +2857,8 @@ public:
     }
     /// The next message, std::string or nexus::bytes from a program, the result of a command. Nothing when there are no more.
     template <class T = std::string>
-    std::optional<T> receive(std::optional<std::chrono::milliseconds> timeout = {}) const {
-        return detail::ask_host<detail::incoming<T>>("receive", handle_, milliseconds(timeout)).message;
+    std::optional<T> receive(wait_limit timeout = {}) const {
+        return detail::ask_host<detail::incoming<T>>("receive", handle_, timeout).message;
     }
     /// Sends, and receives one message. Throws "io" if none will come.
     template <class R = std::string, class... A>
@@ -2875,8 +2872,8 @@ public:
     void close() const { detail::ask_host("close", handle_); }
     void kill(int signal = SIGKILL) const { detail::ask_host("kill", handle_, signal); }
     /// Its exit code, once it has ended; 128 and the signal's number if one ended it.
-    int wait(std::optional<std::chrono::milliseconds> timeout = {}) const {
-        const auto status = detail::ask_host<detail::worker_status>("wait", handle_, milliseconds(timeout));
+    int wait(wait_limit timeout = {}) const {
+        const auto status = detail::ask_host<detail::worker_status>("wait", handle_, timeout);
         return static_cast<int>(status.code.value_or(0));
     }
     bool alive() const { return status().is_alive; }
@@ -2885,24 +2882,16 @@ public:
     std::optional<int> exit_code() const { return status().code; }
 
 private:
-    friend worker run(const std::vector<std::string>& argv, const run_options& options);
-    friend worker run_command(const std::string& name, const run_options& options);
-    template <class T>
-    friend std::pair<std::size_t, std::optional<T>> select(const std::vector<worker>& workers,
-                                                           std::optional<std::chrono::milliseconds> timeout);
-
-    explicit worker(const detail::launch& what) : is_command_(what.argv == nullptr) {
-        std::tie(handle_, pid_) = detail::ask_host<std::tuple<std::uint64_t, std::int64_t>>(
-            "run", what, detail::here("nexus::run").id);
-    }
-    static std::optional<std::int64_t> milliseconds(std::optional<std::chrono::milliseconds> time) {
-        return time ? std::optional<std::int64_t>(time->count()) : std::nullopt;
-    }
+    friend struct detail::value<worker>;
     detail::worker_status status() const { return detail::ask_host<detail::worker_status>("status", handle_); }
 
     bool is_command_;
     std::uint64_t handle_ = 0;
     std::int64_t pid_ = 0;
+};
+template <>
+struct detail::value<worker> {  // only out
+    static void write(writer& out, const nexus::worker& w) { out.natural(w.handle_); }
 };
 
 /// Starts a program, by its path or name and its arguments; never a shell. Its messages are lines.
@@ -2915,13 +2904,10 @@ inline worker run_command(const std::string& name, const run_options& options = 
     return worker({nullptr, name, options});
 }
 
-template <class T>
-std::pair<std::size_t, std::optional<T>> select(const std::vector<worker>& workers,
-                                                std::optional<std::chrono::milliseconds> timeout) {
-    std::vector<detail::handle> handles;
-    for (const worker& w : workers) handles.push_back({w.handle_});
-    auto found = detail::ask_host<std::pair<std::uint64_t, detail::incoming<T>>>("select", handles,
-                                                                                worker::milliseconds(timeout));
+/// The position of the first of these that has a message, and the message; nothing if there are no more.
+template <class T = std::string>
+std::pair<std::size_t, std::optional<T>> select(const std::vector<worker>& workers, wait_limit timeout = {}) {
+    auto found = detail::ask_host<std::pair<std::uint64_t, detail::incoming<T>>>("select", workers, timeout);
     return {found.first, std::move(found.second.message)};
 }
 

@@ -317,16 +317,35 @@ def run(what, *, json=False, text=True, timeout=None, env=None, cwd=None, stdin=
                "stdin": stdin, "stdout": stdout, "stderr": stderr, "detach": detach or None,
                "framing": "whole" if whole else None}
     if isinstance(what, str):
-        worker, start = CommandWorker(what), {"command": what}
-        if args is not None or returns is not None:
-            worker.signature = Signature("command " + what, args or [], returns or "z")
+        worker, start = Worker(what, *command_messages(what, args, returns)), {"command": what}
     else:
         words = list(map(os.fspath, what))
-        worker, start = Worker(words[0] if words else ""), {"argv": words}
-        worker.json, worker.text = json, text
+        worker, start = Worker(" ".join(words), *program_messages(json, text)), {"argv": words}
     start.update({key: value for key, value in options.items() if value is not None})
     worker.handle, worker.pid = host("run", start)
     return worker
+
+
+def program_messages(json, text):
+    """What makes the bytes of a message, and the message of bytes."""
+    def encoded(message):
+        if json:
+            message = dumps(message)
+        return message.encode() if isinstance(message, str) else bytes(memoryview(message))
+
+    if json:
+        from json import dumps, loads
+        return encoded, loads
+    return encoded, bytes.decode if text else bytes
+
+
+def command_messages(name, args, returns):
+    """The same: a message to a command is its arguments, one from it its error and its result."""
+    if args is returns is None:
+        return lambda *message: message, lambda wire: untyped(succeeded(wire))
+    signature = Signature("command " + name, args or [], returns or "z")
+    return (lambda *message: signature.arguments("encode", message),
+            lambda wire: signature.result("decode", succeeded(wire)))
 
 
 def select(workers, timeout=None):
@@ -344,11 +363,11 @@ def milliseconds(seconds):
 
 
 class Worker:
-    """A program that runs as a process of its own. As a context manager it is closed at the end, and killed if it has
-    not ended two seconds later; killed at once if the block fails."""
+    """A program or command that runs in a process of its own. As a context manager it is closed at the end, and killed
+    if it has not ended two seconds later; killed at once if the block fails."""
 
-    def __init__(self, name):
-        self.name, self.pid = name, None
+    def __init__(self, name, encoded, decoded):
+        self.name, self.encoded, self.decoded = name, encoded, decoded
 
     def __repr__(self):
         return "worker %s, process %s" % (self.name, self.pid)
@@ -412,32 +431,6 @@ class Worker:
         if not found:
             raise EndOfStream(self)
         return self.decoded(found[0])
-
-    def encoded(self, message):
-        if self.json:
-            from json import dumps
-            message = dumps(message)
-        return message.encode() if isinstance(message, str) else bytes(memoryview(message))
-
-    def decoded(self, wire):
-        if self.json:
-            from json import loads
-            return loads(wire)
-        return wire.decode() if self.text else wire
-
-
-class CommandWorker(Worker):
-    """A command that runs again and again in a process of its own: a message to it is its arguments, one from it the
-    result."""
-
-    signature = None
-
-    def encoded(self, *message):
-        return self.signature.arguments("encode", message) if self.signature else message
-
-    def decoded(self, wire):
-        result = succeeded(wire)
-        return self.signature.result("decode", result) if self.signature else untyped(result)
 
 
 def code_of(status):
