@@ -40,7 +40,7 @@ same :: a -> a
 
 /// Sources all that there is.
 const HEAD: &str = "\
-source Py from \"stats.py\" (\"mean\", \"pmap\", \"adults\", \"now\", \"same\")
+source Py from \"stats.py\" (\"mean\", \"pmap\" as each, \"adults\", \"now\", \"same\")
 source Cpp from \"fast.cpp\" (\"sum\", \"add\", \"head\")
 ";
 
@@ -84,12 +84,7 @@ fn messages() {
             Err(flaws) => said(&flaws),
         };
         let expected: Vec<&str> = said_of_it.iter().map(|line| &line[2..]).collect();
-        let _ = expected;
-        println!("{}", text.join("\n"));
-        for line in found.lines() {
-            println!("! {line}");
-        }
-        println!();
+        assert_eq!(found, expected.join("\n"), "{}", text.join("\n"));
     }
 }
 
@@ -98,11 +93,9 @@ fn messages() {
 fn expressions() {
     for block in include_str!("expressions.txt").split("\n\n") {
         let (written, text): (Vec<&str>, Vec<&str>) = block.lines().partition(|line| line.starts_with("= "));
-        let compiled = compile_text(&with_head(&text.join("\n")));
-        let Ok(compiled) = compiled else {
-            println!("ERR {} {}", text.join("\n"), said(&compiled.unwrap_err()));
-            continue;
-        };
+        let text = text.join("\n");
+        let compiled = compile_text(&with_head(&text));
+        let compiled = compiled.unwrap_or_else(|flaws| panic!("{text}\n{}", said(&flaws)));
         let mut found = Vec::new();
         for command in &compiled.commands {
             let takes = command.arg_schemas.join(" -> ");
@@ -126,11 +119,6 @@ fn expressions() {
                 pool.lang, instance.mid, instance.function, instance.return_schema, pool.at_once
             ));
         }
-        let _ = written;
-        println!("{}", text.join("\n"));
-        for line in found {
-            println!("{line}");
-        }
-        println!();
+        assert_eq!(found, written, "{text}");
     }
 }

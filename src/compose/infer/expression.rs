@@ -49,7 +49,7 @@ impl<'m> Infer<'m, '_> {
                 self.coerce(id, ty, expected, why);
             }
             Tree::Apply(func, args) => {
-                let ty = self.apply(id, *func, args);
+                let ty = self.apply(*func, args);
                 self.coerce(id, ty, expected, why);
             }
             Tree::Lambda(params, body) => self.lambda(id, params, *body, expected, why),

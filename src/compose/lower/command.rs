@@ -181,6 +181,7 @@ impl<'m> Lower<'m> {
                 return None;
             }
         };
+        let schema = self.schema(whole, place);
         let declared = self.declaration(own_name);
         let count = match (target, declared) {
             (Target::Function(function), _) => self.inferred.arities[function],
@@ -207,14 +208,14 @@ impl<'m> Lower<'m> {
         }
         if !self.flaws.is_empty() {
             // Bodies are looked at all the same, for what is wrong with them.
-            self.write(target, choice, place);
+            self.write(target, choice, &schema, place);
             return None;
         }
         let arg_schemas = types.iter().map(|ty| self.schema(*ty, place)).collect();
         let return_schema = self.schema(returns, place);
         let params = self.described(target, declared, &types);
         let doc = self.doc(target, declared);
-        let body = self.write(target, choice, place)?;
+        let body = self.write(target, choice, &schema, place)?;
         Some(Command {
             name,
             is_internal,
@@ -293,7 +294,7 @@ impl<'m> Lower<'m> {
     }
 
     /// Writes what a command does.
-    fn write(&mut self, target: Target, choice: Vec<ConcreteId>, place: Place) -> Option<Done> {
+    fn write(&mut self, target: Target, choice: Vec<ConcreteId>, schema: &str, place: Place) -> Option<Done> {
         let definition = match target {
             Target::Function(function) => return Some(Done::Remote(self.instance(function, choice, place))),
             Target::Definition(definition) => definition,
@@ -302,7 +303,7 @@ impl<'m> Lower<'m> {
         let from = self.bodies.len();
         let root = self.body(definition, choice);
         self.write_bodies(from);
-        let expr = self.around(root)?;
+        let expr = self.around(root, schema)?;
         if depth(&expr) + AROUND > DEPTH_MAX {
             let name = &self.module.definitions[definition].name;
             let message = format!(
@@ -349,7 +350,7 @@ impl<'m> Lower<'m> {
     }
 
     /// The expression of a body within all that it needs: what needs nothing outermost.
-    fn around(&mut self, root: usize) -> Option<String> {
+    fn around(&mut self, root: usize, schema: &str) -> Option<String> {
         let mut order = self.needed(root);
         order.pop();
         let mut levels: Vec<Vec<usize>> = Vec::new();
@@ -366,7 +367,6 @@ impl<'m> Lower<'m> {
             levels[level].push(body);
         }
         let mut out = Json::default();
-        let schema = "z";
         for bodies in &levels {
             out.open("app");
             out.member("schema", schema);

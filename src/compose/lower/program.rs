@@ -50,6 +50,7 @@ pub fn lower<'m>(
         current: Current::default(),
         written: 0,
         variables: 0,
+        open: Vec::new(),
         flaws: Vec::new(),
         warnings: Vec::new(),
     };
@@ -122,6 +123,8 @@ pub(super) struct Lower<'m> {
     /// Bytes of all bodies that are done.
     pub written: usize,
     variables: usize,
+    /// Definitions in which something has no known type.
+    open: Vec<usize>,
     pub flaws: Vec<Flaw>,
     pub warnings: Vec<Flaw>,
 }
@@ -139,6 +142,14 @@ impl<'m> Lower<'m> {
     }
 
     pub fn unsettled(&mut self, unsettled: Unsettled, place: Place, len: usize) {
+        if let Unsettled::Open(_) = unsettled {
+            // One of a definition will do: all others come from it.
+            let definition = self.current.definition;
+            if self.open.contains(&definition) {
+                return;
+            }
+            self.open.push(definition);
+        }
         let (message, hint) = match unsettled {
             Unsettled::Open(kinds) => {
                 let message = match called(kinds) {
