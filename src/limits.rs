@@ -222,6 +222,10 @@ pub const STREAM_BYTES_MAX: usize = 1 << 20;
 /// Request of a pool's worker to nexus itself, in bytes: a message to a worker process, and what stands around it.
 pub const HOST_REQUEST_BYTES_MAX: usize = WORKER_MESSAGE_BYTES_MAX + 1024;
 
+/// Items that wait for a stage of a pipe: enough that small ones keep it busy; large ones are bounded by
+/// [`STREAM_BYTES_MAX`].
+pub const PIPE_ITEMS_MAX: usize = 64;
+
 /// Worker processes of one run at once: more than a machine can use, fewer than it can name.
 pub const HANDLES_MAX: usize = 1024;
 

@@ -363,8 +363,8 @@ fn a_worker_that_dies_is_an_error_of_its_call() {
 }
 
 #[test]
-fn calls_that_wait_for_each_other_are_told() {
-    // The only worker waits for the closure, which wants it; it takes no other call meanwhile.
+fn a_closure_may_call_the_pool_that_calls_it() {
+    // The only worker waits for the closure, which calls it.
     let closure = lambda(&["x"], app(double(0), &[var("x")]));
     let back = || app(call(0, 12, &[UNARY, "i8"], "i8"), &[closure.clone(), int(1)]);
     program_with(&[], "i8", &back(), "", 1).check(&["go"], "2");

@@ -10,7 +10,7 @@ use crate::build::manifest;
 use crate::build::order::Order;
 use crate::build::pool::{self, Part, Pool};
 use crate::build::runtimes::Runtime;
-use crate::build::stage::{self, Stage, failed};
+use crate::build::stage::{self, Stage};
 use crate::build::state::{self, State};
 use crate::compose::compiled::Compiled;
 use crate::error::{Error, Kind, Result};
@@ -62,7 +62,6 @@ pub fn build(order: &Order, tools: &Tools, nexus: &Path, say: Say<'_>) -> Result
     }
     let text = manifest::write(&order.name, &program.compiled);
     check(&text, order)?;
-    fs::create_dir_all(order.pools()).map_err(|error| failed("make the folder", &order.pools(), &error))?;
     let mut stage = Stage::begin(&order.pools())?;
     let prepared = prepare(
         order, &folder, &program, &languages, tools, &before, &mut stage, say,
@@ -164,7 +163,7 @@ fn prepare(
                 stage.put_runtime(path, runtime)?;
             }
         }
-        let files = pool::write(pool);
+        let files = pool::write(pool)?;
         for file in &files {
             stage.put(&file.path, &file.content)?;
         }
@@ -234,7 +233,7 @@ fn check_names(pool: &Pool<'_>) -> Result<()> {
     let written = match pool.language.name {
         "py" => "pool.py",
         "r" => "pool.R",
-        "js" => "pool.js",
+        "js" => "pool.cjs",
         _ => "pool.cpp",
     };
     let runtimes = pool.language.runtimes.iter().map(|runtime| runtime.1);

@@ -1,17 +1,24 @@
-//! The pool of JavaScript: a script that loads the sources, CommonJS or ES modules, and registers their functions.
+//! The pool of JavaScript: a script that loads the sources, CommonJS or ES modules, and registers their functions. What a
+//! file `.js` is, is said to node beside it, so that it doesn't depend on where the program lies; the pool itself ends in
+//! `.cjs`, which is CommonJS in any case.
 
 use crate::build::pool::{Part, Pool, Written};
 use crate::build::text::{names_of, quoted, quoted_list};
+use crate::error::{Error, Kind, Result};
 use crate::source::signature::Exports;
 use std::fmt::Write;
 
 /// Adds the script, and to the sources what they need to be loaded.
-pub fn write(pool: &Pool<'_>, files: &mut Vec<Written>) {
+///
+/// # Errors
+/// Kind `usage`: sources can't be loaded together.
+pub fn write(pool: &Pool<'_>, files: &mut Vec<Written>) -> Result<()> {
+    files.push(package(pool)?);
     let paths: Vec<&str> = pool.parts.iter().map(|part| part.file.path.as_str()).collect();
     let names = names_of(&paths, &["nexus", "require", "module", "exports"]);
     let mut text = format!(
         "// The JavaScript pool of {}: which functions it offers, under which numbers and types. Written by nexus build.\n\
-         const nexus = require('./nexus_pool.js');\n",
+         const nexus = require('./nexus_pool.cjs');\n",
         pool.program
     );
     for (part, name) in pool.parts.iter().zip(&names) {
@@ -55,7 +62,27 @@ pub fn write(pool: &Pool<'_>, files: &mut Vec<Written>) {
     if is_waiting {
         text.push_str("})();\n");
     }
-    files.push(Written::new("pool.js", text));
+    files.push(Written::new("pool.cjs", text));
+    Ok(())
+}
+
+/// What node is told about files `.js`.
+fn package(pool: &Pool<'_>) -> Result<Written> {
+    let mut plain = pool.parts.iter().filter(|part| part.file.path.ends_with(".js"));
+    let is_module = |part: &&Part<'_>| part.library.exports == Exports::Module;
+    let kind = match (plain.clone().find(is_module), plain.find(|part| !is_module(part))) {
+        (Some(module), Some(other)) => {
+            let (module, other) = (&module.file.path, &other.file.path);
+            let message = format!("{module} is an ES module and {other} is none, but both end in .js");
+            return Err(Error::new(Kind::Usage, message).hint("let one of them end in .mjs or .cjs"));
+        }
+        (Some(_), None) => "module",
+        (None, _) => "commonjs",
+    };
+    Ok(Written::new(
+        "package.json",
+        format!("{{ \"type\": \"{kind}\" }}\n"),
+    ))
 }
 
 /// A source that gives nothing away gets a last line that does.

@@ -68,7 +68,7 @@ pub static LANGUAGES: [Language; 4] = [
         interpreter: Some("node"),
         interpreter_is: &["node"],
         package: "nodejs",
-        runtimes: &[("js", "nexus_pool.js")],
+        runtimes: &[("js", "nexus_pool.cjs")],
     },
 ];
 

@@ -75,26 +75,29 @@ pub fn read<'f>(folder: &'f Folder, order: &Order, say: Say<'_>) -> Result<Read<
         flaws.told(Saying::Warning, composition, flaw);
     }
     if compiled.commands.is_empty() {
-        return Err(nothing(folder, order));
+        return Err(nothing(folder, composition, order));
     }
     Ok(Read { libraries, compiled })
 }
 
 /// There is no function that could be a command.
-fn nothing(folder: &Folder, order: &Order) -> Box<Error> {
-    if folder.sources.is_empty() {
-        let message = format!(
-            "there is no source in {}, expected files of Python, C++, R or JavaScript",
-            order.root.display()
-        );
-        return Error::new(Kind::Usage, message).hint("nexus new DIR makes a small program to begin with");
-    }
-    let message = format!(
-        "no function in {} has a signature, so there is nothing to run",
-        order.root.display()
-    );
-    Error::new(Kind::Usage, message)
-        .hint("annotate the parameters, or write above a function: mean :: [Real] -> Real")
+fn nothing(folder: &Folder, composition: Option<&File>, order: &Order) -> Box<Error> {
+    let root = order.root.display();
+    let (message, hint) = match composition {
+        Some(file) => (
+            format!("{} exports nothing, so there is nothing to run", file.path),
+            "name the commands in its first line: module m (mean, largest)",
+        ),
+        None if folder.sources.is_empty() => (
+            format!("there is no source in {root}, expected files of Python, C++, R or JavaScript"),
+            "nexus new DIR makes a small program to begin with",
+        ),
+        None => (
+            format!("no function in {root} can be a command: it takes a signature, without functions in it"),
+            "annotate the parameters, or write in a comment above a function: mean :: [Real] -> Real",
+        ),
+    };
+    Error::new(Kind::Usage, message).hint(hint)
 }
 
 /// The composition of a folder.
@@ -199,7 +202,7 @@ impl Flaws<'_> {
         let mut found: Vec<&File> = Vec::new();
         for source in &module.sources {
             let path = normal(&source.file.text);
-            let len = source.file.text.chars().count();
+            let len = source.file.text.chars().count() + 2; // with its quotes
             let Some(file) = folder.sources.iter().find(|file| file.path == path) else {
                 let flaw = Flaw::new(
                     source.file.place,

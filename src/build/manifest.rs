@@ -46,7 +46,7 @@ fn write_pool(out: &mut Json, name: &str, pool: &Pool) {
             words.extend([file("nexus_pool.R"), "--args".into(), file("pool.R")]);
             words
         }
-        "js" => vec!["node".into(), file("pool.js")],
+        "js" => vec!["node".into(), file("pool.cjs")],
         _ => vec![file("pool-cpp")],
     };
     out.strings("exec", &exec);
@@ -102,10 +102,10 @@ fn write_command(out: &mut Json, compiled: &Compiled, command: &Command) {
     out.strings("arg_schemas", &command.arg_schemas);
     out.line(3);
     out.key("args").open(b'[');
-    let mut names = OptionNames::of(command);
+    let mut letters = Letters::of(command);
     for param in &command.params {
         out.line(4);
-        write_param(out, &compiled.records, param, &mut names);
+        write_param(out, &compiled.records, param, &mut letters);
     }
     out.close(b']');
     out.line(3);
@@ -123,59 +123,48 @@ fn write_command(out: &mut Json, compiled: &Compiled, command: &Command) {
     out.close(b'}');
 }
 
-/// The names of options that a command has given away.
-struct OptionNames {
-    shorts: BTreeSet<char>,
-    longs: BTreeSet<String>,
-}
+/// The letters that the options of a command have.
+struct Letters(BTreeSet<char>);
 
-impl OptionNames {
-    /// Those that its author chose, which no other gets.
-    fn of(command: &Command) -> OptionNames {
-        let docs = || command.params.iter().map(|param| &param.doc);
-        OptionNames {
-            // Of nexus itself.
-            shorts: docs().filter_map(|doc| doc.short).chain(['h']).collect(),
-            longs: docs()
-                .filter_map(|doc| doc.long.clone())
-                .chain(["help".into()])
-                .collect(),
-        }
+impl Letters {
+    /// Those that an author chose, which no other parameter gets; and that of help.
+    fn of(command: &Command) -> Letters {
+        let chosen = command
+            .params
+            .iter()
+            .filter(|param| !has_own_letter(&param.doc, name_of(param)));
+        Letters(chosen.filter_map(|param| param.doc.short).chain(['h']).collect())
     }
 
-    /// The names of an option: the author's, or one made of the parameter's name.
-    fn choose(&mut self, doc: &ParamDoc, name: &str) -> (Option<char>, Option<String>) {
-        if doc.short.is_some() || doc.long.is_some() {
-            return (doc.short, doc.long.clone());
-        }
-        let mut letters = name.chars();
-        if let (Some(letter), None) = (letters.next(), letters.next())
-            && !letter.is_ascii_digit()
-            && self.shorts.insert(letter)
-        {
-            return (Some(letter), None);
-        }
-        let mut long: String = name.trim_matches(['_', '.']).replace(['_', '.'], "-");
-        if long.is_empty() {
-            long.push_str("value");
-        }
-        while !self.longs.insert(long.clone()) {
-            long.push_str("-option");
-        }
-        (None, Some(long))
+    /// The names of an option. A letter that a parameter has only because it is its name may be another's.
+    fn choose(&mut self, doc: &ParamDoc, long: Option<String>, name: &str) -> (Option<char>, Option<String>) {
+        let is_free = |letter: &char| !has_own_letter(doc, name) || self.0.insert(*letter);
+        let short = doc.short.filter(is_free);
+        let word = || name.trim_matches(['_', '.']).replace(['_', '.'], "-");
+        let is_nameless = short.is_none() && long.is_none() && doc.long.is_none() && doc.long_rev.is_none();
+        (short, if is_nameless { Some(word()) } else { long })
     }
 }
 
-fn write_param(out: &mut Json, records: &[Record], param: &Param, names: &mut OptionNames) {
+/// Whether the only name of an option is the letter that its parameter is called.
+fn has_own_letter(doc: &ParamDoc, name: &str) -> bool {
+    doc.long.is_none() && doc.short.is_some_and(|short| name.chars().eq([short]))
+}
+
+fn name_of(param: &Param) -> &str {
+    param.name.as_deref().unwrap_or_default()
+}
+
+fn write_param(out: &mut Json, records: &[Record], param: &Param, letters: &mut Letters) {
     let doc = &param.doc;
-    let name = param.name.as_deref().unwrap_or_default();
+    let name = name_of(param);
     let record = fields_of(&param.ty, records).filter(|_| doc.is_unrolled);
     if let Some(record) = record {
-        return write_group(out, record, param, names);
+        return write_group(out, record, param, letters);
     }
-    let is_option = doc.short.is_some() || doc.long.is_some() || doc.default.is_some() || param.is_keyword;
-    match is_option {
-        true => write_option(out, &param.ty, doc, name, names),
+    let is_named = doc.short.is_some() || doc.long.is_some() || doc.long_rev.is_some();
+    match is_named || doc.default.is_some() || param.is_keyword {
+        true => write_option(out, &param.ty, doc, name, letters),
         false => {
             out.open(b'{');
             out.key("kind").string("pos");
@@ -199,21 +188,29 @@ fn write_input(out: &mut Json, ty: &Type, doc: &ParamDoc, name: &str) {
     out.strings("desc", &doc.desc);
 }
 
-fn write_option(out: &mut Json, ty: &Type, doc: &ParamDoc, name: &str, names: &mut OptionNames) {
-    let (short, long) = names.choose(doc, name);
-    let is_flag = *ty == Type::Base(Base::Bool) && (doc.is_flag || doc.default.as_deref() == Some("false"));
+fn write_option(out: &mut Json, ty: &Type, doc: &ParamDoc, name: &str, letters: &mut Letters) {
     out.open(b'{');
-    out.key("kind").string(if is_flag { "flag" } else { "opt" });
-    write_names(out, short, long.as_deref());
-    if let Some(reverse) = doc.long_rev.as_deref().filter(|_| is_flag) {
-        out.key("long_rev").string(reverse);
-    }
-    if let Some(default) = &doc.default {
-        out.key("default").raw(default);
-    }
-    match is_flag {
-        true => out.strings("desc", &doc.desc),
-        false => write_input(out, ty, doc, name),
+    match doc.flag_words() {
+        Some(words) => {
+            out.key("kind").string("flag");
+            let (short, long) = letters.choose(doc, words.long, name);
+            write_names(out, short, long.as_deref());
+            if let Some(reverse) = &words.long_rev {
+                out.key("long_rev").string(reverse);
+            }
+            out.key("default")
+                .raw(if words.default { "true" } else { "false" });
+            out.strings("desc", &doc.desc);
+        }
+        None => {
+            out.key("kind").string("opt");
+            let (short, long) = letters.choose(doc, doc.long.clone(), name);
+            write_names(out, short, long.as_deref());
+            if let Some(default) = &doc.default {
+                out.key("default").raw(default);
+            }
+            write_input(out, ty, doc, name);
+        }
     }
     out.close(b'}');
 }
@@ -228,7 +225,7 @@ fn write_names(out: &mut Json, short: Option<char>, long: Option<&str>) {
 }
 
 /// A record whose fields are options.
-fn write_group(out: &mut Json, record: &Record, param: &Param, names: &mut OptionNames) {
+fn write_group(out: &mut Json, record: &Record, param: &Param, letters: &mut Letters) {
     let doc = &param.doc;
     out.open(b'{');
     out.key("kind").string("grp");
@@ -245,7 +242,7 @@ fn write_group(out: &mut Json, record: &Record, param: &Param, names: &mut Optio
         out.open(b'{');
         out.key("key").string(&field.name);
         out.key("arg");
-        write_option(out, &field.ty, &field.doc, &field.name, names);
+        write_option(out, &field.ty, &field.doc, &field.name, letters);
         out.close(b'}');
     }
     out.close(b']');

@@ -4,6 +4,7 @@ use crate::build::folder::File;
 use crate::build::language::Language;
 use crate::build::{cpp, javascript, python, r};
 use crate::compose::compiled::Instance;
+use crate::error::Result;
 use crate::source::signature::{Library, Record, Signature};
 
 /// A pool that is to be written.
@@ -61,8 +62,11 @@ impl Written {
     }
 }
 
-/// The files of a pool, but for the runtimes: its own code, and its sources.
-pub fn write(pool: &Pool<'_>) -> Vec<Written> {
+/// The files of a pool, but for the runtimes: its own code, and its sources. The last is the pool's text.
+///
+/// # Errors
+/// As the language has them.
+pub fn write(pool: &Pool<'_>) -> Result<Vec<Written>> {
     let mut files: Vec<Written> = pool
         .sources
         .iter()
@@ -74,8 +78,8 @@ pub fn write(pool: &Pool<'_>) -> Vec<Written> {
     match pool.language.name {
         "py" => files.push(python::write(pool)),
         "r" => files.push(r::write(pool)),
-        "js" => javascript::write(pool, &mut files),
+        "js" => javascript::write(pool, &mut files)?,
         _ => files.push(cpp::write(pool)),
     }
-    files
+    Ok(files)
 }

@@ -2,6 +2,7 @@
 //! that fails leaves what was there, and nobody runs half a program. Decides nothing of what they hold.
 
 use crate::build::runtimes::Runtime;
+use crate::build::state::{self, State};
 use crate::error::{Error, Kind, Result};
 use std::fs;
 use std::io;
@@ -20,17 +21,26 @@ pub struct Stage {
     waiting: Vec<String>,
     /// All files that will be there.
     files: Vec<String>,
+    /// Whether there was no folder before.
+    is_first: bool,
 }
 
 impl Stage {
-    /// Begins with an empty place to wait in. What a build left that was killed is removed.
+    /// Begins with an empty place to wait in. What a build left that was killed is removed. A new folder gets its mark at
+    /// once, by which the next build knows that it may write there.
     pub fn begin(pools: &Path) -> Result<Stage> {
+        make_folder(pools)?;
+        let mark = pools.join(state::FILE);
         let stage = Stage {
             pools: pools.to_path_buf(),
             waiting: Vec::new(),
             files: Vec::new(),
+            is_first: !mark.exists(),
         };
         stage.clear()?;
+        if stage.is_first {
+            fs::write(&mark, State::default().text()).map_err(|error| failed("write", &mark, &error))?;
+        }
         Ok(stage)
     }
 
@@ -131,8 +141,10 @@ impl Stage {
     pub fn abandon(self) {
         // It is told of why the build failed; the next one tries again.
         let _ = self.clear();
-        // There was no program before, so there is no folder of one after.
-        let _ = fs::remove_dir(&self.pools);
+        if self.is_first {
+            let _ = fs::remove_file(self.pools.join(state::FILE));
+            let _ = fs::remove_dir(&self.pools);
+        }
     }
 }
 

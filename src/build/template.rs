@@ -148,7 +148,7 @@ fn composition(name: &str, chosen: &[&Template]) -> String {
         "\n--' All at once: {}.\n\
          overview :: [Real] -> {returns}\n\
          overview = {}\n\n\
-         -- Several at a time, each in a worker process of its own.\n\
+         -- Four at a time, in as many workers of each language.\n\
          --' The same for each of many series.\n\
          overviews :: [[Real]] -> [{returns}]\n\
          overviews = pmap 4 overview\n",

@@ -4,7 +4,6 @@ pub mod args;
 mod call_graph;
 mod completions;
 mod each;
-mod elements;
 mod explain;
 mod files;
 mod help;

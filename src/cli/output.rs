@@ -1,10 +1,10 @@
 //! A result on its way out: from msgpack to the form that the user chose, in pieces, so that a large one is never text as a
 //! whole. Knows no command.
 
-use crate::cli::elements::elements;
 use crate::cli::files::reason;
 use crate::cli::source::inner;
 use crate::cli::tabular;
+use crate::codec::elements::elements;
 use crate::codec::msgpack::{Reader, Token};
 use crate::codec::schema::{Type, Types};
 use crate::codec::transcode::{Closed, Sink, Style, ValueError, msgpack_to_json, msgpack_to_msgpack};

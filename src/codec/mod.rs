@@ -3,6 +3,7 @@
 pub mod base64;
 pub mod checksum;
 pub mod document;
+pub mod elements;
 pub mod error_map;
 pub mod frame;
 pub mod integer;

@@ -340,7 +340,8 @@ impl<'a> Lexer<'a> {
         let mut len = if opens { mark.len() } else { 1 };
         let is_cut = loop {
             let tail = &rest[len..];
-            if tail.starts_with(mark) {
+            // Of more quotes in a row the last ones end it: `"""say "yes""""`.
+            if tail.starts_with(mark) && !(mark.len() > 1 && tail[1..].starts_with(mark)) {
                 len += mark.len();
                 break false;
             }

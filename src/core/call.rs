@@ -87,7 +87,7 @@ pub enum Stage {
     /// Its worker is done with it, and the answer is coming in.
     Answering,
     /// Nexus runs it itself, once its arguments are there.
-    Hosted,
+    Hosted { is_begun: bool },
 }
 
 /// The arguments of a call that waits, as far as they have come.

@@ -379,7 +379,9 @@ impl Hub {
         }
         self.end_owner(id, false);
         let is_running = match self.calls.get(id).map(|call| &call.stage) {
-            Some(Stage::Hosted) => {
+            #[cfg(test)]
+            Some(Stage::Hosted { .. }) if self.planted == Some(Bug::HostGoesOn) => false,
+            Some(Stage::Hosted { is_begun: true }) => {
                 self.effects.push_back(Effect::CancelHost(id.raw()));
                 false
             }

@@ -31,7 +31,7 @@ impl Hub {
     /// Takes a call for nexus itself, with the arguments that have come if they are all there.
     pub(super) fn begin_hosted(&mut self, id: CallId, payload: Vec<u8>, is_whole: bool, now_ms: u64) {
         if let Some(call) = self.calls.get_mut(id) {
-            call.stage = Stage::Hosted;
+            call.stage = Stage::Hosted { is_begun: false };
             call.began_ms = now_ms;
             call.collected = payload;
         }
@@ -43,6 +43,7 @@ impl Hub {
     /// The arguments of a call for nexus itself are all there.
     pub(super) fn hand_over(&mut self, id: CallId) {
         if let Some(call) = self.calls.get_mut(id) {
+            call.stage = Stage::Hosted { is_begun: true };
             self.effects.push_back(Effect::Host {
                 call: id.raw(),
                 mid: call.mid,
@@ -58,7 +59,9 @@ impl Hub {
         let Some(found) = self.calls.get_mut(id) else {
             return;
         };
-        let Stage::Hosted = found.stage else { return };
+        let Stage::Hosted { is_begun: true } = found.stage else {
+            return;
+        };
         found.stage = Stage::Answering;
         let (origin, has_children) = (found.origin, found.open_children > 0);
         if has_children {
@@ -78,7 +81,14 @@ impl Hub {
                 self.forget_call(id);
                 self.pass_result(peer, request, payload);
             }
-            (Ok(_), _) => self.forget_call(id),
+            (Ok(payload), Origin::Client(token)) => {
+                self.forget_call(id);
+                self.effects.push_back(Effect::Answer {
+                    token,
+                    result: Ok(payload),
+                });
+            }
+            (Ok(_), Origin::Nobody) => self.forget_call(id),
         }
         self.end_event(now_ms);
     }
@@ -93,7 +103,7 @@ impl Hub {
 
     /// Whether nexus itself works on a call and does not only wait for others.
     pub(super) fn host_goes_on(&self) -> bool {
-        let runs = |stage: &Stage, awaited: u32| matches!(stage, Stage::Hosted) && awaited == 0;
+        let runs = |stage: &Stage, awaited: u32| matches!(stage, Stage::Hosted { .. }) && awaited == 0;
         self.is_host_busy || self.calls.iter().any(|(_, call)| runs(&call.stage, call.awaited))
     }
 }

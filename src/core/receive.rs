@@ -180,7 +180,7 @@ impl Hub {
             Sink::Call(call) => {
                 if let Some(found) = self.calls.get_mut(call) {
                     found.collected.extend_from_slice(piece);
-                    let is_hosted = matches!(found.stage, Stage::Hosted);
+                    let is_hosted = matches!(found.stage, Stage::Hosted { .. });
                     match is_last {
                         true if is_hosted => self.hand_over(call),
                         true => self.handle_collected(call),
@@ -315,7 +315,7 @@ impl Hub {
                 self.begin_call(call, payload, now_ms);
                 match self.calls.get(call).map(|call| &call.stage) {
                     Some(Stage::Placed(to)) => Sink::Peer(*to),
-                    Some(Stage::Hosted) => Sink::Call(call),
+                    Some(Stage::Hosted { .. }) => Sink::Call(call),
                     Some(_) => Sink::Argument(call),
                     None => Sink::Nobody,
                 }
@@ -626,6 +626,7 @@ impl Hub {
         let Some(found) = self.remove_call(call) else {
             return;
         };
+        self.end_child(found.parent, found.is_awaited);
         let Origin::Client(token) = found.origin else {
             return;
         };

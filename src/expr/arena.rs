@@ -4,6 +4,7 @@
 //! local of a lambda further out, copied when the closure is made). Whoever adds nodes keeps the promise that every
 //! id, slot and capture exists; [`crate::expr::load`] is the one that checks text for it.
 
+use crate::expr::process::{Channel, Conversion, Pipe, Verb};
 use crate::ids::{ExprId, PoolId, Span, TypeId};
 
 /// One expression; what it contains is referred to by id.
@@ -71,6 +72,8 @@ pub enum Expr {
     Slice,
     /// A function of a pool: [`Exprs::foreign`].
     Foreign(u32),
+    /// A function of a program's words and of what it reads: [`Exprs::conversion`].
+    Cmd(u32),
     /// A function of one or two values.
     Operator {
         /// What it does.
@@ -162,6 +165,12 @@ pub enum Strict {
     Timeout(ExprId),
     /// Of how often in all, and milliseconds: the value, begun again after that time (doubled each time) when it raises.
     Retry(ExprId),
+    /// Of a program's words, if it is one, and of options, if there are any: a worker process. [`Exprs::channel`].
+    Worker(u32),
+    /// Of a worker process and what it takes.
+    OnWorker(Verb),
+    /// Of a value and what each stage takes: what comes out. [`Exprs::pipe`].
+    Pipe(u32),
 }
 
 /// What [`Expr::Operator`] does.
@@ -242,8 +251,10 @@ pub struct Foreign {
     pub returns: TypeId,
     /// Where it stands in the composition, for people: `stats.loc:12`; may be empty.
     pub at: Box<str>,
-    /// What it is called there.
+    /// The definition that calls it there.
     pub name: Box<str>,
+    /// Its own name; may be empty.
+    pub function: Box<str>,
 }
 
 /// Where a variable's value is.
@@ -276,6 +287,9 @@ pub struct Exprs {
     strings: String,
     bytes: Vec<u8>,
     foreign: Vec<Foreign>,
+    conversions: Vec<Conversion>,
+    channels: Vec<Channel>,
+    pipes: Vec<Pipe>,
 }
 
 impl Exprs {
@@ -324,11 +338,28 @@ impl Exprs {
         &self.foreign[position as usize]
     }
 
+    /// What goes through a program.
+    pub fn conversion(&self, position: u32) -> Conversion {
+        self.conversions[position as usize]
+    }
+
+    /// A kind of worker process.
+    pub fn channel(&self, position: u32) -> &Channel {
+        &self.channels[position as usize]
+    }
+
+    /// A pipe.
+    pub fn pipe(&self, position: u32) -> &Pipe {
+        &self.pipes[position as usize]
+    }
+
     /// What a composition calls a function of a pool, if it does.
     pub fn foreign_name(&self, pool: PoolId, mid: i64) -> Option<&str> {
         let mut known = self.foreign.iter();
         let found = known.find(|foreign| (foreign.pool, foreign.mid) == (pool, mid))?;
-        Some(&found.name)
+        Some(&found.function)
+            .filter(|name| !name.is_empty())
+            .map(|name| &**name)
     }
 
     /// How many entries all tables have together, strings in bytes.
@@ -342,6 +373,9 @@ impl Exprs {
             + self.strings.len()
             + self.bytes.len()
             + self.foreign.len()
+            + self.conversions.len()
+            + self.channels.len()
+            + self.pipes.len()
     }
 
     pub(crate) fn add(&mut self, expr: Expr) -> ExprId {
@@ -352,6 +386,21 @@ impl Exprs {
     pub(crate) fn add_foreign(&mut self, foreign: Foreign) -> ExprId {
         self.foreign.push(foreign);
         self.add(Expr::Foreign(self.foreign.len() as u32 - 1))
+    }
+
+    pub(crate) fn add_conversion(&mut self, conversion: Conversion) -> ExprId {
+        self.conversions.push(conversion);
+        self.add(Expr::Cmd(self.conversions.len() as u32 - 1))
+    }
+
+    pub(crate) fn add_channel(&mut self, channel: Channel) -> u32 {
+        self.channels.push(channel);
+        self.channels.len() as u32 - 1
+    }
+
+    pub(crate) fn add_pipe(&mut self, pipe: Pipe) -> u32 {
+        self.pipes.push(pipe);
+        self.pipes.len() as u32 - 1
     }
 
     pub(crate) fn add_children(&mut self, children: &[ExprId]) -> Span {

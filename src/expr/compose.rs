@@ -17,6 +17,8 @@
 //! timeout *      ms: X, child: X
 //! retry *        times: X, delay_ms: X, child: X
 //! ```
+//! Those that drive processes stand in [`crate::expr::drive`].
+//!
 //! `app`, `container` and `let` may have `"sequential": true`: nothing is left to do of one argument, element or value when
 //! the next is begun.
 
@@ -56,7 +58,7 @@ impl<'d> Loader<'_, 'd> {
                 let child = self.child(node, "child").map(|child| child.id);
                 child.and_then(|child| self.strict_of(node, Strict::Retry(child), &["times", "delay_ms"]))
             }
-            _ => return None,
+            _ => return self.pools.and_then(|_| self.drive(node, tag)),
         })
     }
 
@@ -85,6 +87,7 @@ impl<'d> Loader<'_, 'd> {
             returns: returns?,
             at: word("at"),
             name: word("name"),
+            function: word("function"),
         };
         let id = self.exprs.add_foreign(foreign);
         Some(Loaded { id, ty: None })

@@ -2,5 +2,7 @@
 
 pub mod arena;
 mod compose;
+mod drive;
 pub mod load;
+pub mod process;
 mod scope;

@@ -4,11 +4,12 @@
 use super::session::{Hosted, Session};
 use crate::core::eval::{Ask, AskId, Budget, Machine, Outcome, Program, Progress};
 use crate::core::hub::Request;
+use crate::core::process::pipe::Pipe;
+use crate::core::process::table::{Asker, Owner};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{ExprId, TypeId};
 use crate::limits::EVAL_STEPS_PER_TURN;
 use crate::sys::clock::now_ms;
-use std::collections::BTreeSet;
 
 /// An expression and what it is applied to.
 #[derive(Debug)]
@@ -29,7 +30,8 @@ struct Run<'s, 'm> {
     program: Program<'m>,
     machine: Machine,
     /// What is to be answered when.
-    timers: BTreeSet<(u64, AskId)>,
+    timers: Vec<(u64, AskId)>,
+    pipes: Vec<(AskId, Pipe)>,
 }
 
 impl Session<'_> {
@@ -47,7 +49,8 @@ impl Session<'_> {
                 pools: &manifest.pools,
             },
             machine: Machine::new(composition.root, Budget::default()),
-            timers: BTreeSet::new(),
+            timers: Vec::new(),
+            pipes: Vec::new(),
             session: self,
         };
         run.session.hosted = Some(Vec::new());
@@ -56,8 +59,12 @@ impl Session<'_> {
         }
         let timeout_ms = composition.timeout_ms;
         let until = timeout_ms.map(|timeout| now_ms().saturating_add(timeout));
-        let outcome = run.to_the_end(until);
+        let outcome = run.finish(until);
+        let is_well = matches!(outcome, Ok(Outcome::Done));
         run.session.due_ms = None;
+        // Whoever calls a closure from now on is told that it is none.
+        run.session.hosted = None;
+        run.end_processes(is_well)?;
         run.session.notes.finish();
         match outcome? {
             Outcome::Done => {
@@ -74,7 +81,7 @@ impl Session<'_> {
 }
 
 impl Run<'_, '_> {
-    fn to_the_end(&mut self, until: Option<u64>) -> Result<Outcome> {
+    fn finish(&mut self, until: Option<u64>) -> Result<Outcome> {
         loop {
             let progress = self.machine.run_for(self.program, EVAL_STEPS_PER_TURN);
             let now = now_ms();
@@ -82,7 +89,8 @@ impl Run<'_, '_> {
             if let Progress::Over(outcome) = progress {
                 return Ok(outcome);
             }
-            if self.take_answers(now) {
+            let has_moved = self.move_pipes(now);
+            if self.take_answers(now) || has_moved {
                 continue;
             }
             if let Some(error) = self.session.stopped() {
@@ -94,7 +102,7 @@ impl Run<'_, '_> {
                 continue;
             }
             let is_busy = matches!(progress, Progress::Busy);
-            let timer = self.timers.first().map(|(at, _)| *at);
+            let timer = self.timers.iter().map(|(at, _)| *at).min();
             self.session.due_ms = match is_busy {
                 true => Some(now),
                 false => timer.into_iter().chain(until).min(),
@@ -109,6 +117,11 @@ impl Run<'_, '_> {
     fn do_asks(&mut self, now: u64) {
         while let Some(id) = self.machine.poll_cancel() {
             self.timers.retain(|(_, timer)| *timer != id);
+            self.session.workers.table.forget_asker(Asker::Nexus(id.raw()));
+            if let Some(position) = self.pipes.iter().position(|(pipe, _)| *pipe == id) {
+                let owner = self.pipes.swap_remove(position).1.owner();
+                self.session.workers.table.end_owner(owner, false, now);
+            }
             let error = Error::new(
                 Kind::Cancelled,
                 "the composition does not need this call any more",
@@ -120,8 +133,20 @@ impl Run<'_, '_> {
         }
         while let Some((id, ask)) = self.machine.poll_ask() {
             match ask {
+                Ask::Process(request) => {
+                    let asker = Asker::Nexus(id.raw());
+                    let table = &mut self.session.workers.table;
+                    table.request(asker, Some(Owner::Run), request, now);
+                }
+                Ask::Pipe(plan) => {
+                    let (owner, table) = (Owner::Pipe(id.raw()), &mut self.session.workers.table);
+                    match Pipe::new(*plan, owner, table, self.program.types, now) {
+                        Ok(pipe) => self.pipes.push((id, pipe)),
+                        Err(error) => self.session.answers.push((id.raw(), Err(error))),
+                    }
+                }
                 Ask::Sleep { ms } => {
-                    self.timers.insert((now.saturating_add(ms), id));
+                    self.timers.push((now.saturating_add(ms), id));
                 }
                 Ask::Call {
                     pool,
@@ -148,6 +173,53 @@ impl Run<'_, '_> {
         self.session.carry_out(now);
     }
 
+    /// Moves on what goes through pipes. True if the machine has something to do with it.
+    fn move_pipes(&mut self, now: u64) -> bool {
+        let mut has_come = false;
+        while let Some((id, stage, number, result)) = self.machine.poll_item() {
+            if let Some((_, pipe)) = self.pipes.iter_mut().find(|(pipe, _)| *pipe == id) {
+                pipe.handle_applied(stage as usize, number, result);
+            }
+        }
+        loop {
+            let mut has_moved = false;
+            let session = &mut *self.session;
+            for (id, pipe) in &mut self.pipes {
+                has_moved |= pipe.step(&mut session.workers.table, self.program.types, now);
+                while let Some(item) = pipe.poll_item() {
+                    self.machine.apply_item(*id, item);
+                    has_come = true;
+                }
+                if let Some(result) = pipe.poll_result() {
+                    session.answers.push((id.raw(), result));
+                }
+            }
+            self.pipes.retain(|(_, pipe)| !pipe.is_ended());
+            if !has_moved {
+                return has_come;
+            }
+            // What was written makes room for more.
+            session.carry_out(now);
+        }
+    }
+
+    /// What belongs to the composition ends with it.
+    fn end_processes(&mut self, is_well: bool) -> Result<()> {
+        let now = now_ms();
+        for (_, pipe) in std::mem::take(&mut self.pipes) {
+            self.session.workers.table.end_owner(pipe.owner(), false, now);
+        }
+        self.session.workers.table.end_owner(Owner::Run, is_well, now);
+        self.session.carry_out(now);
+        while self.session.workers.table.is_joining() {
+            if self.session.is_interrupted() {
+                self.session.workers.table.end_owner(Owner::Run, false, now_ms());
+            }
+            self.session.turn()?;
+        }
+        Ok(())
+    }
+
     /// Tells the machine what has come. False if nothing has.
     fn take_answers(&mut self, now: u64) -> bool {
         let mut has_come = false;
@@ -155,14 +227,12 @@ impl Run<'_, '_> {
             has_come = true;
             let answer = answer.map_err(|error| self.session.explain(error));
             self.machine
-                .handle_answer(self.program.exprs, AskId::from_raw(token), answer);
+                .handle_answer(self.program, AskId::from_raw(token), answer);
         }
-        while let Some((at, id)) = self.timers.first().copied()
-            && at <= now
-        {
+        while let Some(due) = self.timers.iter().position(|(at, _)| *at <= now) {
             has_come = true;
-            self.timers.pop_first();
-            self.machine.handle_answer(self.program.exprs, id, Ok(Vec::new()));
+            let (_, id) = self.timers.swap_remove(due);
+            self.machine.handle_answer(self.program, id, Ok(Vec::new()));
         }
         for hosted in self
             .session

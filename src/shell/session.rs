@@ -58,7 +58,7 @@ pub struct Session<'m> {
     /// By which further workers of pools are connected.
     doors: BTreeMap<PoolId, OwnedFd>,
     processes: Processes,
-    workers: Workers,
+    pub(super) workers: Workers,
     connections: BTreeMap<PeerId, Connection>,
     /// Peers that have more to be written to them than their sockets took.
     full: Vec<PeerId>,
@@ -473,11 +473,10 @@ impl<'m> Session<'m> {
                 self.perform_process(effect, now);
             } else if let Some(peer) = self.hub.poll_output() {
                 self.write(peer);
-            } else {
+            } else if !self.workers.write() {
                 break;
             }
         }
-        self.workers.write();
     }
 
     fn perform_process(&mut self, effect: table::Effect, now: u64) {
@@ -490,6 +489,7 @@ impl<'m> Session<'m> {
             Some(table::Effect::Answer(Asker::Worker(worker, request), result)) => {
                 self.hub.handle_process_answer(worker, request, result);
             }
+            Some(table::Effect::Answer(Asker::Nexus(token), result)) => self.answers.push((token, result)),
             Some(table::Effect::Joined(ProcessOwner::Call(call))) => self.hub.handle_joined(call, now),
             _ => {}
         }

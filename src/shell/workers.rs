@@ -99,6 +99,10 @@ impl Workers {
                 let input = self.ends.get_mut(&id).and_then(|ends| ends.input.take());
                 self.drop_stream(input);
             }
+            Effect::CloseOutput(id) => {
+                let output = self.ends.get_mut(&id).and_then(|ends| ends.output.take());
+                self.drop_stream(output);
+            }
             Effect::Signal(id, number) => processes.signal_program(id, number),
             Effect::Release(id) => self.close(id),
             other => return Some(other),
@@ -106,11 +110,14 @@ impl Workers {
         None
     }
 
-    /// Writes what there is to be written and is taken.
-    pub fn write(&mut self) {
+    /// Writes what there is to be written and is taken. False if there is nothing.
+    pub fn write(&mut self) -> bool {
+        let mut has_written = false;
         while let Some(id) = self.table.poll_output() {
             self.write_to(id);
+            has_written = true;
         }
+        has_written
     }
 
     fn write_to(&mut self, id: HandleId) {

@@ -165,9 +165,9 @@ impl<'a> Lexer<'a> {
         let byte = self.byte(0);
         let has_slashes = matches!(self.lang, Lang::JavaScript | Lang::Cpp);
         match byte {
-            b'#' if !has_slashes || (self.at == 0 && self.byte(1) == b'!') => self.to_line_end(Kind::Comment),
-            b'#' if self.lang == Lang::Cpp && is_first => self.to_line_end(Kind::Directive),
-            b'/' if has_slashes && self.byte(1) == b'/' => self.to_line_end(Kind::Comment),
+            b'#' if !has_slashes || (self.at == 0 && self.byte(1) == b'!') => self.line_end(Kind::Comment),
+            b'#' if self.lang == Lang::Cpp && is_first => self.line_end(Kind::Directive),
+            b'/' if has_slashes && self.byte(1) == b'/' => self.line_end(Kind::Comment),
             b'/' if has_slashes && self.byte(1) == b'*' => {
                 self.at += 2;
                 self.find("*/");
@@ -190,7 +190,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn to_line_end(&mut self, kind: Kind) -> Kind {
+    fn line_end(&mut self, kind: Kind) -> Kind {
         while self.at < self.bytes.len() && self.byte(0) != b'\n' {
             // Lines of the preprocessor go on behind a backslash.
             let is_continued = self.byte(0) == b'\\' && kind == Kind::Directive;

@@ -26,6 +26,7 @@ def main():
     languages()
     ends()
     large()
+    pipes()
     for count, rounds, goal_ms, goal_mib in ((10**6, 5, 60, 60), (10**7, 3, 600, 400)):
         floats(count, rounds, goal_ms, goal_mib)
     throughput()
@@ -161,6 +162,22 @@ def large():
     echo = float(run(LANGUAGES, "drive-time_echo", "cpp", str(mib << 17), "7"))
     floor = float(run(os.path.join(WORK, "copy"), str(mib << 20), "7")) / 1000
     row("%d MiB of floats, Python, C++, back" % mib, echo, "ms", "bare copy, fresh buffers", floor, 1.5, by_ratio=True)
+
+
+def pipes():
+    """Lines through two programs, to a pipe that nobody keeps."""
+    mib = 256
+    packed = os.path.join(WORK, "lines.msgpack")
+    if not os.path.exists(packed):
+        line = b"the quick brown fox jumps over the lazy dog, and again, and again\n"
+        text = (line * ((mib << 20) // len(line) + 1))[:mib << 20]
+        with open(packed + ".new", "wb") as file:
+            file.write(b"\xc6" + len(text).to_bytes(4, "big") + text)
+        os.rename(packed + ".new", packed)
+    ours = ["sh", "-c", '"$0" --raw cats "@$1" > /dev/null', BENCH, packed]
+    shells = ["sh", "-c", 'cat "$0" | cat | cat > /dev/null', packed]
+    (ms, _), (peer, _) = measure(5, ours, shells)
+    row("%d MiB of lines |> cat |> cat" % mib, ms, "ms", "cat FILE | cat | cat", peer, 1.3, by_ratio=True)
 
 
 def floats(count, rounds, goal_ms, goal_mib):

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+# Annotations say what a command takes and gives, and the docstring is its help. A function without annotations, or with
+# a leading underscore, is no command.
 
-# Annotations say what a command takes and gives, and the docstring what its help says. A function without annotations,
-# or with a leading underscore, is no command.
+
 def differences(xs: list[float]) -> list[float]:
     """Each number less the one before it.
 
@@ -14,7 +15,10 @@ def differences(xs: list[float]) -> list[float]:
     return [after - before for before, after in zip(xs, xs[1:])]
 
 
-# A dataclass is a record: {"count": 3, "least": 1.0, "most": 4.0} in JSON and to all languages.
+# A dataclass is a record: {"count": 3, "least": 1, "most": 4} in JSON, and in every language what records are there. A
+# parameter with a default is an option on the command line, here --digits.
+
+
 @dataclass
 class Range:
     count: int
@@ -22,7 +26,6 @@ class Range:
     most: float
 
 
-# A parameter with a default is an option on the command line: --digits.
 def describe(xs: list[float], digits: int = 2) -> Range:
     """How many numbers there are, and between which they lie.
 

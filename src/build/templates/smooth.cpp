@@ -3,10 +3,10 @@
 #include <cstddef>
 #include <vector>
 
-// A comment says what the C++ types don't: the name of the command, what it takes and what it gives. It can stand above a
-// function of any language. Numbers are Int or Real, and there are Bool, Str, Bytes, lists as [Real], tuples as (Int, Str),
+// A comment above a function is its help, and a line in it says what it takes and gives; in any language, where people
+// don't write that anyway. Numbers are Int or Real, and there are Bool, Str, Bytes, lists as [Real], tuples as (Int, Str),
 // ?Int for what may be missing, and records.
-//
+
 // The mean of each number and its neighbours.
 // smooth :: [Real] -> [Real]
 // param xs: The numbers

@@ -33,8 +33,13 @@ impl<'m> Lower<'m> {
         self.expression(body);
         let mut later = self.works(Term::Node(body));
         for (position, definition) in definitions.iter().enumerate().rev() {
-            let works = self.works(Term::Node(definition.body));
-            match self.requests.remove(&(first + position)) {
+            let requests = self.requests.remove(&(first + position));
+            let works = match requests {
+                // A function that is used at several types holds no worker: that would have one type.
+                Some(_) => self.names.effects[definition.body.0 as usize].works(),
+                None => self.works(Term::Node(definition.body)),
+            };
+            match requests {
                 Some(requests) => self.general(first + position, definition, requests),
                 None => {
                     self.current.out.member("var", &definition.name.text);

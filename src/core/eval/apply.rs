@@ -58,13 +58,11 @@ impl Machine {
             return Ok(Next::Evaluate(body));
         }
         let end = start + known.len as usize + taken;
-        if known.len > 0 {
-            let known = self.heap.values(known);
-            self.fiber.operands.splice(start..start, known.iter().copied());
-        }
+        self.fiber.insert_operands(start, self.heap.values(known));
         let all = self.fiber.operands.len();
         let value = match program.exprs.node(id) {
             Expr::Foreign(number) => self.call_foreign(program, number, start, end),
+            Expr::Cmd(number) => self.call_program(program, number, start),
             _ => self.apply_builtin(program, id, start, end),
         };
         // If it has to wait, it is applied again.
@@ -88,8 +86,7 @@ impl Machine {
     /// A closure that has the top operands too.
     fn hold(&mut self, id: ExprId, held: Range, count: usize) -> Eval<Next> {
         let start = self.fiber.operands.len() - count;
-        let before = self.heap.values(held);
-        self.fiber.operands.splice(start..start, before.iter().copied());
+        self.fiber.insert_operands(start, self.heap.values(held));
         let held = self.take_operands(held.len as usize + count)?;
         Ok(Next::Give(Value::Closure(id, held)))
     }
@@ -241,6 +238,7 @@ fn arity(exprs: &Exprs, id: ExprId, count: usize) -> usize {
         Expr::Pattern { places } => 1 + places.len(),
         Expr::Foreign(number) => exprs.foreign(number).params.len(),
         Expr::Operator { op, .. } => op.arity(),
+        Expr::Cmd(_) => 2,
         _ => 0,
     }
 }

@@ -8,9 +8,12 @@
 use crate::codec::msgpack::Reader;
 use crate::core::eval::fiber::{Fiber, Frame, Next};
 use crate::core::eval::heap::Value;
-use crate::core::eval::machine::Machine;
+use crate::core::eval::machine::{Machine, Program};
+use crate::core::eval::process::Gives;
 use crate::core::eval::scope::End;
 use crate::core::eval::stop::{Eval, On, Stop};
+use crate::core::process::pipe::Plan;
+use crate::core::process::request::Request;
 use crate::core::slab::Key;
 use crate::error::{Error, Kind, Result, TraceEntry};
 use crate::expr::arena::Exprs;
@@ -41,6 +44,10 @@ pub enum Ask {
         /// The call of a closure in the course of which it is made.
         parent: Option<HostCall>,
     },
+    /// Ask about a worker process.
+    Process(Request),
+    /// Send a value through stages; the items for functions come back by [`Machine::apply_item`]. The answer is what comes out.
+    Pipe(Box<Plan>),
     /// Answer after that time; what the answer holds doesn't matter.
     Sleep {
         /// Milliseconds.
@@ -50,9 +57,13 @@ pub enum Ask {
 
 /// Who wants an answer.
 #[derive(Clone, Copy, Debug)]
-enum For {
+pub(super) enum For {
     /// A slot, for a value of that type; none: null.
     Slot(u32, Option<TypeId>),
+    /// A slot, for a worker process of that kind: [`Exprs::channel`].
+    Worker(u32, u32),
+    /// A slot, for what a worker process gives.
+    Given(u32, Gives),
     /// The scope, which fails when it comes.
     Timeout { ms: u64 },
 }
@@ -97,10 +108,11 @@ impl Machine {
     }
 
     /// Something that was asked for is done, or failed. Unknown numbers are those of things that were given up.
-    pub fn handle_answer(&mut self, exprs: &Exprs, id: AskId, answer: Result<Vec<u8>>) {
+    pub fn handle_answer(&mut self, program: Program<'_>, id: AskId, answer: Result<Vec<u8>>) {
         let Some(asked) = self.asks.remove(id) else {
             return;
         };
+        self.pipes.remove(&id);
         if let Some(fiber) = self.short_of_room.pop_front() {
             self.wake(fiber);
         }
@@ -123,9 +135,21 @@ impl Machine {
                 self.fill(slot, value);
                 self.close(scope);
             }
-            (For::Slot(..), Err(mut error)) => {
+            (For::Worker(slot, channel), Ok(payload)) => {
+                let worker = self.new_worker(channel, &payload);
+                self.fill(slot, worker);
+                self.close(scope);
+            }
+            (For::Given(slot, gives), Ok(payload)) => match self.given_value(program, gives, &payload) {
+                Ok(value) => {
+                    self.fill(slot, value);
+                    self.close(scope);
+                }
+                Err(stop) => self.fail(scope, stop.error(), false),
+            },
+            (For::Slot(..) | For::Worker(..) | For::Given(..), Err(mut error)) => {
                 if let Some(function) = asked.function {
-                    add_trace(exprs, function, &mut error);
+                    add_trace(program.exprs, function, &mut error);
                 }
                 self.fail(scope, error, false);
             }
@@ -134,12 +158,23 @@ impl Machine {
 
     /// Asks for something on behalf of a scope, and gives the slot of its answer.
     pub(super) fn ask(&mut self, scope: u32, ask: Ask, ty: Option<TypeId>, function: Option<u32>) -> u32 {
+        self.ask_for(scope, ask, |slot| For::Slot(slot, ty), function).0
+    }
+
+    /// The same for an answer that is more than a value.
+    pub(super) fn ask_for(
+        &mut self,
+        scope: u32,
+        ask: Ask,
+        wanted: impl FnOnce(u32) -> For,
+        function: Option<u32>,
+    ) -> (u32, AskId) {
         let slot = self.heap.add_slot();
         if let Some(found) = self.scopes.get_mut(scope) {
             found.open += 1;
         }
-        self.add_ask(scope, ask, For::Slot(slot, ty), function);
-        slot
+        let id = self.add_ask(scope, ask, wanted(slot), function);
+        (slot, id)
     }
 
     fn add_ask(&mut self, scope: u32, ask: Ask, wanted: For, function: Option<u32>) -> AskId {
@@ -180,6 +215,7 @@ impl Machine {
         let Some(asked) = self.asks.remove(id) else {
             return;
         };
+        self.pipes.remove(&id);
         if asked.is_taken {
             self.to_cancel.push_back(id);
         }

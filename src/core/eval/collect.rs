@@ -181,7 +181,13 @@ impl Machine {
             open: Vec::new(),
         };
         let given = self.functions.given.iter_mut().map(|given| &mut given.value);
-        let mut others: Vec<&mut Value> = given.chain(self.result.iter_mut().flatten()).collect();
+        let stages = self
+            .pipes
+            .values_mut()
+            .flat_map(|pipe| pipe.functions.iter_mut().flatten());
+        let piped = stages.map(|(function, ..)| function);
+        let others = given.chain(piped).chain(self.result.iter_mut().flatten());
+        let mut others: Vec<&mut Value> = others.collect();
         for value in &others {
             marks.reach(&heap, **value);
         }

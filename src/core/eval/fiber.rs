@@ -26,7 +26,7 @@ pub enum Frame {
     /// before are operands.
     Collect { id: ExprId, next: u32 },
     /// The last argument of what is strict in them; the others are operands.
-    Strict { id: ExprId },
+    Strict { id: ExprId, held: u32 },
     /// The end of a `let`: that many locals go.
     Unlet { count: u32 },
     /// The function, for that many operands.
@@ -68,6 +68,7 @@ impl Frame {
     fn held(self) -> usize {
         match self {
             Frame::Collect { next, .. } => next as usize - 1,
+            Frame::Strict { held, .. } => held as usize,
             Frame::Call { count } => count as usize,
             Frame::Map { results } => results as usize + 2,
             Frame::Fold { .. } => 2,
@@ -137,6 +138,14 @@ impl Fiber {
             captures: self.captures,
             ..Fiber::new(Next::Evaluate(child), self.scope)
         }
+    }
+
+    /// Puts values among the operands, before those from there on.
+    pub fn insert_operands(&mut self, at: usize, values: &[Value]) {
+        let (len, count) = (self.operands.len(), values.len());
+        self.operands.resize(len + count, Value::Nil);
+        self.operands.copy_within(at..len, at + count);
+        self.operands[at..at + count].copy_from_slice(values);
     }
 
     /// Bytes that its stacks take.

@@ -212,11 +212,11 @@ impl Machine {
         Ok(Value::Pending(slot))
     }
 
-    fn host(&self) -> Option<u64> {
+    pub(super) fn host(&self) -> Option<u64> {
         self.scopes.get(self.fiber.scope).and_then(|scope| scope.host)
     }
 
-    fn encode_args(
+    pub(super) fn encode_args(
         &mut self,
         program: Program<'_>,
         params: &[TypeId],
@@ -262,8 +262,7 @@ impl Machine {
             return match count {
                 0 => Ok(Next::Give(func)),
                 _ => {
-                    let before = self.heap.values(parts);
-                    self.fiber.operands.splice(start..start, before.iter().copied());
+                    self.fiber.insert_operands(start, self.heap.values(parts));
                     let parts = self.take_operands(parts.len as usize + count)?;
                     Ok(Next::Give(Value::Foreign(ty, parts)))
                 }
@@ -287,8 +286,7 @@ impl Machine {
             return Err(Stop::Raised(Error::new(Kind::Protocol, message)));
         };
         self.check_room()?;
-        let held_values = self.heap.values(parts.from(1)).to_vec();
-        self.fiber.operands.splice(start..start, held_values);
+        self.fiber.insert_operands(start, self.heap.values(parts.from(1)));
         let end = start + held + wanted;
         let payload = self.encode_args(program, params, handle.rest.to_vec(), start, end);
         let payload = payload.inspect_err(|_| drop(self.fiber.operands.drain(start..start + held)))?;
@@ -325,7 +323,7 @@ impl Machine {
         }
         before.extend_from_slice(self.heap.values(parts.from(1)));
         let count = (before.len() + count) as u32;
-        self.fiber.operands.splice(start..start, before);
+        self.fiber.insert_operands(start, &before);
         self.fiber.frames.push(Frame::Call { count });
         Ok(Next::Give(func))
     }
@@ -338,6 +336,13 @@ impl Machine {
         ty: TypeId,
         value: Value,
     ) -> Eval {
+        let out = self.encode_value(program, ty, value)?;
+        self.applied.push_back((call, Ok(out)));
+        Ok(())
+    }
+
+    /// A value as msgpack.
+    pub(super) fn encode_value(&mut self, program: Program<'_>, ty: TypeId, value: Value) -> Eval<Vec<u8>> {
         let mut out = Vec::new();
         let mut encoder = Encoder {
             heap: &self.heap,
@@ -346,10 +351,9 @@ impl Machine {
             bytes_max: FRAME_BYTES_MAX as usize,
             out: &mut out,
         };
-        encoder
-            .encode(value, ty, 0)
-            .map_err(|refusal| refusal.stop("result"))?;
-        self.applied.push_back((call, Ok(out)));
-        Ok(())
+        match encoder.encode(value, ty, 0) {
+            Ok(()) => Ok(out),
+            Err(refusal) => Err(refusal.stop("value")),
+        }
     }
 }

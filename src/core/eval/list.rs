@@ -64,6 +64,9 @@ impl Machine {
                 self.ask_timeout(self.fiber.scope, ms);
                 next
             }
+            Strict::Worker(channel) => self.start_worker(program, channel, last),
+            Strict::OnWorker(verb) => self.on_worker(program, id, verb, last),
+            Strict::Pipe(pipe) => self.start_pipe(program, pipe, last),
             Strict::Retry(child) => {
                 let [.., times] = self.fiber.operands[..] else {
                     return Ok(Next::Give(last));

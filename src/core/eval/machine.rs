@@ -12,6 +12,7 @@ use crate::core::eval::ask::{Ask, AskId, Asked, HostCall};
 use crate::core::eval::fiber::{Fiber, FiberId, Frame, Next};
 use crate::core::eval::function::Functions;
 use crate::core::eval::heap::{Heap, Value};
+use crate::core::eval::process::{Piped, PipedItem};
 use crate::core::eval::scope::{End, Scopes};
 use crate::core::eval::stop::{Eval, On, Stop};
 use crate::core::eval::wire::{Encoder, decode, decode_wire};
@@ -21,7 +22,7 @@ use crate::expr::arena::{Expr, Exprs};
 use crate::ids::{ExprId, PoolId, TypeId};
 use crate::limits::{EVAL_BYTES_MAX, EVAL_FIBERS_MAX, EVAL_GARBAGE_BYTES_MIN, EVAL_STEPS_MAX};
 use crate::manifest::model::Pool;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What an evaluation may use up.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +134,12 @@ pub struct Machine {
     pub(super) to_cancel: VecDeque<AskId>,
     pub(super) applied: VecDeque<(HostCall, Result<Vec<u8>>)>,
     pub(super) functions: Functions,
+    /// The kinds of worker processes that were started, by their numbers.
+    pub(super) channels: BTreeMap<u64, u32>,
+    /// The functions of pipes under way, by stage.
+    pub(super) pipes: BTreeMap<AskId, Piped>,
+    /// What functions have made of items.
+    pub(super) items: VecDeque<PipedItem>,
     /// Memory, payloads included, from which on it is looked what of it is needed.
     pub(super) collect_at: usize,
     /// The same without payloads.
@@ -168,6 +175,9 @@ impl Machine {
             to_cancel: VecDeque::new(),
             applied: VecDeque::new(),
             functions: Functions::default(),
+            channels: BTreeMap::new(),
+            pipes: BTreeMap::new(),
+            items: VecDeque::new(),
             collect_at: EVAL_GARBAGE_BYTES_MIN,
             collect_heap_at: budget.bytes_max / 2,
             #[cfg(test)]

@@ -10,6 +10,7 @@ mod heap;
 mod list;
 mod machine;
 mod operator;
+mod process;
 mod scope;
 mod select;
 mod step;

@@ -95,17 +95,14 @@ impl Operands<'_> {
             Operator::Subtract => a.checked_sub(b),
             Operator::Multiply => a.checked_mul(b),
             // Rounded down, as the remainder has the sign of the divisor.
-            Operator::Quotient => {
-                let rounded = i128::from(a % b != 0 && (a < 0) != (b < 0));
-                a.checked_div(b)
-                    .and_then(|quotient| quotient.checked_sub(rounded))
-            }
-            _ => a
-                .checked_rem(b)
-                .map(|rest| match rest != 0 && (rest < 0) != (b < 0) {
-                    true => rest + b,
-                    false => rest,
-                }),
+            _ => a.checked_div(b).map(|quotient| {
+                let rest = a - quotient * b;
+                match (self.op, rest != 0 && (rest < 0) != (b < 0)) {
+                    (Operator::Quotient, is_above) => quotient - i128::from(is_above),
+                    (_, true) => rest + b,
+                    (_, false) => rest,
+                }
+            }),
         };
         let (least, most) = match self.types.node(self.ty) {
             Type::Number(kind) => kind.range(),

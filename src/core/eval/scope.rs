@@ -31,6 +31,8 @@ pub enum End {
     Root,
     /// It is a closure's application for a pool, with a result of that type.
     Applied(HostCall, TypeId),
+    /// It is the item of that number for that stage of a pipe, with a result of that type.
+    Piped(AskId, u32, u64, TypeId),
 }
 
 /// A scope that has not ended.
@@ -219,6 +221,10 @@ impl Machine {
                 self.applied_value(program, call, ty, value)?;
                 Next::Give(value)
             }
+            End::Piped(pipe, stage, number, ty) => {
+                self.piped_value(program, (pipe, stage, number), ty, value)?;
+                Next::Give(value)
+            }
         };
         self.drop_scope(scope, parent);
         Ok(next)
@@ -276,6 +282,11 @@ impl Machine {
                 End::Root => {
                     self.fibers.remove(owner);
                     self.result = Some(Err(error));
+                    return;
+                }
+                End::Piped(pipe, stage, number, _) => {
+                    self.end_fiber(owner);
+                    self.items.push_back((pipe, stage, number, Err(error)));
                     return;
                 }
                 End::Applied(call, _) => {

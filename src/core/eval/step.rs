@@ -38,6 +38,7 @@ impl Machine {
             | Expr::Index
             | Expr::Slice
             | Expr::Foreign(_)
+            | Expr::Cmd(_)
             | Expr::Operator { .. } => Value::Closure(id, Range::default()),
             Expr::Container { .. } | Expr::Apply { .. } | Expr::Let { .. } | Expr::Strict { .. } => {
                 return match (program.child(id, 0), node) {
@@ -73,7 +74,7 @@ impl Machine {
     pub(super) fn resume(&mut self, program: Program<'_>, frame: Frame, value: Value) -> Eval<Next> {
         match frame {
             Frame::Collect { id, next } => self.collected(program, id, next, value),
-            Frame::Strict { id } => self.strict(program, id, value),
+            Frame::Strict { id, .. } => self.strict(program, id, value),
             Frame::Unlet { count } => {
                 let locals = &mut self.fiber.locals;
                 locals.truncate(locals.len() - count as usize);
@@ -121,7 +122,8 @@ impl Machine {
         let node = program.exprs.node(id);
         let child = program.child(id, next);
         if let (None, Expr::Strict { .. }) = (child, node) {
-            self.fiber.frames.push(Frame::Strict { id });
+            let held = next - 1;
+            self.fiber.frames.push(Frame::Strict { id, held });
             return Ok(Next::Give(value));
         }
         self.fiber.operands.push(value);

@@ -48,14 +48,14 @@ impl Stop {
     /// The step budget is used up.
     #[cold]
     pub fn too_long(steps_max: u64) -> Stop {
-        let message = format!("evaluation takes more than {steps_max} steps, the limit of a pure command");
+        let message = format!("evaluation takes more than {steps_max} steps, the limit of an expression");
         Stop::over_budget(message)
     }
 
     /// The size budget is used up.
     #[cold]
     pub fn too_large(bytes_max: usize) -> Stop {
-        let message = format!("evaluation needs more than {bytes_max} bytes, the limit of a pure command");
+        let message = format!("evaluation needs more than {bytes_max} bytes, the limit of an expression");
         Stop::over_budget(message)
     }
 

@@ -15,8 +15,10 @@ use std::collections::VecDeque;
 pub struct Handle {
     pub name: String,
     pub owner: Owner,
-    /// Who is told when it runs.
+    /// Who is told when it runs; none: it is a stage of a pipe.
     pub asker: Option<Asker>,
+    /// Why a stage could not be started.
+    pub start_failure: Option<Box<Error>>,
     pub pid: u32,
     pub framing: Framing,
     pub is_detached: bool,
@@ -82,19 +84,20 @@ pub enum Pressure {
 }
 
 impl Handle {
-    pub fn new(launch: &Launch, owner: Owner, asker: Asker) -> Handle {
+    pub fn new(launch: &Launch, owner: Owner, asker: Option<Asker>) -> Handle {
         let input = match (launch.stdin, launch.input_from) {
             (Redirect::Pipe, None) => Input::Open,
             _ => Input::Elsewhere,
         };
         let mut inbox = Inbox::new(launch.framing);
-        if launch.stdout != Redirect::Pipe {
+        if launch.stdout != Redirect::Pipe || launch.is_output_piped {
             inbox.end();
         }
         Handle {
             name: launch.name.clone(),
             owner,
-            asker: Some(asker),
+            asker,
+            start_failure: None,
             pid: 0,
             framing: launch.framing,
             is_detached: launch.is_detached,

@@ -55,6 +55,15 @@ impl Outgoing {
         self.messages.push_back(self.bytes.len() - before);
     }
 
+    /// Where bytes of a stream are to be appended; none while there is no room.
+    pub fn feeder(&mut self) -> Option<&mut Vec<u8>> {
+        if self.chunk().len() >= STREAM_BYTES_MAX {
+            return None;
+        }
+        self.compact();
+        Some(&mut self.bytes)
+    }
+
     /// What can be written now.
     pub fn chunk(&self) -> &[u8] {
         &self.bytes[self.at..]
@@ -169,6 +178,9 @@ impl Inbox {
     /// Nothing more will come. True if the last message is cut off.
     pub fn end(&mut self) -> bool {
         self.has_ended = true;
+        if self.drops {
+            return false;
+        }
         let left = self.bytes.len() - self.at;
         match self.framing {
             Framing::Lines => {

@@ -107,6 +107,36 @@ impl Launch {
             is_output_piped: false,
         }
     }
+
+    /// The same for another target.
+    fn named(self, target: Target) -> Launch {
+        let Launch { name, target, .. } = Launch::new(target);
+        Launch { name, target, ..self }
+    }
+
+    /// Redirects streams, those that are given; of a detached process the others are nothing.
+    ///
+    /// # Errors
+    /// Kind `bad_argument`: pipes to a process that outlives nexus.
+    pub fn redirect(
+        &mut self,
+        stdin: Option<Redirect>,
+        stdout: Option<Redirect>,
+        stderr: Option<Redirect>,
+    ) -> Result<()> {
+        let usual = |redirect| match self.is_detached {
+            true => Redirect::Null,
+            false => redirect,
+        };
+        self.stdin = stdin.unwrap_or(usual(Redirect::Pipe));
+        self.stdout = stdout.unwrap_or(usual(Redirect::Pipe));
+        self.stderr = stderr.unwrap_or(usual(Redirect::Show));
+        if self.is_detached && [self.stdin, self.stdout, self.stderr].contains(&Redirect::Pipe) {
+            let message = "a detached worker outlives nexus, so its streams can't be pipes to it";
+            return Err(Error::new(Kind::BadArgument, message).hint("redirect them to 'null' or 'inherit'"));
+        }
+        Ok(())
+    }
 }
 
 /// Reads the params of one of [`METHODS`], and the id of the call that `run` names as its maker.
@@ -290,24 +320,11 @@ fn read_launch(mut map: Reader<'_>, method: &str) -> Result<Launch> {
             "'argv', a list of strings, or the name of a 'command'",
         ));
     };
-    let usual = Launch::new(target);
-    let usually = |redirect| match launch.is_detached {
-        true => Redirect::Null,
-        false => redirect,
+    let mut launch = Launch {
+        framing: framing.unwrap_or(Launch::new(target.clone()).framing),
+        ..launch.named(target)
     };
-    let launch = Launch {
-        stdin: stdin.unwrap_or(usually(usual.stdin)),
-        stdout: stdout.unwrap_or(usually(usual.stdout)),
-        stderr: stderr.unwrap_or(usually(usual.stderr)),
-        framing: framing.unwrap_or(usual.framing),
-        target: usual.target,
-        name: usual.name,
-        ..launch
-    };
-    if launch.is_detached && [launch.stdin, launch.stdout, launch.stderr].contains(&Redirect::Pipe) {
-        let message = "a detached worker outlives nexus, so its streams can't be pipes to it";
-        return Err(Error::new(Kind::BadArgument, message).hint("redirect them to 'null' or 'inherit'"));
-    }
+    launch.redirect(stdin, stdout, stderr)?;
     Ok(launch)
 }
 

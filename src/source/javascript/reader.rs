@@ -136,8 +136,10 @@ impl<'a> Reader<'a, '_> {
             );
         }
         let inner = std::mem::take(&mut types.records);
-        let mut said = Said::default();
-        said.params = std::mem::take(&mut typedef.properties);
+        let mut said = Said {
+            params: std::mem::take(&mut typedef.properties),
+            ..Said::default()
+        };
         describe_fields(&mut fields, &mut said);
         if !flaws.is_empty() {
             self.names.insert(name, Meaning::Flawed(flaws.remove(0)));

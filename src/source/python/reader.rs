@@ -311,7 +311,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// Goes behind the colon of a head; gives what stands before it.
-    fn to_colon(&mut self) -> &'_ [Token<'a>] {
+    fn until_colon(&mut self) -> &'_ [Token<'a>] {
         let start = self.at;
         while let Some(token) = self.tokens.get(self.at).filter(|token| !is_head(token)) {
             if token.is(":") {
@@ -339,7 +339,7 @@ impl<'a> Reader<'a, '_> {
         let Some(name) = self.word() else { return };
         let variables = self.bracketed("[").unwrap_or_default();
         let Some(inner) = self.bracketed("(") else { return };
-        let head = self.to_colon();
+        let head = self.until_colon();
         let hint: Option<Vec<Token<'a>>> = head
             .first()
             .is_some_and(|arrow| arrow.is("->"))
@@ -433,7 +433,7 @@ impl<'a> Reader<'a, '_> {
         let Some(name) = self.word() else { return };
         self.bracketed("[");
         self.bracketed("(");
-        self.to_colon();
+        self.until_colon();
         if has_signature(above) {
             self.stray(above);
         }
@@ -515,7 +515,7 @@ impl<'a> Reader<'a, '_> {
                 while self
                     .tokens
                     .get(end)
-                    .is_some_and(|token| !token.is("=") && !(token.is_first && end > begin))
+                    .is_some_and(|token| !(token.is("=") || token.is_first && end > begin))
                 {
                     end = closed(self.tokens, end);
                 }

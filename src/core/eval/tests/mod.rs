@@ -2,6 +2,7 @@
 
 mod bounds;
 mod build;
+mod operators;
 mod places;
 mod play;
 mod tags;

@@ -174,11 +174,13 @@ impl World {
                 .position(|(of, _)| *of == call)
                 .expect("it was called");
             let (_, id) = self.applying.remove(at);
-            self.machine.handle_answer(&self.manifest.exprs, id, result);
+            self.machine.handle_answer(program(&self.manifest), id, result);
             has_answered = true;
         }
         while let Some((id, ask)) = self.machine.poll_ask() {
             match ask {
+                // Tested with real processes.
+                Ask::Process(_) | Ask::Pipe(_) => {}
                 Ask::Sleep { ms } => self.timers.push((self.now_ms + ms, id)),
                 Ask::Call { mid, payload, .. } => {
                     self.log.push(format!("call {mid}"));
@@ -212,13 +214,13 @@ impl World {
             let (at, id) = self.timers.remove(position);
             self.now_ms = self.now_ms.max(at);
             self.machine
-                .handle_answer(&self.manifest.exprs, id, Ok(Vec::new()));
+                .handle_answer(program(&self.manifest), id, Ok(Vec::new()));
             return;
         }
         let at = answerable[pick(answerable.len(), &mut self.order)];
         let (id, mid, payload) = self.calls.remove(at);
         if let Some(result) = self.function(id, mid, &payload) {
-            self.machine.handle_answer(&self.manifest.exprs, id, result);
+            self.machine.handle_answer(program(&self.manifest), id, result);
         }
     }
 
@@ -297,5 +299,13 @@ impl World {
         let mut json = Vec::new();
         msgpack_to_json(types, ty, &result, Style::Compact, &mut json).unwrap();
         (String::from_utf8(json).unwrap(), Vec::new())
+    }
+}
+
+fn program(manifest: &Manifest) -> Program<'_> {
+    Program {
+        exprs: &manifest.exprs,
+        types: &manifest.types,
+        pools: &manifest.pools,
     }
 }

@@ -125,7 +125,11 @@ fn calls_give_values() {
     let listed = of("list", &[lit8(4)]);
     check_played(&listed, "[i8]", "[0,1,2,3]");
     check_played(app(index(), &[lit8(2), listed.clone()]), "i8", "2");
-    check_played(app(op("length", "[i8]"), &[listed.clone()]), "i8", "4");
+    check_played(
+        app(op("length", "[i8]"), std::slice::from_ref(&listed)),
+        "i8",
+        "4",
+    );
     check_played(map(call("double"), listed.clone()), "[i8]", "[0,2,4,6]");
     check_played(
         tag(
