@@ -198,25 +198,22 @@ fn listed(tokens: &[Token<'_>]) -> Option<Vec<String>> {
 
 /// The lines of a docstring.
 fn docstring<'a>(token: &Token<'a>) -> Vec<Line<'a>> {
-    let quote = token.text.find(['"', '\'']).unwrap_or(0);
-    let body = &token.text[quote..];
-    let len = if body.len() >= 6 && body.starts_with(&body[..1].repeat(3)) {
-        3
-    } else {
-        1
+    let quotes = token.text.find(['"', '\'']).unwrap_or(0);
+    let body = &token.text[quotes..];
+    let quote = match ["\"\"\"", "'''"]
+        .into_iter()
+        .find(|quote| body.starts_with(quote))
+    {
+        Some(quote) => quote,
+        None => &body[..usize::from(!body.is_empty())],
     };
     let whole = Line {
         text: token.text,
         place: token.place,
-    }
-    .skip((quote + len).min(token.text.len()));
-    let text = &whole.text[..whole.text.len().saturating_sub(len)];
-    let text = if token.text.is_char_boundary(text.len()) {
-        text
-    } else {
-        whole.text
     };
-    lines(text, whole.place).into_iter().map(Line::trim).collect()
+    let inner = whole.skip(quotes + quote.len());
+    let text = inner.text.strip_suffix(quote).unwrap_or(inner.text);
+    lines(text, inner.place).into_iter().map(Line::trim).collect()
 }
 
 /// Google's `float: The mean` in a section about the result.
