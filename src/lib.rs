@@ -3,6 +3,7 @@
 //! This file only names the layers, from the top down; imports go from a layer to those after it, never back
 //! (`tests/tidy.rs` enforces it). README.md, section Architecture, is the map.
 
+pub mod build;
 pub mod cli;
 pub mod shell;
 pub mod sys;

@@ -75,6 +75,9 @@ pub const KILL_AGAIN_MS: u64 = 1000;
 /// less: an obedient worker needs a few, and a person who has pressed Ctrl-C waits for it.
 pub const CANCEL_GRACE_MS: u64 = 500;
 
+/// Wait until the signal of a cancellation is sent again, in milliseconds: most workers have obeyed by then.
+pub const CANCEL_AGAIN_MS: u64 = 50;
+
 /// Wait before a pool that has died by itself is started again, in milliseconds: the first, doubled with each death.
 pub const BACKOFF_MS_MIN: u64 = 100;
 /// See [`BACKOFF_MS_MIN`].
@@ -122,8 +125,107 @@ pub const EVAL_STEPS_MAX: u64 = 200_000_000;
 /// Memory of one evaluation, in bytes, and size of what it gives: a mapped list of ten million numbers several times.
 pub const EVAL_BYTES_MAX: usize = 1 << 30;
 
+/// Calls, waits and other things that one composition has out at once: beyond it the next waits until one is answered.
+pub const EVAL_ASKS_MAX: usize = 1024;
+
+/// Parts of one evaluation that wait, each for something else: beyond it the next holds up what stands around it.
+pub const EVAL_FIBERS_MAX: usize = 4096;
+
+/// Answers of pools that a composition holds as bytes, together: several of the largest frames.
+pub const EVAL_PAYLOAD_BYTES_MAX: usize = 16 << 30;
+
+/// Memory of an evaluation that is left alone although it may not be needed any more, in bytes: what is cheaper to keep than to
+/// look through.
+pub const EVAL_GARBAGE_BYTES_MIN: usize = 4 << 20;
+
+/// Closures of a composition that pools may have: as many as function values may live in one worker.
+pub const EVAL_CLOSURES_MAX: usize = 1 << 16;
+
+/// Steps of an evaluation after which signals and answers are looked at: some milliseconds.
+pub const EVAL_STEPS_PER_TURN: u64 = 1 << 18;
+
 /// A limit of a pool, in its unit: the highest number that every reader of JSON reads exactly.
 pub const LIMIT_MAX: u64 = 1 << 53;
 
 /// A list of the system's users or groups, in bytes: a hundred thousand of them.
 pub const ACCOUNTS_BYTES_MAX: u64 = 16 << 20;
+
+/// A source file, in bytes: far more than people write; its tokens take twenty times as much.
+pub const SOURCE_BYTES_MAX: usize = 4 << 20;
+
+/// Nesting of a type in a signature, in levels: deeper than anyone can read.
+pub const TYPE_DEPTH_MAX: usize = 64;
+
+/// Size of one type in a signature, in its parts: names for types that name each other could double it with each.
+pub const TYPE_PARTS_MAX: usize = 1024;
+
+/// A line of a source that an error shows, in characters: what a screen holds.
+pub const FLAW_LINE_CHARS_MAX: usize = 200;
+
+/// Functions of one source file: more than any has; what is compared with each other stays cheap.
+pub const FUNCTIONS_MAX: usize = 10_000;
+
+/// Records of one source file: each may inherit all fields of another.
+pub const RECORDS_MAX: usize = 1000;
+
+/// Parameters of a function and fields of a record: more than anyone can tell apart.
+pub const PARAMS_MAX: usize = 256;
+
+/// Work with types of one composition, in steps: a second or less; real ones take some thousands.
+pub const COMPOSE_STEPS_MAX: u64 = 10_000_000;
+
+/// Schema of one type of a composition, in bytes: types that name each other can double it with each.
+pub const COMPOSE_SCHEMA_BYTES_MAX: usize = 16 << 10;
+
+/// All expressions of a composition, in bytes of JSON: half of what a manifest may hold.
+pub const COMPOSE_BYTES_MAX: usize = 8 << 20;
+
+/// A composition, in bytes: tens of thousands of lines; what is known of it while it is read takes a hundred times as much.
+pub const COMPOSITION_BYTES_MAX: usize = 1 << 20;
+
+/// Nesting of an expression in a composition, in levels: deeper than anyone can read, shallow enough for readers that recurse.
+pub const COMPOSITION_DEPTH_MAX: usize = 128;
+
+/// Steps of one way into a value in a pattern of a composition: every place that it reaches has a copy of its way.
+pub const PATTERN_STEPS_MAX: usize = 32;
+
+/// Places that one pattern of a composition reaches: see [`PATTERN_STEPS_MAX`].
+pub const PATTERN_PLACES_MAX: usize = 128;
+
+/// Files in the folder of a program, and folders in each other, that `nexus build` looks at: a folder with more is none
+/// that was made for a program.
+pub const BUILD_FILES_MAX: usize = 10_000;
+/// See [`BUILD_FILES_MAX`].
+pub const BUILD_DEPTH_MAX: usize = 16;
+
+/// A file of data that a program carries, in bytes: it is copied with each.
+pub const BUILD_DATA_BYTES_MAX: u64 = 256 << 20;
+
+/// Messages that wait in a mailbox of a worker process; beyond it a sender is told, and a worker is not read.
+pub const MAILBOX_MESSAGES_MAX: usize = 1024;
+
+/// Bytes that wait in a mailbox of a worker process: 16 KiB for each message that it may hold.
+pub const MAILBOX_BYTES_MAX: usize = 16 << 20;
+
+/// One message of a worker process, in bytes: the whole output of a program, which is taken as one value.
+pub const WORKER_MESSAGE_BYTES_MAX: usize = 1 << 30;
+
+/// Bytes of a stream between the stages of a pipe that wait for the next stage: a few reads, so that all stay busy.
+pub const STREAM_BYTES_MAX: usize = 1 << 20;
+
+/// Request of a pool's worker to nexus itself, in bytes: a message to a worker process, and what stands around it.
+pub const HOST_REQUEST_BYTES_MAX: usize = WORKER_MESSAGE_BYTES_MAX + 1024;
+
+/// Items that wait for a stage of a pipe: enough that small ones keep it busy; large ones are bounded by
+/// [`STREAM_BYTES_MAX`].
+pub const PIPE_ITEMS_MAX: usize = 64;
+
+/// Worker processes of one run at once: more than a machine can use, fewer than it can name.
+pub const HANDLES_MAX: usize = 1024;
+
+/// Wait from the end of a worker process's input until SIGTERM, and from there to SIGKILL, in milliseconds: as the pools'
+/// `shutdown_ms`.
+pub const JOIN_GRACE_MS: u64 = 2000;
+
+/// Words of a worker process's command line, and of its environment: what the system takes is less in bytes.
+pub const WORDS_MAX: usize = 1 << 16;

@@ -1,5 +1,7 @@
 //! The build script: packs the runtimes of the languages, which the binary carries. Builds no other language's code.
 
+#[path = "codec/checksum.rs"]
+mod checksum;
 #[path = "codec/squeeze.rs"]
 mod squeeze;
 
@@ -17,6 +19,7 @@ const RUNTIMES: [&str; 5] = [
 fn main() {
     let out = env::var_os("OUT_DIR").expect("cargo names a directory for what is built");
     println!("cargo::rerun-if-changed=src/codec/squeeze.rs");
+    println!("cargo::rerun-if-changed=src/codec/checksum.rs");
     for path in RUNTIMES {
         println!("cargo::rerun-if-changed={path}");
         let text = fs::read(path).expect("a runtime can be read");
@@ -25,7 +28,9 @@ fn main() {
             squeeze::unpack(&packed, text.len()) == text,
             "{path} is not what was packed"
         );
-        let name = Path::new(path).file_name().expect("a runtime has a name");
+        let (_, name) = path.rsplit_once('/').expect("a runtime has a name");
+        let sum = checksum::sum(checksum::EMPTY, &text).to_le_bytes();
         fs::write(Path::new(&out).join(name), packed).expect("a packed runtime can be written");
+        fs::write(Path::new(&out).join(format!("{name}.sum")), sum).expect("its checksum can be written");
     }
 }

@@ -238,6 +238,39 @@ fn what_sleeps_or_computes_ends_with_its_deadline() {
 }
 
 #[test]
+fn functions_talk_to_programs_and_commands_as_workers() {
+    let program = program("languages");
+    for (first, second) in pairs() {
+        // What the program `sort` makes of the words, and the command of the other language of 5, and of that again.
+        let command = format!("{first}-crew");
+        let double = format!("{second}-double");
+        program.check(
+            &[&command, r#"["pear","fig","a b"]"#, &double, "5"],
+            r#"[["a b","fig","pear"],20]"#,
+        );
+    }
+    for language in languages() {
+        let command = format!("{language}-mishap");
+        for (argv, ms, expected) in [
+            (r#"["echo","x y"]"#, "30000", "\"x y\""),
+            (r#"["true"]"#, "30000", "\"end\""),
+            (r#"["sh","-c","exit 3"]"#, "30000", "\"terminated\""),
+            (r#"["sleep","1000"]"#, "50", "\"timeout\""),
+            (r#"["/no/such"]"#, "30000", "\"spawn_failed\""),
+        ] {
+            program.check(&[&command, argv, ms], expected);
+        }
+        // The error of a worker is one of its caller's, and shows where that stands.
+        let command = format!("{language}-crew");
+        program.check_error(
+            &[&command, "[]", &format!("{language}-quit"), "3"],
+            5,
+            &["exited with code 3", "crew"],
+        );
+    }
+}
+
+#[test]
 fn prints_and_logs_reach_standard_error() {
     let program = program("languages");
     for language in languages() {

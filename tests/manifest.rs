@@ -93,6 +93,7 @@ fn outline_command(manifest: &Manifest, command: &Command) -> String {
     let body = match &command.body {
         Body::Remote { pool, mid, needed } => format!("{mid} of pool {}, needs{}", pool.0, needs(needed)),
         Body::Pure(_) => "pure".into(),
+        Body::Composed { needed, .. } => format!("composed, needs{}", needs(needed)),
         Body::Unsupported(error) => error.to_string(),
     };
     let (ty, type_name) = (
@@ -247,16 +248,20 @@ fn what_a_pool_may_use_and_do_is_read() {
         command: false,
         log: true,
         progress: false,
+        run: false,
     };
     assert_eq!(pool.host, Some(host));
 
-    let to = r#""host": ["call:py", "call", "call:cpp", "progress", "command"]"#;
+    let to = r#""host": ["call:py", "call", "call:cpp", "progress", "command", "run"]"#;
     let host = parse(STATS.replace(from, to).as_bytes(), "m").unwrap().pools[1]
         .host
         .clone();
     let host = host.unwrap();
     assert_eq!(host.calls, CallTargets::All);
-    assert_eq!((host.command, host.log, host.progress), (true, false, true));
+    assert_eq!(
+        (host.command, host.log, host.progress, host.run),
+        (true, false, true, true)
+    );
 }
 
 #[test]

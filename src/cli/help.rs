@@ -175,6 +175,18 @@ fn own_options() -> Vec<(String, String)> {
             "    --timeout SECONDS".to_string(),
             "stop the command after that time".to_string(),
         ),
+        (
+            "    --each".to_string(),
+            "run the command for each line of standard input, a JSON array of arguments".to_string(),
+        ),
+        (
+            "    --keep-going".to_string(),
+            "with --each, go on after an error".to_string(),
+        ),
+        (
+            "    --completions SHELL".to_string(),
+            "print what completes command lines in bash, zsh or fish".to_string(),
+        ),
     ]
     .into()
 }

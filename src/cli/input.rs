@@ -37,6 +37,29 @@ pub fn encode(types: &Types, command: &Command, position: usize, source: &Source
     Ok(out)
 }
 
+/// Encodes the parameter of a command at that position from its JSON text.
+///
+/// # Errors
+/// Kind `bad_argument`: a value that doesn't fit its type, with the place in it.
+pub fn encode_json(types: &Types, command: &Command, position: usize, text: &[u8]) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let ty = command.args.get(position).map(Arg::ty);
+    let Some(ty) = ty else {
+        let message = format!("command {} has no parameter {}", command.name, position + 1);
+        return Err(Error::new(Kind::Usage, message));
+    };
+    json_to_msgpack(types, ty, text, &mut out).map_err(|error| {
+        let (name, path) = label(command, position);
+        let told = Error::new(Kind::BadArgument, format!("{name}: {}", error.message));
+        let column = line_column(text, error.offset).1;
+        with_hint(
+            told.at(format!("{path}{} (character {column})", error.path)),
+            error.hint,
+        )
+    })?;
+    Ok(out)
+}
+
 /// What messages call a value, and how paths into it start.
 pub type Label<'l> = &'l dyn Fn() -> (String, String);
 

@@ -1,10 +1,15 @@
 //! The command line: words in, results and errors out. Runs no process and knows no pool.
 
 pub mod args;
-mod elements;
+mod call_graph;
+mod completions;
+mod each;
+mod explain;
 mod files;
 mod help;
 pub mod input;
+mod launcher;
+mod making;
 mod names;
 mod options;
 pub mod output;

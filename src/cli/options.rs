@@ -5,13 +5,16 @@ use crate::cli::source::Form;
 use crate::manifest::model::{Arg, Command, Flag, Opt};
 
 /// Nexus's own options, which stand left of the command.
-pub const OWN_OPTIONS: [&str; 6] = [
+pub const OWN_OPTIONS: [&str; 9] = [
     "--help",
     "--version",
     "--raw",
     "--keep-null",
     "--format",
     "--timeout",
+    "--each",
+    "--keep-going",
+    "--completions",
 ];
 
 /// The place that an option sets.

@@ -1,10 +1,10 @@
 //! A result on its way out: from msgpack to the form that the user chose, in pieces, so that a large one is never text as a
 //! whole. Knows no command.
 
-use crate::cli::elements::elements;
 use crate::cli::files::reason;
 use crate::cli::source::inner;
 use crate::cli::tabular;
+use crate::codec::elements::elements;
 use crate::codec::msgpack::{Reader, Token};
 use crate::codec::schema::{Type, Types};
 use crate::codec::transcode::{Closed, Sink, Style, ValueError, msgpack_to_json, msgpack_to_msgpack};
@@ -71,6 +71,15 @@ pub fn check(types: &Types, ty: TypeId, output: Output) -> Result<()> {
 /// Kind `usage`: a type without tabular form; `protocol`: bytes that don't fit the type; `io`: what the system says.
 pub fn print(types: &Types, ty: TypeId, bytes: &[u8], output: Output) -> Result<()> {
     print_to(io::stdout().lock(), types, ty, bytes, output)
+}
+
+/// A result as [`print`] writes it.
+///
+/// # Errors
+/// As those of [`print`].
+pub fn render(types: &Types, ty: TypeId, bytes: &[u8], output: Output) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    print_to(&mut text, types, ty, bytes, output).map(|()| text)
 }
 
 /// Prints a text on standard output, as [`print`] does a result.

@@ -1,21 +1,26 @@
 //! A program from start to exit: its manifest is found and read, its command line is understood, and what it asks for is
 //! done.
 
+use crate::cli::completions;
+use crate::cli::each;
+use crate::cli::explain::{self, Telling};
 use crate::cli::files::{self, reason};
 use crate::cli::help;
 use crate::cli::input;
 use crate::cli::names::full_name;
 use crate::cli::output;
 use crate::cli::page::Page;
-use crate::cli::remote::{self, Target};
+use crate::cli::remote::{self, Target, Timeline};
 use crate::cli::report;
 use crate::cli::request::{self, Invocation, Request, Topic};
 use crate::cli::style::Style;
 use crate::core::eval::run as evaluate;
 use crate::error::{Error, Kind, Result};
+use crate::ids::PoolId;
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::manifest::model::{Arg, Body, Manifest};
 use crate::manifest::parse::parse;
+use crate::sys::clock::now_us;
 use crate::sys::terminal;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -26,6 +31,38 @@ use std::process::ExitCode;
 
 /// Runs the program that was started by that path, under that name, with those words.
 pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
+    with_manifest(program, name, |path, manifest| serve(name, path, manifest, words))
+}
+
+/// Tells what that would do, without doing it; or does it, and tells when what happened.
+pub fn explain(program: &Path, name: &str, words: &[String], telling: Telling) -> ExitCode {
+    let begun_us = now_us();
+    with_manifest(program, name, |path, manifest| {
+        let Request::Run(invocation) = request::parse(name, manifest, words)? else {
+            return serve(name, path, manifest, words);
+        };
+        let Telling::Of(drawing) = telling else {
+            let mut timeline = Timeline::default();
+            let result = invoke(path, manifest, &invocation, Some(&mut timeline));
+            let mut stderr = io::stderr();
+            let mut page = Page::new(columns(&stderr), Style::of(&stderr));
+            explain::tell_times(manifest, begun_us, &timeline, &mut page);
+            // The result is there whether or not this can be read.
+            let _ = stderr.write_all(page.into_text().as_bytes());
+            return result;
+        };
+        let stdout = io::stdout();
+        let mut page = Page::new(columns(&stdout), Style::of(&stdout));
+        explain::explain(manifest, &invocation, drawing, &mut page)?;
+        output::print_text(page.into_text().as_bytes()).map(|()| ExitCode::SUCCESS)
+    })
+}
+
+fn with_manifest(
+    program: &Path,
+    name: &str,
+    act: impl FnOnce(&Path, &Manifest) -> Result<ExitCode>,
+) -> ExitCode {
     let loaded = find(program).and_then(|(path, text)| load(&path, &text).map(|manifest| (path, manifest)));
     let (path, manifest) = match loaded {
         Ok(loaded) => loaded,
@@ -38,7 +75,7 @@ pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
     };
     // The process ends with it; freeing its thousands of pieces one by one would only delay that.
     let manifest = ManuallyDrop::new(manifest);
-    match serve(name, &path, &manifest, words) {
+    match act(&path, &manifest) {
         Ok(code) => code,
         Err(error) => report::print(name, &error),
     }
@@ -98,7 +135,8 @@ pub fn load(path: &Path, text: &[u8]) -> std::result::Result<Manifest, Errors> {
 
 fn serve(name: &str, path: &Path, manifest: &Manifest, words: &[String]) -> Result<ExitCode> {
     match request::parse(name, manifest, words)? {
-        Request::Run(invocation) => invoke(path, manifest, &invocation),
+        Request::Run(invocation) => invoke(path, manifest, &invocation, None),
+        Request::Each(command, options) => each::run(path, manifest, command, options),
         Request::Describe(topic) => {
             let stdout = io::stdout();
             let mut page = Page::new(columns(&stdout), Style::of(&stdout));
@@ -108,6 +146,14 @@ fn serve(name: &str, path: &Path, manifest: &Manifest, words: &[String]) -> Resu
         Request::Version => {
             let text = format!("{name}, run by nexus {}\n", env!("CARGO_PKG_VERSION"));
             output::print_text(text.as_bytes()).map(|()| ExitCode::SUCCESS)
+        }
+        Request::Completions(shell) => {
+            let script = completions::script(shell, name)?;
+            output::print_text(script.as_bytes()).map(|()| ExitCode::SUCCESS)
+        }
+        Request::Complete(words) => {
+            let found = completions::complete(manifest, &words);
+            output::print_text(found.as_bytes()).map(|()| ExitCode::SUCCESS)
         }
         Request::Nothing(topic) => {
             let mut stderr = io::stderr();
@@ -137,7 +183,13 @@ fn columns(stream: &impl AsFd) -> usize {
         .unwrap_or(80)
 }
 
-fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<ExitCode> {
+/// Runs a command and prints its result; `timeline` is given what happened when, if pools ran.
+fn invoke(
+    path: &Path,
+    manifest: &Manifest,
+    invocation: &Invocation,
+    timeline: Option<&mut Timeline>,
+) -> Result<ExitCode> {
     let command = invocation.command;
     let types = &manifest.types;
     let in_command = |mut error: Box<Error>| {
@@ -150,6 +202,9 @@ fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<E
     let returned = command.returns.ty;
     output::check(types, returned, invocation.options.output)?;
     let print = |result: &[u8]| output::print(types, returned, result, invocation.options.output);
+    let run_pools = |needed: &[PoolId], target: &Target| {
+        remote::run(manifest, path, needed, target, invocation, timeline).map_err(in_command)
+    };
     match &command.body {
         Body::Pure(expr) => {
             let mut encoded = Vec::with_capacity(invocation.args.len());
@@ -166,15 +221,13 @@ fn invoke(path: &Path, manifest: &Manifest, invocation: &Invocation) -> Result<E
             print(&result)?;
         }
         Body::Remote { pool, mid, needed } => {
-            let target = Target {
+            let target = Target::Function {
                 pool: *pool,
                 mid: *mid,
-                needed,
             };
-            let base = path.parent().unwrap_or(Path::new(""));
-            let result = remote::run(manifest, base, &target, invocation).map_err(in_command)?;
-            print(&result)?;
+            print(&run_pools(needed, &target)?)?;
         }
+        Body::Composed { expr, needed } => print(&run_pools(needed, &Target::Expression(*expr))?)?,
         Body::Unsupported(error) => return Err(in_command(error.clone())),
     }
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 //! Does none of it.
 
 use crate::cli::args::{self, Asked};
+use crate::cli::completions::split;
 use crate::cli::help;
 use crate::cli::names::full_name;
 use crate::cli::options::OWN_OPTIONS;
@@ -18,10 +19,16 @@ use crate::manifest::model::{Command, Manifest};
 pub enum Request<'a> {
     /// To run a command.
     Run(Invocation<'a>),
+    /// To run a command for each item of standard input.
+    Each(&'a Command, Options),
     /// To describe the program, a group or a command.
     Describe(Topic<'a>),
     /// To tell the version.
     Version,
+    /// To print the script that completes command lines in that shell.
+    Completions(&'a str),
+    /// To say what may stand at the end of these words.
+    Complete(Vec<String>),
     /// Nothing: no command is named, and there are several, which the topic describes.
     Nothing(Topic<'a>),
 }
@@ -55,6 +62,10 @@ pub struct Options {
     pub output: Output,
     /// How long the run may take, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// The command runs for each item of standard input.
+    pub each: bool,
+    /// An item that fails does not end the run.
+    pub keep_going: bool,
 }
 
 /// Reads a command line of the program that was called `name`.
@@ -62,6 +73,14 @@ pub struct Options {
 /// # Errors
 /// Kind `usage`: no such command or option, or words that don't fit them.
 pub fn parse<'a>(name: &str, manifest: &'a Manifest, words: &'a [String]) -> Result<Request<'a>> {
+    match words {
+        [option, rest @ ..] if option == "--completions" => {
+            return Ok(Request::Completions(rest.first().map_or("", String::as_str)));
+        }
+        [option, words @ ..] if option == "--complete" => return Ok(Request::Complete(words.to_vec())),
+        [option, line] if option == "--complete-line" => return Ok(Request::Complete(split(line))),
+        _ => {}
+    }
     let only = only_command(manifest);
     let mut own = OwnOptions::default();
     let words = own.read(words, only.is_some())?;
@@ -83,6 +102,22 @@ pub fn parse<'a>(name: &str, manifest: &'a Manifest, words: &'a [String]) -> Res
     if own.help {
         return Ok(Request::Describe(topic));
     }
+    if own.options.keep_going && !own.options.each {
+        return Err(Error::new(
+            Kind::Usage,
+            "option --keep-going is given without --each",
+        ));
+    }
+    match (own.options.each, words) {
+        (false, _) => {}
+        (true, []) => return Ok(Request::Each(command, own.options)),
+        (true, [word, ..]) if word == "--help" || word == "-h" => return Ok(Request::Describe(topic)),
+        (true, [word, ..]) => {
+            let message =
+                format!("found argument '{word}', expected none: --each reads them from standard input");
+            return Err(Error::new(Kind::Usage, message));
+        }
+    }
     match args::parse(&manifest.types, command, words) {
         Ok(Asked::Help) => Ok(Request::Describe(topic)),
         Ok(Asked::Run(args)) => Ok(Request::Run(Invocation {
@@ -96,7 +131,7 @@ pub fn parse<'a>(name: &str, manifest: &'a Manifest, words: &'a [String]) -> Res
 }
 
 /// The command that need not be named: the only one that is shown.
-fn only_command(manifest: &Manifest) -> Option<&Command> {
+pub fn only_command(manifest: &Manifest) -> Option<&Command> {
     let mut shown = manifest.commands.iter().filter(|command| !command.internal);
     let first = shown.next()?;
     shown.next().is_none().then_some(first)
@@ -141,6 +176,14 @@ impl<'a> OwnOptions<'a> {
                 }
                 "--keep-null" => {
                     self.options.output.keep_null = true;
+                    false
+                }
+                "--each" => {
+                    self.options.each = true;
+                    false
+                }
+                "--keep-going" => {
+                    self.options.keep_going = true;
                     false
                 }
                 "--format" | "--timeout" => true,
@@ -211,7 +254,11 @@ pub fn format(name: &str) -> Result<Format> {
     Err(Error::new(Kind::Usage, message))
 }
 
-fn timeout_ms(text: &str) -> Result<u64> {
+/// Milliseconds of a number of seconds.
+///
+/// # Errors
+/// Kind `usage`: it is none above 0.
+pub fn timeout_ms(text: &str) -> Result<u64> {
     let number = Decimal::scan(text.as_bytes()).ok();
     let seconds = number.filter(|number| number.text.len() == text.len());
     let ms = seconds.map(|seconds| (seconds.f8() * 1000.0).ceil());
@@ -227,15 +274,21 @@ fn timeout_ms(text: &str) -> Result<u64> {
     }
 }
 
-enum Found<'a> {
+/// Where the first words lead.
+pub enum Found<'a> {
+    /// To a command, with the words after it.
     Command(&'a Command, &'a [String]),
     /// Help is asked for within a group.
     Described(Topic<'a>),
+    /// To no command yet.
     Nothing(Topic<'a>),
 }
 
 /// The command that the first words name.
-fn find<'a>(
+///
+/// # Errors
+/// Kind `usage`: they name none.
+pub fn find<'a>(
     name: &str,
     manifest: &'a Manifest,
     only: Option<&'a Command>,
@@ -313,7 +366,7 @@ fn find_in_group<'a>(
 }
 
 /// The words that stand left of grouped commands; a word comes once per command.
-fn groups(manifest: &Manifest) -> impl Iterator<Item = &str> {
+pub fn groups(manifest: &Manifest) -> impl Iterator<Item = &str> {
     manifest
         .commands
         .iter()

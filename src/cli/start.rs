@@ -5,11 +5,14 @@ use crate::cli::{program, report, tool};
 use crate::error::{Error, Kind};
 use crate::sys::memory;
 use crate::sys::process::exec_path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The name under which the binary is the tool.
 const TOOL: &str = "nexus";
+
+/// Where nexus finds itself when it starts itself as a worker process: the words are a program and what follows its name.
+pub const SELF: &str = "/proc/self/exe";
 
 /// Runs the process and returns its exit code.
 pub fn main() -> ExitCode {
@@ -29,6 +32,7 @@ pub fn main() -> ExitCode {
     };
     match name == TOOL {
         true => tool::run(&words),
+        false if path == Path::new(SELF) => tool::run_itself(&words),
         false => program::run(&path, &name, &words),
     }
 }

@@ -1,10 +1,10 @@
 //! Results as rows and columns: lists of records, tuples, lists or plain values; a record or tuple alone is one row. Nested
 //! values stand in their cell as JSON.
 
-use crate::cli::elements::elements;
 use crate::cli::output::{canonical, flush, misfit};
 use crate::cli::page::text_width;
 use crate::cli::source::inner;
+use crate::codec::elements::elements;
 use crate::codec::msgpack::{Reader, Token};
 use crate::codec::schema::{Type, Types};
 use crate::codec::transcode::{Sink, Style, msgpack_to_json};

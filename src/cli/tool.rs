@@ -1,6 +1,10 @@
 //! The tool `nexus`: its own subcommands and their options. What a program does is in [`crate::cli::program`].
 
+use crate::build::runtimes::{RUNTIMES, Runtime as RuntimeFile};
+use crate::cli::explain::{Drawing, Telling};
 use crate::cli::input::{self, Content};
+use crate::cli::launcher;
+use crate::cli::making;
 use crate::cli::names::full_name;
 use crate::cli::output::{self, Format, Output};
 use crate::cli::program;
@@ -8,7 +12,6 @@ use crate::cli::report;
 use crate::cli::request::format;
 use crate::codec::nearest::nearest;
 use crate::codec::schema::Types;
-use crate::codec::squeeze::unpack;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::model::{Body, Manifest};
 use argh::FromArgs;
@@ -30,8 +33,13 @@ struct Tool {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Action {
+    New(New),
+    Build(Build),
     Run(Run),
+    Ps(Ps),
+    Kill(Kill),
     Check(Check),
+    Explain(Explain),
     View(View),
     Runtime(Runtime),
 }
@@ -40,15 +48,88 @@ enum Action {
 const STDIN: &str = "/dev/stdin";
 
 /// The names of the subcommands, for suggestions.
-const ACTIONS: [&str; 4] = ["run", "check", "view", "runtime"];
+const ACTIONS: [&str; 9] = [
+    "new", "build", "run", "ps", "kill", "check", "explain", "view", "runtime",
+];
 
-/// Run a program by its path, or by the path of its manifest.
+/// Make a small program to begin with, in a new or empty folder.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "new")]
+struct New {
+    /// its languages, of py, cpp, r and js, with commas between; py,cpp if left out
+    #[argh(option, arg_name = "LANGS", default = "String::from(\"py,cpp\")")]
+    lang: String,
+
+    /// the folder
+    #[argh(positional, arg_name = "DIR")]
+    folder: Option<String>,
+}
+
+/// Make a program of the functions in a folder, or in files: NAME, NAME.manifest and NAME.pools. They can be moved and
+/// copied together, also to other machines with the interpreters. Each function with a signature becomes a command; where a
+/// .loc file composes them, what its module line exports. Built again, only what has changed is made anew.
+///
+/// A signature is what people write anyway: Python's annotations, JavaScript's JSDoc, R's #' comments; or, in any language,
+/// a comment above the function, as // mean :: [Real] -> Real. Files that the sources name, as "table.csv", are copied with
+/// them.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "build",
+    example = "nexus build stats\n  nexus build mean.py fast.cpp -o bin/stats",
+    note = "C++ is compiled by CXX, or else c++, with the flags in NEXUS_CXXFLAGS and those of comments (// flags: -lfoo)."
+)]
+struct Build {
+    /// path of the program; if left out, in the folder, with its name
+    #[argh(option, short = 'o', long = "output", arg_name = "NAME")]
+    output: Option<String>,
+
+    /// the folder, or files; the working directory if left out
+    #[argh(positional, arg_name = "DIR or FILES")]
+    paths: Vec<String>,
+}
+
+/// Run a program by its path, or by the path of its manifest; or any program of the system, as it is, under supervision.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "run")]
 struct Run {
+    /// let it go on in the background, in a session of its own, and print its process id
+    #[argh(switch)]
+    detach: bool,
+
+    /// end it after that time
+    #[argh(option, arg_name = "SECONDS")]
+    timeout: Option<String>,
+
+    /// set a variable for it
+    #[argh(option, arg_name = "NAME=VALUE")]
+    env: Vec<String>,
+
+    /// run it in that directory
+    #[argh(option, arg_name = "DIR")]
+    cwd: Option<String>,
+
     /// the program, then what would follow its name: options of nexus, a command, its arguments
     #[argh(positional, greedy, arg_name = "PROGRAM COMMAND")]
     words: Vec<String>,
+}
+
+/// List the programs that run detached.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "ps")]
+struct Ps {
+    /// table, json, pretty, jsonl, msgpack, csv or tsv
+    #[argh(option, arg_name = "FORMAT")]
+    format: Option<String>,
+}
+
+/// End programs that run detached: by SIGTERM, and after two seconds by SIGKILL.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "kill")]
+struct Kill {
+    /// process ids, or names as nexus ps shows them
+    #[argh(positional, arg_name = "PID")]
+    processes: Vec<String>,
 }
 
 /// Check manifests and report everything that is wrong with them.
@@ -58,6 +139,27 @@ struct Check {
     /// manifests, or programs
     #[argh(positional, arg_name = "MANIFEST")]
     paths: Vec<String>,
+}
+
+/// Print what a command line would do, without doing it: how each argument is read, which pools start, who calls whom.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "explain")]
+struct Explain {
+    /// draw the calls alone, for Graphviz
+    #[argh(switch)]
+    dot: bool,
+
+    /// draw the calls alone, for Mermaid
+    #[argh(switch)]
+    mermaid: bool,
+
+    /// do it, and print on standard error when what happened
+    #[argh(switch)]
+    run: bool,
+
+    /// the program, then what would follow its name
+    #[argh(positional, greedy, arg_name = "PROGRAM COMMAND")]
+    words: Vec<String>,
 }
 
 /// Print a value that is stored as JSON or msgpack, by its schema. Without --to, JSON becomes msgpack, and msgpack JSON.
@@ -90,43 +192,6 @@ struct Runtime {
     lang: String,
 }
 
-/// A language's runtime, which the build script has packed.
-struct Packed {
-    lang: &'static str,
-    bytes: &'static [u8],
-    /// Of the file, in bytes.
-    len: usize,
-}
-
-/// The files of the runtimes.
-const RUNTIMES: [Packed; 5] = [
-    Packed {
-        lang: "py",
-        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus_pool.py")),
-        len: include_bytes!("../runtimes/python/nexus_pool.py").len(),
-    },
-    Packed {
-        lang: "cpp",
-        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus.hpp")),
-        len: include_bytes!("../runtimes/cpp/nexus.hpp").len(),
-    },
-    Packed {
-        lang: "r",
-        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus_pool.R")),
-        len: include_bytes!("../runtimes/r/nexus_pool.R").len(),
-    },
-    Packed {
-        lang: "r.c",
-        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus_pool.c")),
-        len: include_bytes!("../runtimes/r/nexus_pool.c").len(),
-    },
-    Packed {
-        lang: "js",
-        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/nexus_pool.js")),
-        len: include_bytes!("../runtimes/js/nexus_pool.js").len(),
-    },
-];
-
 /// Runs the tool with those words.
 pub fn run(words: &[String]) -> ExitCode {
     let mut borrowed: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -155,8 +220,16 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
         return output::print_text(text.as_bytes()).map(|()| ExitCode::SUCCESS);
     }
     match tool.action {
-        Some(Action::Run(run)) => run_program(&run.words),
+        Some(Action::Run(run)) => run_program(&run),
+        Some(Action::Ps(ps)) => {
+            let format = ps.format.as_deref().map_or(Ok(Format::Table), format)?;
+            launcher::list(format).map(|()| ExitCode::SUCCESS)
+        }
+        Some(Action::Kill(kill)) => launcher::kill(&kill.processes).map(|()| ExitCode::SUCCESS),
+        Some(Action::New(new)) => making::create(new.folder.as_deref(), &new.lang),
+        Some(Action::Build(build)) => making::build(&build.paths, build.output.as_deref()),
         Some(Action::Check(check)) => check_all(&check.paths),
+        Some(Action::Explain(explain)) => explain_command(&explain),
         Some(Action::View(view)) => show(&view).map(|()| ExitCode::SUCCESS),
         Some(Action::Runtime(runtime)) => print_runtime(&runtime.lang).map(|()| ExitCode::SUCCESS),
         None => Err(Error::new(Kind::Usage, "no subcommand is given").hint("nexus --help lists them")),
@@ -178,14 +251,50 @@ fn misused(words: &[String], told: &str) -> Box<Error> {
     }
 }
 
-fn run_program(words: &[String]) -> Result<ExitCode> {
-    let Some((path, words)) = words.split_first() else {
+/// Runs a program, as a worker process of another run.
+pub fn run_itself(words: &[String]) -> ExitCode {
+    let result = match words {
+        [path, words @ ..] => launcher::run(path, words, &launcher::Options::default()),
+        [] => Err(no_program()),
+    };
+    result.unwrap_or_else(|error| report::print("nexus", &error))
+}
+
+fn no_program() -> Box<Error> {
+    Error::new(Kind::Usage, "no program is given").hint("usage: nexus run PROGRAM COMMAND ARGUMENTS...")
+}
+
+fn run_program(run: &Run) -> Result<ExitCode> {
+    let Some((path, words)) = run.words.split_first() else {
+        return Err(no_program());
+    };
+    let options = launcher::Options {
+        detach: run.detach,
+        timeout: run.timeout.as_deref(),
+        env: &run.env,
+        cwd: run.cwd.as_deref(),
+    };
+    launcher::run(path, words, &options)
+}
+
+fn explain_command(explain: &Explain) -> Result<ExitCode> {
+    let Some((path, words)) = explain.words.split_first() else {
         return Err(Error::new(Kind::Usage, "no program is given")
-            .hint("usage: nexus run PROGRAM COMMAND ARGUMENTS..."));
+            .hint("usage: nexus explain PROGRAM COMMAND ARGUMENTS..."));
+    };
+    let telling = match (explain.run, explain.dot, explain.mermaid) {
+        (false, false, false) => Telling::Of(Drawing::Text),
+        (false, true, false) => Telling::Of(Drawing::Dot),
+        (false, false, true) => Telling::Of(Drawing::Mermaid),
+        (true, false, false) => Telling::Times,
+        _ => {
+            let message = "more than one of --dot, --mermaid and --run is given, expected one at most";
+            return Err(Error::new(Kind::Usage, message));
+        }
     };
     let path = Path::new(path);
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    Ok(program::run(path, &name, words))
+    Ok(program::explain(path, &name, words, telling))
 }
 
 fn check_all(paths: &[String]) -> Result<ExitCode> {
@@ -251,34 +360,13 @@ fn show(view: &View) -> Result<()> {
 }
 
 fn print_runtime(lang: &str) -> Result<()> {
-    let Some(runtime) = RUNTIMES.iter().find(|runtime| runtime.lang == lang) else {
-        let known = RUNTIMES.map(|runtime| runtime.lang).join(", ");
-        let message = format!("there is no runtime for '{lang}', expected one of {known}");
+    let Some(runtime) = RuntimeFile::named(lang) else {
+        let known: Vec<&str> = RUNTIMES.iter().map(|runtime| runtime.name).collect();
+        let message = format!(
+            "there is no runtime for '{lang}', expected one of {}",
+            known.join(", ")
+        );
         return Err(Error::new(Kind::Usage, message));
     };
-    output::print_text(&unpack(runtime.bytes, runtime.len))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(lang: &str, expected: &[u8]) {
-        let runtime = RUNTIMES.iter().find(|runtime| runtime.lang == lang).unwrap();
-        assert!(
-            runtime.bytes.len() < expected.len() / 3,
-            "{} bytes",
-            runtime.bytes.len()
-        );
-        assert!(unpack(runtime.bytes, runtime.len) == expected, "{lang} differs");
-    }
-
-    #[test]
-    fn runtimes_come_out_as_they_went_in() {
-        check("py", include_bytes!("../runtimes/python/nexus_pool.py"));
-        check("cpp", include_bytes!("../runtimes/cpp/nexus.hpp"));
-        check("r", include_bytes!("../runtimes/r/nexus_pool.R"));
-        check("r.c", include_bytes!("../runtimes/r/nexus_pool.c"));
-        check("js", include_bytes!("../runtimes/js/nexus_pool.js"));
-    }
+    output::print_text(&runtime.text())
 }

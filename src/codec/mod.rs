@@ -1,7 +1,9 @@
 //! Bytes and types: schemas, msgpack, JSON, frames and messages. Does no I/O and knows no pool.
 
 pub mod base64;
+pub mod checksum;
 pub mod document;
+pub mod elements;
 pub mod error_map;
 pub mod frame;
 pub mod integer;

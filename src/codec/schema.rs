@@ -201,6 +201,81 @@ impl Types {
         Ok(id)
     }
 
+    /// Whether every value of the one type is one of the other, with the same bytes on the wire. False is no proof: large types
+    /// are not followed to the end.
+    pub fn are_alike(&self, of: TypeId, other: TypeId) -> bool {
+        const PAIRS_MAX: usize = 1000;
+        let mut pairs = vec![(of, other)];
+        let mut at = 0;
+        while let Some((of, other)) = pairs.get(at).copied() {
+            at += 1;
+            if of == other {
+                continue;
+            }
+            let is_alike = match (self.node(of), self.node(other)) {
+                (Type::Optional(of), Type::Optional(other)) => {
+                    pairs.push((of, other));
+                    true
+                }
+                (_, Type::Optional(other)) => {
+                    pairs.push((of, other));
+                    true
+                }
+                (Type::List { element: of, len }, Type::List { element, len: other }) => {
+                    pairs.push((of, element));
+                    other.is_none() || len == other
+                }
+                (Type::Tuple(of), Type::Tuple(other)) => self.pair_members(of, other, &mut pairs),
+                (Type::Record(of), Type::Record(other)) => {
+                    let (of, other) = (self.fields(of), self.fields(other));
+                    pairs.extend(of.iter().zip(other).map(|(of, other)| (of.ty, other.ty)));
+                    of.iter()
+                        .map(|field| &field.key)
+                        .eq(other.iter().map(|field| &field.key))
+                }
+                (
+                    Type::Function { params: of, result },
+                    Type::Function {
+                        params: other,
+                        result: given,
+                    },
+                ) => {
+                    pairs.push((result, given));
+                    self.pair_members(of, other, &mut pairs)
+                }
+                (of, other) => of == other && !matches!(of, Type::Opaque(_)),
+            };
+            if !is_alike || pairs.len() > PAIRS_MAX {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn pair_members(&self, of: Span, other: Span, pairs: &mut Vec<(TypeId, TypeId)>) -> bool {
+        let (of, other) = (self.members(of), self.members(other));
+        pairs.extend(of.iter().copied().zip(other.iter().copied()));
+        of.len() == other.len()
+    }
+
+    /// Whether values of a type hold functions, as far as it is followed.
+    pub fn has_functions(&self, of: TypeId) -> bool {
+        const TYPES_SEEN_MAX: usize = 1000;
+        let mut seen = vec![of];
+        let mut at = 0;
+        while let Some(of) = seen.get(at).copied().filter(|_| at < TYPES_SEEN_MAX) {
+            at += 1;
+            match self.node(of) {
+                Type::Function { .. } => return true,
+                Type::Optional(inner) | Type::List { element: inner, .. } => seen.push(inner),
+                Type::Tuple(members) => seen.extend_from_slice(self.members(members)),
+                Type::Record(fields) => seen.extend(self.fields(fields).iter().map(|field| field.ty)),
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// Writes a type in the bracket spelling; a recursive type's inner use is written as its name-less `^`.
     pub fn spell(&self, id: TypeId) -> String {
         let mut out = String::new();
@@ -300,6 +375,40 @@ mod tests {
             Err(error) => format!("{}: {}", error.offset, error.message),
         };
         assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn types_of_the_same_bytes() {
+        let check = |of: &str, other: &str, expected: bool| {
+            let mut types = Types::default();
+            let (of_id, other_id) = (types.parse(of).unwrap(), types.parse(other).unwrap());
+            assert_eq!(types.are_alike(of_id, other_id), expected, "{of} {other}");
+        };
+        check("[f8]", "<list>af8", true);
+        check("[f8]", "[f4]", false);
+        check("a:3f8", "[f8]", true);
+        check("[f8]", "a:3f8", false);
+        check("(j,s)", "<pair>t2js", true);
+        check("(j,s)", "(j,s,s)", false);
+        check("{x:j,y:?s}", "<Point>{x:j,y:?s}", true);
+        check("{x:j}", "{y:j}", false);
+        check("{x:j}", "{x:?j}", true);
+        check("?j", "j", false);
+        check("?j", "?<int>j", true);
+        check("\\(j)s", "<f>\\(j)s", true);
+        check("\\(j)s", "\\(s)s", false);
+        check("T", "<table>T", false);
+        // Types that never end are not followed for ever.
+        check("&1L(^1L,^1L)", "<list>&1L(^1L,^1L)", false);
+        let mut types = Types::default();
+        for (text, expected) in [
+            ("[(j,\\(j)j)]", true),
+            ("[(j,{x:s})]", false),
+            ("&1L[^1L]", false),
+        ] {
+            let id = types.parse(text).unwrap();
+            assert_eq!(types.has_functions(id), expected, "{text}");
+        }
     }
 
     #[test]

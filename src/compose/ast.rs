@@ -1,7 +1,7 @@
 //! A composition as it stands in its file: declarations, and expressions in an arena. Names are not resolved and types not
 //! checked; every node keeps its place for messages.
 
-use crate::source::signature::{Doc, Param, Place, Record};
+use crate::source::signature::{Doc, Mention, Param, Place, Record};
 use crate::source::types::Type;
 
 /// An expression of a [`Module`].
@@ -38,6 +38,47 @@ pub struct Module {
     pub definitions: Vec<Definition>,
     /// All expressions.
     pub nodes: Nodes,
+    /// The records and aliases that types name, where they do.
+    pub mentions: Vec<Mention>,
+}
+
+impl Module {
+    /// Forgets where everything stands, so that modules can be compared by what they say.
+    pub fn forget_places(&mut self) {
+        let mut names: Vec<&mut Name> = Vec::new();
+        names.extend(self.name.iter_mut().chain(&mut self.exports));
+        for source in &mut self.sources {
+            names.extend([&mut source.lang, &mut source.file]);
+            for (theirs, ours) in &mut source.functions {
+                names.extend([theirs, ours]);
+            }
+        }
+        names.extend(self.aliases.iter_mut().map(|alias| &mut alias.name));
+        names.extend(self.signatures.iter_mut().map(|signature| &mut signature.name));
+        let mut definitions: Vec<&mut Definition> = self.definitions.iter_mut().collect();
+        for (node, place) in &mut self.nodes.nodes {
+            *place = Place::default();
+            match node {
+                Node::Lambda(params, _) => names.extend(params),
+                Node::Record(fields) => names.extend(fields.iter_mut().map(|field| &mut field.0)),
+                Node::Let {
+                    definitions: more, ..
+                } => definitions.extend(more),
+                _ => {}
+            }
+        }
+        for definition in definitions {
+            names.push(&mut definition.name);
+            names.extend(&mut definition.params);
+        }
+        for name in names {
+            name.place = Place::default();
+        }
+        for record in &mut self.records {
+            record.place = Place::default();
+        }
+        self.mentions.clear();
+    }
 }
 
 /// Functions that are taken from a source file.
@@ -85,6 +126,8 @@ pub struct Definition {
     pub params: Vec<Name>,
     /// The value. `where` is a [`Node::Let`] around it, guards are [`Node::Guards`].
     pub body: NodeId,
+    /// What is said about it in `--'` lines above it, if it stands in column 1 and they don't stand above its signature.
+    pub doc: Doc,
 }
 
 /// An expression.
@@ -94,9 +137,9 @@ pub enum Node {
     Null,
     /// `True`, `False`
     Bool(bool),
-    /// As written, without underscores; with its sign.
+    /// Decimal digits, with its sign.
     Int(String),
-    /// As written.
+    /// As JSON writes it, with its sign.
     Real(String),
     /// A string without places to fill.
     Str(String),
@@ -202,6 +245,110 @@ pub enum Op {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Nodes {
     nodes: Vec<(Node, Place)>,
+}
+
+/// Which of two operators of one level is applied first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The left one.
+    Left,
+    /// The right one.
+    Right,
+    /// Neither: they don't stand beside each other without parentheses.
+    Neither,
+}
+
+impl Op {
+    /// All of them: as written, level (a higher one binds tighter), and what comes first within the level.
+    const ALL: [(Op, &'static str, u8, Side); 18] = [
+        (Op::Compose, ".", 9, Side::Right),
+        (Op::Add, "+", 7, Side::Left),
+        (Op::Subtract, "-", 7, Side::Left),
+        (Op::Multiply, "*", 8, Side::Left),
+        (Op::Divide, "/", 8, Side::Left),
+        (Op::Quotient, "//", 8, Side::Left),
+        (Op::Remainder, "%", 8, Side::Left),
+        (Op::Append, "<>", 6, Side::Right),
+        (Op::Equal, "==", 5, Side::Neither),
+        (Op::Unequal, "!=", 5, Side::Neither),
+        (Op::Less, "<", 5, Side::Neither),
+        (Op::AtMost, "<=", 5, Side::Neither),
+        (Op::Greater, ">", 5, Side::Neither),
+        (Op::AtLeast, ">=", 5, Side::Neither),
+        (Op::AndThen, "&&", 4, Side::Left),
+        (Op::OrElse, "||", 3, Side::Left),
+        (Op::Beside, "&", 2, Side::Right),
+        (Op::Pipe, "|>", 1, Side::Left),
+    ];
+
+    /// As written.
+    pub fn sign(self) -> &'static str {
+        Op::ALL[self as usize].1
+    }
+
+    /// How tightly it binds: 1 to 9.
+    pub fn level(self) -> u8 {
+        Op::ALL[self as usize].2
+    }
+
+    /// Where the parentheses are, in a row of its level.
+    pub fn side(self) -> Side {
+        Op::ALL[self as usize].3
+    }
+
+    /// The operator that is written so, if there is one.
+    pub fn from_sign(sign: &str) -> Option<Op> {
+        Op::ALL.iter().find(|row| row.1 == sign).map(|row| row.0)
+    }
+}
+
+impl Node {
+    /// Calls a function with each expression that it consists of, in their order in the text.
+    pub fn children(&self, each: &mut dyn FnMut(NodeId)) {
+        match self {
+            Node::Null | Node::Bool(_) | Node::Int(_) | Node::Real(_) | Node::Str(_) | Node::Name(_) => {}
+            Node::Interpolated(_, parts) | Node::List(parts) | Node::Tuple(parts) => {
+                parts.iter().for_each(|part| each(*part));
+            }
+            Node::Apply(function, arguments) => {
+                each(*function);
+                arguments.iter().for_each(|argument| each(*argument));
+            }
+            Node::Lambda(_, inner) | Node::Index(inner) | Node::Typed(inner, _) => each(*inner),
+            Node::Let {
+                definitions,
+                body,
+                is_where,
+            } => {
+                if *is_where {
+                    each(*body);
+                }
+                definitions.iter().for_each(|definition| each(definition.body));
+                if !*is_where {
+                    each(*body);
+                }
+            }
+            Node::Record(fields) => fields.iter().for_each(|field| each(field.1)),
+            Node::Pattern(branches) => branches.iter().filter_map(|branch| branch.value).for_each(each),
+            Node::Slice(bounds) => bounds.iter().flatten().for_each(|bound| each(*bound)),
+            Node::If(condition, then, otherwise) => {
+                each(*condition);
+                each(*then);
+                each(*otherwise);
+            }
+            Node::Guards(cases, otherwise) => {
+                for (condition, value) in cases {
+                    each(*condition);
+                    each(*value);
+                }
+                each(*otherwise);
+            }
+            Node::Binary(_, left, right) => {
+                each(*left);
+                each(*right);
+            }
+        }
+    }
 }
 
 impl Nodes {

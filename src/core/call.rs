@@ -23,8 +23,12 @@ pub struct Call {
     pub pin: Option<u32>,
     /// Its maker goes on meanwhile, for all that nexus knows.
     pub is_parallel: bool,
+    /// Its maker does nothing else, or nothing but to wait for others.
+    pub is_awaited: bool,
     /// Its worker was asked to give it up.
     pub is_cancelled: bool,
+    /// Worker processes belong to it: its answer is held back until they have ended.
+    pub owns_processes: bool,
     /// When a worker was given it.
     pub began_ms: u64,
     /// Calls that its function has made and that are not answered.
@@ -34,7 +38,7 @@ pub struct Call {
     /// The last of them.
     pub last_child: Option<CallId>,
     pub due: Due,
-    /// What has come of the answer to a client's call.
+    /// What has come of the answer to a client's call, or of the arguments of one that nexus runs itself.
     pub collected: Vec<u8>,
 }
 
@@ -49,7 +53,9 @@ impl Call {
             parent,
             pin: None,
             is_parallel: false,
+            is_awaited: true,
             is_cancelled: false,
+            owns_processes: false,
             began_ms: 0,
             stage: Stage::Answering,
             open_children: 0,
@@ -80,6 +86,8 @@ pub enum Stage {
     Placed(PeerId),
     /// Its worker is done with it, and the answer is coming in.
     Answering,
+    /// Nexus runs it itself, once its arguments are there.
+    Hosted { is_begun: bool },
 }
 
 /// The arguments of a call that waits, as far as they have come.

@@ -50,14 +50,17 @@ impl Hub {
             let is_sending = matches!(peer.reading, Reading::Body { .. });
             is_new_or_lost || is_going || !self.is_paused(peer) && (is_sending || is_running)
         };
-        if self.peers.iter().any(|(_, peer)| can_go_on(peer)) || self.pools.iter().any(is_coming_back) {
+        if self.peers.iter().any(|(_, peer)| can_go_on(peer))
+            || self.pools.iter().any(is_coming_back)
+            || self.host_goes_on()
+        {
             return false;
         }
         // A call from outside closes no cycle: it would be served once those that do have failed.
         let queues = self.pools.iter().filter(waits).map(|pool| &pool.queue);
         let is_foreign = |id: &CallId| {
-            let origin = self.calls.get(*id).map(|call| call.origin);
-            matches!(origin, Some(Origin::Worker { .. }))
+            let call = self.calls.get(*id);
+            call.is_some_and(|call| call.parent.is_some() || matches!(call.origin, Origin::Worker { .. }))
         };
         let Some(id) = queues.flatten().copied().find(is_foreign) else {
             return false;
@@ -103,6 +106,9 @@ impl Hub {
     /// All workers that run user code while others wait for what they give back; empty if something else goes on.
     pub fn suspects(&self) -> Vec<Suspect> {
         let mut found = Vec::new();
+        if self.host_goes_on() {
+            return found;
+        }
         for (id, peer) in self.peers.iter() {
             let Some(worker) = peer.worker() else { continue };
             let top = worker.stack.last().and_then(|call| self.calls.get(*call));

@@ -286,7 +286,7 @@ impl Hub {
                 .unwrap_or_default();
             if let Reading::Body { sink, .. } = peer.reading {
                 match sink {
-                    Sink::Answer(call) => calls.push(call),
+                    Sink::Call(call) => calls.push(call),
                     // One that is dead as well has its own reason.
                     Sink::Peer(to) if self.peers.get(to).is_some_and(|to| !to.is_closed()) => lost.push(to),
                     _ => {}
@@ -347,6 +347,7 @@ impl Hub {
         peer.outbox = Outbox::default();
         peer.held = Vec::new();
         peer.note = None;
+        peer.asking = None;
         // Whoever runs those calls must not be asked to stop over a connection that is closed.
         if let Some(worker) = peer.worker_mut() {
             worker.state = WorkerState::Lost;
@@ -376,7 +377,14 @@ impl Hub {
             }
             Origin::Nobody => {}
         }
+        self.end_owner(id, false);
         let is_running = match self.calls.get(id).map(|call| &call.stage) {
+            #[cfg(test)]
+            Some(Stage::Hosted { .. }) if self.planted == Some(Bug::HostGoesOn) => false,
+            Some(Stage::Hosted { is_begun: true }) => {
+                self.effects.push_back(Effect::CancelHost(id.raw()));
+                false
+            }
             Some(Stage::Placed(worker)) => {
                 let worker = self.peers.get(*worker).and_then(Peer::worker);
                 worker.is_some_and(|worker| worker.stack.contains(&id))
@@ -387,8 +395,8 @@ impl Hub {
             self.forget_call(id);
         } else if let Some(call) = self.calls.get_mut(id) {
             self.deadlines.set(Timer::Call(id), &mut call.due, None);
-            let (parent, is_parallel) = (call.parent.take(), call.is_parallel);
-            self.end_child(parent, is_parallel);
+            let (parent, is_awaited) = (call.parent.take(), call.is_awaited);
+            self.end_child(parent, is_awaited);
         }
     }
 
@@ -408,7 +416,7 @@ impl Hub {
         let Some(call) = self.remove_call(id) else {
             return;
         };
-        self.end_child(call.parent, call.is_parallel);
+        self.end_child(call.parent, call.is_awaited);
         if let Stage::Queued(payload) = call.stage {
             self.pools[call.pool.index()].queue.retain(|queued| *queued != id);
             self.queued_bytes -= payload.bytes.len();
@@ -445,6 +453,9 @@ impl Hub {
 
     /// Adds to an error what is known of the call that it ends.
     pub(super) fn describe(&self, mut error: Box<Error>, pool: PoolId, mid: i64) -> Box<Error> {
+        if self.is_host(pool) {
+            return error;
+        }
         error
             .pool
             .get_or_insert_with(|| self.pools[pool.index()].spec.name.clone());
@@ -470,7 +481,7 @@ impl Hub {
 }
 
 impl Ended {
-    fn verb(self) -> String {
+    pub(super) fn verb(self) -> String {
         match self {
             Ended::Code(code) => format!("exited with code {code}"),
             Ended::Signal(signal) => format!("was ended by {}", signal_name(signal)),
@@ -478,7 +489,7 @@ impl Ended {
         }
     }
 
-    fn note(self, error: &mut Error) {
+    pub(super) fn note(self, error: &mut Error) {
         match self {
             Ended::Code(code) => error.exit_code = Some(code),
             Ended::Signal(signal) => error.signal = Some(signal),

@@ -1,18 +1,22 @@
 //! The hub: all pools, workers and calls of a process as one state machine. `handle_*` takes events in with the time,
 //! `poll_*` gives effects out. Opens no socket, starts no process, reads no clock, and assumes nothing of who calls.
 //!
-//! What it does with them stands in its siblings: `receive` (messages in), `place` (calls to workers and answers back),
-//! `supervise` (pools from start to end), `retire` (workers that are to go), `cancel` (calls that are given up), `fail`
+//! What it does with them stands in its siblings: `receive` (messages in), `methods` (what workers ask beside calls),
+//! `place` (calls to workers and answers back), `host` (calls that nexus runs itself), `supervise` (pools from start to end),
+//! `retire` (workers that are to go), `cancel` (calls that are given up), `fail`
 //! (deaths, deadlines and the errors for them), `standing` (who does what, for people).
 
 use super::call::{Call, CallId, Stage};
 use super::deadlines::{Deadlines, Due};
+use super::host::host_spec;
 use super::lifecycle::State;
 use super::peer::{Peer, Pressure, Reading, Role, Sink};
+use super::process::request as process;
 #[cfg(test)]
 use super::simulation::Bug;
 use super::slab::Slab;
 use super::tail::Tail;
+use super::timeline::Mark;
 use crate::codec::message::write_notification;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
@@ -82,6 +86,10 @@ pub struct Request {
     pub payload: Vec<u8>,
     /// When to give up; none: when the pool's own limit says so.
     pub timeout_ms: Option<u64>,
+    /// The process id of the only worker that has the function.
+    pub pid: Option<u32>,
+    /// The call in the course of which it is made: one that [`Effect::Host`] told of.
+    pub parent: Option<u64>,
 }
 
 /// How a process ended, as far as its parent tells.
@@ -141,6 +149,21 @@ pub enum Effect {
     SignalWorker(PeerId, Signal),
     /// Tell [`Hub::handle_weight`] the memory of the worker that has this process id.
     Weigh(PeerId, u32),
+    /// A worker asks something about worker processes: tell [`Hub::handle_process_answer`]. On behalf of that call, if it is
+    /// known.
+    Process {
+        /// The worker.
+        worker: PeerId,
+        /// Its own id of the request.
+        request: u64,
+        /// The call.
+        call: Option<CallId>,
+        /// What it asks.
+        asked: process::Request,
+    },
+    /// A call has ended for which worker processes were started, well or not. Where it has ended well,
+    /// [`Hub::handle_joined`] is awaited.
+    EndOwner(CallId, bool),
     /// A request is answered: the result as msgpack.
     Answer {
         /// The token of the request.
@@ -148,6 +171,21 @@ pub enum Effect {
         /// The result, or why there is none.
         result: Result<Vec<u8>>,
     },
+    /// A worker calls a function that nexus runs itself. [`Hub::answer`] has to be told what came of it.
+    Host {
+        /// The call's number.
+        call: u64,
+        /// Which function.
+        mid: i64,
+        /// Number of arguments.
+        args: u32,
+        /// The arguments, as msgpack one after the other.
+        payload: Vec<u8>,
+    },
+    /// Nobody waits any more for the answer to such a call.
+    CancelHost(u64),
+    /// Something happened, and somebody wants to know.
+    Mark(Mark),
     /// A function has something to say to people.
     Note {
         /// The pool that it runs in.
@@ -248,6 +286,10 @@ pub struct Hub {
     pub(super) all_over: bool,
     /// All pools were told to end: none is started any more.
     pub(super) is_ending: bool,
+    /// It tells what happens.
+    pub(super) keeps_marks: bool,
+    /// What nexus runs itself goes on, whatever the calls do that it has made.
+    pub(super) is_host_busy: bool,
     /// Plants a bug for the simulation to find.
     #[cfg(test)]
     pub(super) planted: Option<Bug>,
@@ -257,9 +299,11 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub with these pools, none of which runs. A pool's position is its [`PoolId`].
+    /// A hub with these pools, none of which runs. A pool's position is its [`PoolId`]. One more stands for what nexus runs
+    /// itself: it has no name, and never starts.
     pub fn new(pools: Vec<PoolSpec>, functions: Vec<Function>) -> Hub {
-        let pools = pools.into_iter().map(|spec| Pool {
+        let pools = pools.into_iter().chain([host_spec()]);
+        let pools = pools.map(|spec| Pool {
             spec,
             state: State::Idle,
             control: None,
@@ -291,6 +335,8 @@ impl Hub {
             spool_bytes_max: SPOOL_BYTES_MAX,
             all_over: false,
             is_ending: false,
+            is_host_busy: false,
+            keeps_marks: false,
             #[cfg(test)]
             planted: None,
             #[cfg(test)]

@@ -51,6 +51,7 @@ impl Hub {
                         "only a client's answer is collected"
                     );
                 }
+                Stage::Hosted { .. } => assert!(self.is_host(call.pool), "nexus runs what is its own"),
             }
             if let Origin::Worker { peer, .. } = call.origin {
                 *requests.entry(peer).or_default() += 1;

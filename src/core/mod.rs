@@ -9,15 +9,18 @@ pub mod deadlock;
 mod departures;
 pub mod eval;
 mod fail;
+mod host;
 pub mod hub;
 #[cfg(test)]
 mod invariants;
 mod lifecycle;
+mod methods;
 mod outbox;
 mod peer;
 mod place;
 #[cfg(test)]
 mod placement;
+pub mod process;
 mod receive;
 #[cfg(test)]
 mod refusals;
@@ -33,3 +36,4 @@ mod supervise;
 mod tail;
 #[cfg(test)]
 mod telling;
+pub mod timeline;

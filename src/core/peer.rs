@@ -15,6 +15,13 @@ pub struct LongNote {
     pub len: u64,
 }
 
+/// A request to nexus that is too long to come whole.
+pub struct LongRequest {
+    pub id: u64,
+    pub method: String,
+    pub params: Vec<u8>,
+}
+
 /// A connection and what is under way on it.
 pub struct Peer {
     pub pool: PoolId,
@@ -25,6 +32,8 @@ pub struct Peer {
     pub outbox: Outbox,
     /// What has come of a long note: its params.
     pub note: Option<LongNote>,
+    /// What has come of a long request to nexus.
+    pub asking: Option<LongRequest>,
     /// Its last messages filled the outbox of this peer, so nothing is read until that has drained.
     pub stalled_by: Option<PeerId>,
     /// It stands in the list of those that have something to write.
@@ -55,10 +64,12 @@ pub enum Sink {
     Peer(PeerId),
     /// To a call that waits for a worker.
     Argument(CallId),
-    /// To the answer of a call that a client made.
-    Answer(CallId),
+    /// To a call that collects it: the answer of one that a client made, the arguments of one that nexus runs itself.
+    Call(CallId),
     /// To a note, which is kept with its sender.
     Note,
+    /// To a request that nexus itself answers, which is kept with its sender.
+    Request,
     /// Nowhere: nobody waits for it any more.
     Nobody,
 }
@@ -89,6 +100,8 @@ pub struct Worker {
     pub pressure: Pressure,
     /// When the next step is due.
     pub press_at: Due,
+    /// Until when it is asked again to give up a call, before force is used.
+    pub obey_by_ms: u64,
     /// When it has had no call for too long, or is too old.
     pub leave_at: Due,
     /// Calls it has been given, in the order in which it nests them: the last is the one that runs.
@@ -134,6 +147,7 @@ impl Peer {
             reading: Reading::Head,
             outbox: Outbox::default(),
             note: None,
+            asking: None,
             stalled_by: None,
             is_listed: false,
         }
@@ -189,6 +203,7 @@ impl Worker {
             holds_functions: false,
             pressure: Pressure::None,
             press_at: None,
+            obey_by_ms: 0,
             leave_at: None,
             why: None,
             stack: Vec::new(),

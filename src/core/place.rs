@@ -12,6 +12,7 @@ use super::peer::{Peer, Reading, Role, Sink, Worker, WorkerState};
 use super::said::Hello;
 #[cfg(test)]
 use super::simulation::Bug;
+use super::timeline::Mark;
 use crate::codec::message::{write_call, write_request};
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::error::{Error, Kind};
@@ -31,8 +32,33 @@ impl Hub {
     /// Makes a call from outside the pools. Its answer comes as [`Effect::Answer`], once, whatever happens.
     pub fn call(&mut self, request: Request, now_ms: u64) {
         let origin = Origin::Client(request.token);
-        let call = Call::new(request.pool, request.mid, request.args, origin, None);
+        let parent = request.parent.map(CallId::from_raw);
+        #[cfg(test)]
+        let parent = parent.filter(|_| self.planted != Some(Bug::HostCallsAlone));
+        let mut call = Call::new(request.pool, request.mid, request.args, origin, parent);
+        call.pin = request.pid;
+        // Others may run beside it.
+        call.is_parallel = parent.is_some();
+        let refused = match parent.map(|parent| self.calls.get(parent).is_some()) {
+            Some(false) => Some(Error::new(
+                Kind::Cancelled,
+                "the call that makes this one has ended",
+            )),
+            _ if call.pin.is_some() && !self.has_pinned(&call) => Some(self.pin_error(request.pool)),
+            _ => None,
+        };
+        if let Some(error) = refused {
+            return self.effects.push_back(Effect::Answer {
+                token: request.token,
+                result: Err(error),
+            });
+        }
         let id = self.calls.insert(call);
+        if let Some(parent) = parent.and_then(|parent| self.calls.get_mut(parent)) {
+            parent.open_children += 1;
+            parent.awaited += 1;
+            parent.last_child = Some(id);
+        }
         let due = request.timeout_ms.map(|timeout| now_ms.saturating_add(timeout));
         self.set_call_deadline(id, due);
         self.begin_call(id, Payload::whole(request.payload), now_ms);
@@ -41,10 +67,15 @@ impl Hub {
 
     /// Puts a new call in the queue of its pool, and gives it to a worker if one may have it.
     pub(super) fn begin_call(&mut self, id: CallId, payload: Payload, now_ms: u64) {
+        let Some(pool) = self.calls.get(id).map(|call| call.pool) else {
+            return;
+        };
+        if self.is_host(pool) {
+            return self.begin_hosted(id, payload.bytes, payload.source.is_none(), now_ms);
+        }
         let Some(call) = self.calls.get_mut(id) else {
             return;
         };
-        let pool = call.pool;
         self.queued_bytes += payload.bytes.len();
         call.stage = Stage::Queued(payload);
         let has_deadline = call.due.is_some();
@@ -244,6 +275,7 @@ impl Hub {
         }
         worker.stack.push(id);
         worker.leave_at = None;
+        let pid = worker.pid;
         let to_come = len - bytes.len() as u64;
         if bytes.len() <= WHOLE_BYTES_MAX {
             peer.outbox.append(|out| out.extend_from_slice(&bytes));
@@ -255,6 +287,7 @@ impl Hub {
             self.turn_to(source, id, Sink::Peer(to));
         }
         self.list(to);
+        self.mark_began(id, pid);
     }
 
     /// Sends what is to come of a call's arguments elsewhere, now that it does not wait any more.
@@ -323,19 +356,21 @@ impl Hub {
 
     /// Takes a call out of the table.
     pub(super) fn remove_call(&mut self, id: CallId) -> Option<Call> {
+        self.end_owner(id, false);
         let mut call = self.calls.remove(id)?;
         self.deadlines.set(Timer::Call(id), &mut call.due, None);
         if self.calls.is_empty() {
             self.all_over = true;
         }
+        self.mark(Mark::Ended(id.raw()));
         Some(call)
     }
 
     /// A call that this one made is over.
-    pub(super) fn end_child(&mut self, parent: Option<CallId>, is_parallel: bool) {
+    pub(super) fn end_child(&mut self, parent: Option<CallId>, is_awaited: bool) {
         if let Some(parent) = parent.and_then(|parent| self.calls.get_mut(parent)) {
             parent.open_children = parent.open_children.saturating_sub(1);
-            parent.awaited = parent.awaited.saturating_sub(u32::from(!is_parallel));
+            parent.awaited = parent.awaited.saturating_sub(u32::from(is_awaited));
         }
     }
 
@@ -387,6 +422,10 @@ impl Hub {
             return;
         };
         let pool = peer.pool;
+        self.mark(Mark::Ready(pool));
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
         if let Some(worker) = peer.worker_mut() {
             worker.state = WorkerState::Ready;
             worker.pid = hello.pid;

@@ -54,6 +54,8 @@ fn a_pool_grows_by_the_calls_that_wait() {
                 args: 1,
                 payload: wire::blob(b""),
                 timeout_ms: None,
+                pid: None,
+                parent: None,
             };
             stage.hub.call(request, 0);
         }

@@ -3,7 +3,7 @@
 use super::call::{Call, CallId, Origin, Payload, Stage};
 use super::hub::{Effect, Hub, Note, PeerId, Wiring};
 use super::lifecycle::Event;
-use super::peer::{LongNote, Peer, Reading, Sink, WorkerState};
+use super::peer::{LongNote, Peer, Reading, Sink, Worker, WorkerState};
 use super::said::{Hello, read_exit, read_hello, read_long_note, read_note};
 #[cfg(test)]
 use super::simulation::Bug;
@@ -177,12 +177,26 @@ impl Hub {
                     self.queued_bytes += piece.len();
                 }
             }
-            Sink::Answer(call) => {
+            Sink::Call(call) => {
                 if let Some(found) = self.calls.get_mut(call) {
                     found.collected.extend_from_slice(piece);
-                    if is_last {
-                        self.answer_collected(call);
+                    let is_hosted = matches!(found.stage, Stage::Hosted { .. });
+                    match is_last {
+                        true if is_hosted => self.hand_over(call),
+                        true => self.handle_collected(call),
+                        false => {}
                     }
+                }
+            }
+            Sink::Request => {
+                let Some(peer) = self.peers.get_mut(from) else {
+                    return;
+                };
+                if let Some(asking) = &mut peer.asking {
+                    asking.params.extend_from_slice(piece);
+                }
+                if is_last && let Some(asking) = peer.asking.take() {
+                    self.handle_host_request(from, asking.id, &asking.method, &asking.params);
                 }
             }
             Sink::Note => {
@@ -234,14 +248,7 @@ impl Hub {
                 self.stall_if_full(id, id);
             }
             Head::Request { id: request, method } => {
-                match method {
-                    "ping" => self.respond(id, request, None),
-                    _ => {
-                        let message =
-                            format!("method '{method}' is not known, expected one of call, command, ping");
-                        self.respond(id, request, Some(&Error::new(Kind::Protocol, message)));
-                    }
-                }
+                self.handle_host_request(id, request, method, payload);
                 // Who asks on and on without reading the answers is not heard meanwhile.
                 self.stall_if_full(id, id);
             }
@@ -277,8 +284,10 @@ impl Hub {
         match head {
             Head::Response { id: call } if is_ready => {
                 let call = CallId::from_raw(call);
-                match self.release(id, call, now_ms) {
-                    Some(Origin::Client(_)) => Sink::Answer(call),
+                let origin = self.release(id, call, now_ms);
+                match origin {
+                    Some(_) if self.owns_processes(call) => Sink::Call(call),
+                    Some(Origin::Client(_)) => Sink::Call(call),
                     Some(Origin::Worker {
                         peer: to,
                         id: request,
@@ -306,6 +315,7 @@ impl Hub {
                 self.begin_call(call, payload, now_ms);
                 match self.calls.get(call).map(|call| &call.stage) {
                     Some(Stage::Placed(to)) => Sink::Peer(*to),
+                    Some(Stage::Hosted { .. }) => Sink::Call(call),
                     Some(_) => Sink::Argument(call),
                     None => Sink::Nobody,
                 }
@@ -320,6 +330,9 @@ impl Hub {
                 Sink::Note
             }
             Head::Notification { .. } => Sink::Nobody,
+            Head::Request { id: request, method } if is_ready => {
+                self.begin_host_request(id, request, method, payload_bytes)
+            }
             _ => {
                 let message =
                     format!("message of {payload_bytes} bytes that is neither a call nor an answer");
@@ -361,6 +374,7 @@ impl Hub {
             };
             let mut call = Call::new(pool, mid, args, origin, parent);
             call.is_parallel = target.parent.is_some();
+            call.is_awaited = !call.is_parallel;
             call.pin = target.pid.map(|pid| u32::try_from(pid).unwrap_or(0));
             if call.pin.is_some() && !self.has_pinned(&call) {
                 return Err(self.pin_error(pool));
@@ -376,7 +390,7 @@ impl Hub {
         };
         let worker = self.peers.get_mut(from)?.worker_mut()?;
         worker.open_requests += 1;
-        let (parent, is_awaited) = (call.parent, !call.is_parallel);
+        let (parent, is_awaited) = (call.parent, call.is_awaited);
         let call = self.calls.insert(call);
         if let Some(parent) = parent.and_then(|parent| self.calls.get_mut(parent)) {
             parent.open_children += 1;
@@ -405,7 +419,8 @@ impl Hub {
         let (pool, mid, is_allowed) = match mid {
             Some(mid) => {
                 let pool = self.find_pool(target.name)?;
-                let may_call = |host: &Host| host.may_call(pool);
+                // Whoever has a closure of the composition was given it to be called.
+                let may_call = |host: &Host| self.is_host(pool) || host.may_call(pool);
                 (pool, mid, asker.host.as_ref().is_none_or(may_call))
             }
             None => {
@@ -431,26 +446,31 @@ impl Hub {
                 format!("calls that wait hold more than {QUEUE_BYTES_MAX} bytes, which is the most they may");
             return refused(Kind::Protocol, message);
         }
-        let parent = match target.parent.map(CallId::from_raw) {
-            Some(parent) if worker.stack.iter().rev().any(|running| *running == parent) => Some(parent),
-            Some(_) => return refused(Kind::Cancelled, "the call that makes this one has ended".into()),
+        let parent = self.maker(worker, target.parent)?;
+        Ok((pool, mid, parent))
+    }
+
+    /// The call that asks for something: the one that is named, or the innermost. It may ask for nothing once it is given up.
+    pub(super) fn maker(&self, worker: &Worker, named: Option<u64>) -> Result<Option<CallId>> {
+        let refused = |message| Err(Error::new(Kind::Cancelled, message));
+        let maker = match named.map(CallId::from_raw) {
+            Some(named) if worker.stack.iter().rev().any(|running| *running == named) => Some(named),
+            Some(_) => return refused("the call that makes this one has ended"),
             None => worker.stack.last().copied(),
         };
         let is_cancelled = |call: CallId| self.calls.get(call).is_some_and(|call| call.is_cancelled);
-        if parent.is_some_and(is_cancelled) {
-            return refused(
-                Kind::Cancelled,
-                "the call that makes this one was given up".into(),
-            );
+        match maker.is_some_and(is_cancelled) {
+            true => refused("the call that makes this one was given up"),
+            false => Ok(maker),
         }
-        Ok((pool, mid, parent))
     }
 
     fn find_pool(&self, name: &str) -> Result<PoolId> {
         match self.pools.iter().position(|pool| pool.spec.name == name) {
             Some(position) => Ok(PoolId(position as u32)),
             None => {
-                let names: Vec<&str> = self.pools.iter().map(|pool| pool.spec.name.as_str()).collect();
+                let names = self.pools.iter().map(|pool| pool.spec.name.as_str());
+                let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
                 let message = format!("pool '{name}' is not known, expected one of {}", names.join(", "));
                 Err(Error::new(Kind::Protocol, message))
             }
@@ -564,6 +584,12 @@ impl Hub {
             return;
         };
         match origin {
+            _ if self.owns_processes(call) => {
+                if let Some(found) = self.calls.get_mut(call) {
+                    found.collected.extend_from_slice(payload);
+                    self.handle_collected(call);
+                }
+            }
             Origin::Client(_) => {
                 if let Some(found) = self.calls.get_mut(call) {
                     found.collected.extend_from_slice(payload);
@@ -596,10 +622,11 @@ impl Hub {
     }
 
     /// The answer to a client's call is all there.
-    fn answer_collected(&mut self, call: CallId) {
+    pub(super) fn answer_collected(&mut self, call: CallId) {
         let Some(found) = self.remove_call(call) else {
             return;
         };
+        self.end_child(found.parent, found.is_awaited);
         let Origin::Client(token) = found.origin else {
             return;
         };

@@ -12,7 +12,7 @@ use crate::codec::message::PROTOCOL;
 use crate::codec::msgpack::write;
 use crate::error::{Error, Kind};
 use crate::ids::PoolId;
-use crate::limits::{CANCEL_GRACE_MS, KILL_AGAIN_MS};
+use crate::limits::{CANCEL_AGAIN_MS, CANCEL_GRACE_MS, KILL_AGAIN_MS};
 
 const SIGNALS: [(Signal, i64); 3] = [(Signal::Int, 2), (Signal::Term, 15), (Signal::Kill, 9)];
 
@@ -192,7 +192,8 @@ impl Hub {
             && disobeys(&self.calls, worker)
         {
             worker.pressure = Pressure::Asked;
-            worker.press_at = Some(now_ms.saturating_add(grace_ms));
+            worker.obey_by_ms = now_ms.saturating_add(grace_ms);
+            worker.press_at = Some(now_ms.saturating_add(grace_ms.min(CANCEL_AGAIN_MS)));
             self.time_worker(id);
         }
     }
@@ -246,6 +247,9 @@ impl Hub {
         let Some(peer) = self.peers.get(id) else { return };
         let (pool, entry) = (peer.pool, &self.pools[peer.pool.index()]);
         let Some(worker) = peer.worker() else { return };
+        if worker.pressure == Pressure::Asked && now_ms < worker.obey_by_ms {
+            return self.ask_again(id, now_ms);
+        }
         let is_cancelled = |call: &CallId| self.calls.get(*call).is_some_and(|call| call.is_cancelled);
         let cancelled = worker.stack.iter().rev().copied().find(is_cancelled);
         let why = match cancelled {
@@ -266,6 +270,16 @@ impl Hub {
         worker.pressure = pressure;
         worker.press_at = Some(now_ms.saturating_add(again_ms));
         self.signal_worker(id, signal);
+    }
+
+    /// Sends SIGINT once more for a call that is to be given up. It may have come in the moment between a look for signals and
+    /// a sleep, where it ends nothing: no language closes that gap.
+    fn ask_again(&mut self, id: PeerId, now_ms: u64) {
+        if let Some(worker) = self.peers.get_mut(id).and_then(Peer::worker_mut) {
+            let again_ms = now_ms.saturating_add(CANCEL_AGAIN_MS);
+            worker.press_at = Some(again_ms.min(worker.obey_by_ms));
+            self.signal_worker(id, Signal::Int);
+        }
     }
 
     /// Sends a signal to the process of a worker, by itself or through its parent.

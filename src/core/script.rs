@@ -159,6 +159,8 @@ impl Stage {
             args: 1,
             payload: wire::blob(b""),
             timeout_ms,
+            pid: None,
+            parent: None,
         };
         self.places.push("-".into());
         self.hub.call(request, self.now_ms);
@@ -212,10 +214,12 @@ impl Stage {
             // Who refuses has nobody to take the connection.
             Effect::Connect { .. } if self.refuses_to_grow => {}
             Effect::Connect { pool, worker } => self.greet(pool, worker),
+            // What becomes of worker processes is tested in `process`.
+            Effect::Process { .. } | Effect::EndOwner(..) => {}
             Effect::Answer { result, .. } => self.answers.push(result),
             Effect::Signal(_, signal) => self.signals.push(signal),
             Effect::Close(peer) => self.closed.push(peer),
-            Effect::Note { .. } => {}
+            Effect::Note { .. } | Effect::Mark(_) | Effect::Host { .. } | Effect::CancelHost(_) => {}
             Effect::SpawnWorker { .. } if self.is_silent => {}
             Effect::SpawnWorker { pool, worker } => self.greet(pool, worker),
             Effect::SignalWorker(worker, signal) => self.worker_signals.push((worker, signal)),

@@ -16,6 +16,7 @@ mod checks;
 mod effects;
 mod faults;
 mod function;
+mod host;
 mod mischief;
 pub(super) mod plan;
 mod pool;
@@ -59,9 +60,13 @@ pub enum Bug {
     AllowAll,
     /// A pool that is to be replaced as a whole is not looked at when a worker of it has become too large.
     NeverReplaced,
+    /// What nexus runs itself is not told that nobody waits for it any more.
+    HostGoesOn,
+    /// Calls that nexus makes for a call are in no chain with it.
+    HostCallsAlone,
 }
 
-const BUGS: [Bug; 14] = [
+const BUGS: [Bug; 16] = [
     Bug::AnswerTwice,
     Bug::ForgetQueue,
     Bug::SendToDead,
@@ -76,6 +81,8 @@ const BUGS: [Bug; 14] = [
     Bug::DropFunctions,
     Bug::AllowAll,
     Bug::NeverReplaced,
+    Bug::HostGoesOn,
+    Bug::HostCallsAlone,
 ];
 
 /// Seeds that a planted bug has to be found in.

@@ -123,7 +123,6 @@ impl<T> Slab<T> {
         self.slots.len() == self.free.len()
     }
 
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }

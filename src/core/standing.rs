@@ -93,6 +93,9 @@ impl Hub {
 
     pub(super) fn call_name(&self, id: CallId) -> String {
         self.calls.get(id).map_or_else(String::new, |call| {
+            if self.is_host(call.pool) {
+                return "a function of the composition".into();
+            }
             let pool = &self.pools[call.pool.index()].spec.name;
             format!("{} of pool '{pool}'", self.function_name(call.pool, call.mid))
         })

@@ -89,6 +89,7 @@ fn who_may_not_call_is_told_so() {
         command: false,
         log: false,
         progress: false,
+        run: false,
     });
     stage.play("A1>B");
     assert_eq!(stage.places.join(" "), "A1 B1");
@@ -140,6 +141,7 @@ fn a_log_line_has_an_end() {
         command: true,
         log: false,
         progress: true,
+        run: false,
     };
     assert_eq!(log("x", Some(muted.clone())), None);
     assert_eq!(log(&text, Some(muted)), None);

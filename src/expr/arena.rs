@@ -4,7 +4,8 @@
 //! local of a lambda further out, copied when the closure is made). Whoever adds nodes keeps the promise that every
 //! id, slot and capture exists; [`crate::expr::load`] is the one that checks text for it.
 
-use crate::ids::{ExprId, Span, TypeId};
+use crate::expr::process::{Channel, Conversion, Pipe, Verb};
+use crate::ids::{ExprId, PoolId, Span, TypeId};
 
 /// One expression; what it contains is referred to by id.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,13 +70,44 @@ pub enum Expr {
     Index,
     /// The function (start, stop, step, list), Python's `list[start:stop:step]`, where null means left out.
     Slice,
-    /// The list of the results of a function for each element.
-    Map {
-        /// The function.
-        func: ExprId,
-        /// The list.
-        list: ExprId,
+    /// A function of a pool: [`Exprs::foreign`].
+    Foreign(u32),
+    /// A function of a program's words and of what it reads: [`Exprs::conversion`].
+    Cmd(u32),
+    /// A function of one or two values.
+    Operator {
+        /// What it does.
+        op: Operator,
+        /// Type of its operands.
+        ty: TypeId,
     },
+    /// Something done with the values of its arguments.
+    Strict {
+        /// What.
+        op: Strict,
+        /// [`Exprs::children`], as many as `op` says.
+        args: Span,
+    },
+    /// A value of which nothing is left to do when it is used.
+    Joined(ExprId),
+    /// One after the other has succeeded; the value of the second.
+    Next {
+        /// Done to the end, its value dropped.
+        first: ExprId,
+        /// The value.
+        then: ExprId,
+    },
+    /// Two at the same time; the value of the second.
+    Beside {
+        /// Its value is dropped, its failure is not.
+        first: ExprId,
+        /// The value.
+        then: ExprId,
+    },
+    /// A tuple of the value and null, or of null and the message of what it raised.
+    Try(ExprId),
+    /// The value of the first that succeeds; the others are given up: [`Exprs::children`].
+    Race(Span),
     /// One of two, of which the other is not evaluated.
     If {
         /// A boolean.
@@ -113,6 +145,116 @@ pub enum Expr {
     },
 }
 
+/// What [`Expr::Strict`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strict {
+    /// Of a function and a list: the results for each element.
+    Map,
+    /// Of a function and a list: the elements for which it is true.
+    Filter,
+    /// Of a function, a first value and a list: the function of what came so far and the next element, again and again.
+    Fold,
+    /// Of a width, a function and a list: the results, so many at once at most.
+    Parallel {
+        /// Each result is what [`Expr::Try`] gives.
+        collect: bool,
+    },
+    /// Of milliseconds: null after that time.
+    Sleep,
+    /// Of milliseconds: the value if it takes no longer.
+    Timeout(ExprId),
+    /// Of how often in all, and milliseconds: the value, begun again after that time (doubled each time) when it raises.
+    Retry(ExprId),
+    /// Of a program's words, if it is one, and of options, if there are any: a worker process. [`Exprs::channel`].
+    Worker(u32),
+    /// Of a worker process and what it takes.
+    OnWorker(Verb),
+    /// Of a value and what each stage takes: what comes out. [`Exprs::pipe`].
+    Pipe(u32),
+}
+
+/// What [`Expr::Operator`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Operator {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Quotient,
+    Remainder,
+    Append,
+    Equal,
+    Unequal,
+    Less,
+    AtMost,
+    Greater,
+    AtLeast,
+    Zip,
+    Not,
+    Real,
+    Length,
+    Concat,
+}
+
+impl Operator {
+    const ALL: [(&'static str, Operator); 18] = [
+        ("add", Operator::Add),
+        ("subtract", Operator::Subtract),
+        ("multiply", Operator::Multiply),
+        ("divide", Operator::Divide),
+        ("quotient", Operator::Quotient),
+        ("remainder", Operator::Remainder),
+        ("append", Operator::Append),
+        ("equal", Operator::Equal),
+        ("unequal", Operator::Unequal),
+        ("less", Operator::Less),
+        ("at_most", Operator::AtMost),
+        ("greater", Operator::Greater),
+        ("at_least", Operator::AtLeast),
+        ("zip", Operator::Zip),
+        ("not", Operator::Not),
+        ("real", Operator::Real),
+        ("length", Operator::Length),
+        ("concat", Operator::Concat),
+    ];
+
+    /// The operator of that name in a manifest.
+    pub fn from_name(name: &str) -> Option<Operator> {
+        Operator::ALL.iter().find(|row| row.0 == name).map(|row| row.1)
+    }
+
+    /// Its name in a manifest.
+    pub fn name(self) -> &'static str {
+        Operator::ALL[self as usize].0
+    }
+
+    /// How many operands it takes.
+    pub fn arity(self) -> usize {
+        match self {
+            Operator::Not | Operator::Real | Operator::Length | Operator::Concat => 1,
+            _ => 2,
+        }
+    }
+}
+
+/// A function of a pool, as a composition uses it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Foreign {
+    /// The pool.
+    pub pool: PoolId,
+    /// Under which the pool finds it.
+    pub mid: i64,
+    /// Types of its arguments.
+    pub params: Box<[TypeId]>,
+    /// Type of its result.
+    pub returns: TypeId,
+    /// Where it stands in the composition, for people: `stats.loc:12`; may be empty.
+    pub at: Box<str>,
+    /// What it is called there.
+    pub name: Box<str>,
+}
+
 /// Where a variable's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Variable {
@@ -142,6 +284,10 @@ pub struct Exprs {
     steps: Vec<Step>,
     strings: String,
     bytes: Vec<u8>,
+    foreign: Vec<Foreign>,
+    conversions: Vec<Conversion>,
+    channels: Vec<Channel>,
+    pipes: Vec<Pipe>,
 }
 
 impl Exprs {
@@ -185,6 +331,33 @@ impl Exprs {
         &self.bytes[span.range()]
     }
 
+    /// A function of a pool.
+    pub fn foreign(&self, position: u32) -> &Foreign {
+        &self.foreign[position as usize]
+    }
+
+    /// What goes through a program.
+    pub fn conversion(&self, position: u32) -> Conversion {
+        self.conversions[position as usize]
+    }
+
+    /// A kind of worker process.
+    pub fn channel(&self, position: u32) -> &Channel {
+        &self.channels[position as usize]
+    }
+
+    /// A pipe.
+    pub fn pipe(&self, position: u32) -> &Pipe {
+        &self.pipes[position as usize]
+    }
+
+    /// What a composition calls a function of a pool, if it does.
+    pub fn foreign_name(&self, pool: PoolId, mid: i64) -> Option<&str> {
+        let mut known = self.foreign.iter();
+        let found = known.find(|foreign| (foreign.pool, foreign.mid) == (pool, mid))?;
+        Some(&found.name)
+    }
+
     /// How many entries all tables have together, strings in bytes.
     pub fn size(&self) -> usize {
         self.nodes.len()
@@ -195,11 +368,35 @@ impl Exprs {
             + self.steps.len()
             + self.strings.len()
             + self.bytes.len()
+            + self.foreign.len()
+            + self.conversions.len()
+            + self.channels.len()
+            + self.pipes.len()
     }
 
     pub(crate) fn add(&mut self, expr: Expr) -> ExprId {
         self.nodes.push(expr);
         ExprId(self.nodes.len() as u32 - 1)
+    }
+
+    pub(crate) fn add_foreign(&mut self, foreign: Foreign) -> ExprId {
+        self.foreign.push(foreign);
+        self.add(Expr::Foreign(self.foreign.len() as u32 - 1))
+    }
+
+    pub(crate) fn add_conversion(&mut self, conversion: Conversion) -> ExprId {
+        self.conversions.push(conversion);
+        self.add(Expr::Cmd(self.conversions.len() as u32 - 1))
+    }
+
+    pub(crate) fn add_channel(&mut self, channel: Channel) -> u32 {
+        self.channels.push(channel);
+        self.channels.len() as u32 - 1
+    }
+
+    pub(crate) fn add_pipe(&mut self, pipe: Pipe) -> u32 {
+        self.pipes.push(pipe);
+        self.pipes.len() as u32 - 1
     }
 
     pub(crate) fn add_children(&mut self, children: &[ExprId]) -> Span {

@@ -23,6 +23,7 @@
 //! throw          msg: X
 //! catch          fallible: X, fallback: X
 //! ```
+//! Those of compositions stand in [`crate::expr::compose`].
 
 use crate::codec::document::Node;
 use crate::codec::json::Shape;
@@ -30,7 +31,7 @@ use crate::codec::msgpack::{Reader, Token};
 use crate::codec::nearest::nearest;
 use crate::codec::schema::{Type, Types};
 use crate::codec::transcode::{ValueError, json_to_msgpack};
-use crate::expr::arena::{Expr, Exprs, Step};
+use crate::expr::arena::{Expr, Exprs, Step, Strict};
 use crate::expr::scope::Scope;
 use crate::ids::{ExprId, Span, TypeId};
 use crate::limits::{EXPRS_SIZE_MAX, FLAWS_MAX};
@@ -66,9 +67,23 @@ pub struct Flaw {
 /// # Errors
 /// See [`LoadError`]. What was added before an error stays, unused.
 pub fn load(node: Node<'_, '_>, types: &mut Types, exprs: &mut Exprs) -> Result<ExprId, LoadError> {
+    load_composed(node, types, exprs, None)
+}
+
+/// Reads and checks an expression that may do more than compute: call functions of so many pools, and wait.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_composed(
+    node: Node<'_, '_>,
+    types: &mut Types,
+    exprs: &mut Exprs,
+    pools: Option<usize>,
+) -> Result<ExprId, LoadError> {
     let mut loader = Loader {
         types,
         exprs,
+        pools,
         scope: Scope::default(),
         flaws: Vec::new(),
         unsupported: None,
@@ -98,14 +113,16 @@ fn flaw(node: Node<'_, '_>, message: String) -> Flaw {
 
 /// A loaded expression and the type of its value, if it has one that is known.
 #[derive(Clone, Copy)]
-struct Loaded {
-    id: ExprId,
-    ty: Option<TypeId>,
+pub(super) struct Loaded {
+    pub id: ExprId,
+    pub ty: Option<TypeId>,
 }
 
-struct Loader<'l, 'd> {
-    types: &'l mut Types,
-    exprs: &'l mut Exprs,
+pub(super) struct Loader<'l, 'd> {
+    pub types: &'l mut Types,
+    pub exprs: &'l mut Exprs,
+    /// How many pools there are to call; none: it may only compute.
+    pub pools: Option<usize>,
     scope: Scope<'d>,
     flaws: Vec<Flaw>,
     /// The first tag that this version doesn't run.
@@ -114,7 +131,7 @@ struct Loader<'l, 'd> {
 
 /// Every method gives none after it has noted why; its caller reads the other members all the same before giving up.
 impl<'d> Loader<'_, 'd> {
-    fn expr(&mut self, node: Node<'d, '_>) -> Option<Loaded> {
+    pub(super) fn expr(&mut self, node: Node<'d, '_>) -> Option<Loaded> {
         if self.exprs.size() + self.scope.captured() > EXPRS_SIZE_MAX {
             return self.wrong(
                 node,
@@ -137,7 +154,10 @@ impl<'d> Loader<'_, 'd> {
             "read" => self.read(node),
             "throw" => self.throw(node),
             "catch" => self.catch(node),
-            tag => self.refuse(node, tag),
+            tag => match self.compose(node, tag) {
+                Some(loaded) => loaded,
+                None => self.refuse(node, tag),
+            },
         }
     }
 
@@ -232,6 +252,7 @@ impl<'d> Loader<'_, 'd> {
             let message = format!("container has {found} elements, expected {expected} for type {spelled}");
             return self.wrong(node, message);
         }
+        let elements = self.in_turn(node, elements)?;
         let elements = self.exprs.add_children(&elements);
         self.add(Expr::Container { ty, elements }, Some(ty))
     }
@@ -244,7 +265,8 @@ impl<'d> Loader<'_, 'd> {
         if func.member("tag").and_then(Node::as_str) == Some("lambda") && count > 0 {
             let names = self.names(func)?;
             if names.len() == count {
-                return self.named(func, &names, &args?, Some(ty?));
+                let args = self.in_turn(node, args?)?;
+                return self.named(func, &names, &args, Some(ty?));
             }
         }
         // Applied to nothing, every value is itself.
@@ -253,6 +275,7 @@ impl<'d> Loader<'_, 'd> {
             _ => self.function(node),
         };
         let (ty, func, args) = (ty?, func?, args?);
+        let args = self.in_turn(node, args)?;
         let args = self.exprs.add_children(&args);
         self.add(Expr::Apply { func, args }, Some(ty))
     }
@@ -288,7 +311,8 @@ impl<'d> Loader<'_, 'd> {
     fn binding(&mut self, node: Node<'d, '_>) -> Option<Loaded> {
         let (name, value) = (self.text(node, "var"), self.child(node, "value"));
         let (name, value) = (name?, value?);
-        self.named(node, &[name], &[value.id], None)
+        let values = self.in_turn(node, vec![value.id])?;
+        self.named(node, &[name], &values, None)
     }
 
     /// The member `body` of a node, in which the names stand for the values.
@@ -420,7 +444,7 @@ impl<'d> Loader<'_, 'd> {
         let ty = self.schema(node);
         let (func, list) = (self.function(node), self.child(node, "list"));
         let (ty, func, list) = (ty?, func?, list?);
-        self.add(Expr::Map { func, list: list.id }, Some(ty))
+        self.strict(Strict::Map, &[func, list.id], Some(ty))
     }
 
     fn conditional(&mut self, node: Node<'d, '_>) -> Option<Loaded> {
@@ -470,29 +494,29 @@ impl<'d> Loader<'_, 'd> {
         self.add(catch, fallible.ty.or(fallback.ty))
     }
 
-    fn add(&mut self, expr: Expr, ty: Option<TypeId>) -> Option<Loaded> {
+    pub(super) fn add(&mut self, expr: Expr, ty: Option<TypeId>) -> Option<Loaded> {
         let id = self.exprs.add(expr);
         Some(Loaded { id, ty })
     }
 
-    fn child(&mut self, node: Node<'d, '_>, key: &str) -> Option<Loaded> {
+    pub(super) fn child(&mut self, node: Node<'d, '_>, key: &str) -> Option<Loaded> {
         let child = self.member(node, key)?;
         self.expr(child)
     }
 
     /// The member `func`, which must be able to give a function.
-    fn function(&mut self, node: Node<'d, '_>) -> Option<ExprId> {
+    pub(super) fn function(&mut self, node: Node<'d, '_>) -> Option<ExprId> {
         let id = self.child(node, "func")?.id;
         let found = match self.exprs.node(id) {
             Expr::Nil | Expr::Bool(_) | Expr::Int(_) | Expr::Float(_) | Expr::Encoded { .. } => "a constant",
             Expr::Str(_) | Expr::Show { .. } => "a string",
-            Expr::Container { .. } | Expr::Map { .. } => "a container",
+            Expr::Container { .. } | Expr::Strict { op: Strict::Map, .. } => "a container",
             _ => return Some(id),
         };
         self.wrong(node, format!("func is {found}, expected a function"))
     }
 
-    fn exprs_of(&mut self, node: Node<'d, '_>, key: &str) -> Option<Vec<ExprId>> {
+    pub(super) fn exprs_of(&mut self, node: Node<'d, '_>, key: &str) -> Option<Vec<ExprId>> {
         let mut ids = Some(Vec::new());
         for child in self.list(node, key)? {
             match (self.expr(child), &mut ids) {
@@ -503,12 +527,20 @@ impl<'d> Loader<'_, 'd> {
         ids
     }
 
-    fn schema(&mut self, node: Node<'d, '_>) -> Option<TypeId> {
-        let text = self.text(node, "schema")?;
+    pub(super) fn schema(&mut self, node: Node<'d, '_>) -> Option<TypeId> {
+        self.type_of(node, "schema")
+    }
+
+    /// The member that is a schema.
+    pub(super) fn type_of(&mut self, node: Node<'d, '_>, key: &str) -> Option<TypeId> {
+        let text = self.text(node, key)?;
+        self.parse(node.member(key).unwrap_or(node), text)
+    }
+
+    pub(super) fn parse(&mut self, at: Node<'d, '_>, text: &str) -> Option<TypeId> {
         match self.types.parse(text) {
             Ok(ty) => Some(ty),
             Err(error) => {
-                let at = node.member("schema").unwrap_or(node);
                 let (offset, message) = (error.offset, error.message);
                 self.wrong(
                     at,
@@ -518,7 +550,7 @@ impl<'d> Loader<'_, 'd> {
         }
     }
 
-    fn text(&mut self, node: Node<'d, '_>, key: &str) -> Option<&'d str> {
+    pub(super) fn text(&mut self, node: Node<'d, '_>, key: &str) -> Option<&'d str> {
         let member = self.member(node, key)?;
         match member.as_str() {
             Some(text) => Some(text),
@@ -529,7 +561,7 @@ impl<'d> Loader<'_, 'd> {
         }
     }
 
-    fn list<'a>(
+    pub(super) fn list<'a>(
         &mut self,
         node: Node<'d, 'a>,
         key: &str,
@@ -544,7 +576,7 @@ impl<'d> Loader<'_, 'd> {
         }
     }
 
-    fn member<'a>(&mut self, node: Node<'d, 'a>, key: &str) -> Option<Node<'d, 'a>> {
+    pub(super) fn member<'a>(&mut self, node: Node<'d, 'a>, key: &str) -> Option<Node<'d, 'a>> {
         if node.shape() != Shape::Object {
             let found = node.shape().name();
             return self.wrong(node, format!("found {found}, expected an object with \"{key}\""));
@@ -566,7 +598,7 @@ impl<'d> Loader<'_, 'd> {
         None
     }
 
-    fn wrong<T>(&mut self, node: Node<'d, '_>, message: String) -> Option<T> {
+    pub(super) fn wrong<T>(&mut self, node: Node<'d, '_>, message: String) -> Option<T> {
         self.note(node, message);
         None
     }

@@ -2,7 +2,7 @@
 
 use crate::codec::document::Node;
 use crate::error::{Error, Kind};
-use crate::expr::load::{LoadError, load};
+use crate::expr::load::{LoadError, load_composed};
 use crate::ids::{ExprId, PoolId};
 use crate::limits::TIMEOUT_MS_MAX;
 use crate::manifest::checker::{Checker, Dialect, optional, quoted};
@@ -72,16 +72,18 @@ impl Checker<'_> {
         let kind = self.required(node, "type")?;
         match self.string(kind)? {
             "remote" => self.remote(node, command),
-            "pure" => Some(match self.expr(node, command)? {
+            "pure" => Some(match self.expr(node, command, None)? {
                 Ok(expr) => Body::Pure(expr),
                 Err(unsupported) => Body::Unsupported(unsupported),
             }),
             "composed" => {
-                let message = format!(
-                    "command {} is composed, which this version does not run",
-                    quoted(command)
-                );
-                Some(Body::Unsupported(Error::new(Kind::Manifest, message)))
+                let needed = optional(node, "needed_pools").map_or_else(Vec::new, |list| self.pool_ids(list));
+                // If the list of pools is itself wrong, that was noted.
+                let pools = self.pool_count.unwrap_or(usize::MAX);
+                Some(match self.expr(node, command, Some(pools))? {
+                    Ok(expr) => Body::Composed { expr, needed },
+                    Err(unsupported) => Body::Unsupported(unsupported),
+                })
             }
             _ => {
                 self.wrong(kind, "\"remote\", \"pure\" or \"composed\"");
@@ -143,9 +145,14 @@ impl Checker<'_> {
     }
 
     /// The command's expression, or why it can't be run here.
-    fn expr(&mut self, node: Node, command: &str) -> Option<Result<ExprId, Box<Error>>> {
+    fn expr(
+        &mut self,
+        node: Node,
+        command: &str,
+        pools: Option<usize>,
+    ) -> Option<Result<ExprId, Box<Error>>> {
         let found = self.required(node, "expr")?;
-        match load(found, &mut self.types, &mut self.exprs) {
+        match load_composed(found, &mut self.types, &mut self.exprs, pools) {
             Ok(expr) => Some(Ok(expr)),
             Err(LoadError::Unsupported { tag, flaw }) => {
                 let message = format!(

@@ -150,6 +150,8 @@ pub struct Host {
     pub log: bool,
     /// Whether it may report progress.
     pub progress: bool,
+    /// Whether it may start worker processes, and use those of others.
+    pub run: bool,
 }
 
 impl Host {
@@ -254,6 +256,13 @@ pub enum Body {
     },
     /// An expression, evaluated by nexus itself.
     Pure(ExprId),
+    /// An expression that calls functions of pools, evaluated by nexus while they run.
+    Composed {
+        /// The expression.
+        expr: ExprId,
+        /// All pools that may be called in the course of it.
+        needed: Vec<PoolId>,
+    },
     /// It is known, but it can't be run here, for the reason given; the other commands can.
     Unsupported(Box<Error>),
 }

@@ -75,6 +75,7 @@ impl Checker<'_> {
             command: false,
             log: false,
             progress: false,
+            run: false,
         };
         for element in self.elements(list)? {
             let Some(word) = self.string(element) else {
@@ -90,9 +91,10 @@ impl Checker<'_> {
                     "command" => host.command = true,
                     "log" => host.log = true,
                     "progress" => host.progress = true,
+                    "run" => host.run = true,
                     _ => {
-                        let words = ["call", "command", "log", "progress"];
-                        let expected = r#""call", "call:POOL", "command", "log" or "progress""#;
+                        let words = ["call", "command", "log", "progress", "run"];
+                        let expected = r#""call", "call:POOL", "command", "log", "progress" or "run""#;
                         self.wrong_with_hint(element, expected, did_you_mean(word, &words));
                     }
                 },

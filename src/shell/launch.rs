@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::model::{Lifetime, Pool, Transport};
 use crate::sys::descriptor;
 use crate::sys::process::Child;
-use crate::sys::spawn::{Program, SpawnError, Step, c_string, spawn};
+use crate::sys::spawn::{Group, Program, SpawnError, Step, c_string, spawn};
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -197,12 +197,13 @@ fn start(
     ];
     let variables = [&common, variables].concat();
     let argv = words(pool, place.base).map_err(|error| program_error(pool, place, &error))?;
-    let env = environment(pool, std::env::vars_os(), &variables)
+    let env = environment(pool.clear_env, &pool.env, std::env::vars_os(), &variables)
         .map_err(|error| program_error(pool, place, &error))?;
     let cwd = pool.cwd.as_ref().map(|cwd| place.base.join(cwd));
     let program = Program {
         argv: &argv,
         env: &env,
+        group: Group::Own,
         cwd: cwd.as_deref(),
         descriptors,
         lifeline: descriptors.len().checked_sub(1),
@@ -276,16 +277,18 @@ fn words(pool: &Pool, base: &Path) -> io::Result<Vec<CString>> {
     words.collect()
 }
 
-/// The environment of a pool: what it inherits, unless it wants nothing, then what it declares, then what nexus tells it.
-fn environment(
-    pool: &Pool,
+/// The environment of a process: what it inherits, unless it is to start with nothing, then what is declared for it, then
+/// what nexus tells it.
+pub fn environment(
+    clear_env: bool,
+    declared: &[(String, String)],
     inherited: impl Iterator<Item = (OsString, OsString)>,
     variables: &[(&str, &OsStr)],
 ) -> io::Result<Vec<CString>> {
     let is_kept = |name: &OsStr| {
-        !pool.clear_env
+        !clear_env
             && !name.as_bytes().starts_with(ENV_PREFIX)
-            && !pool.env.iter().any(|(declared, _)| name == declared.as_str())
+            && !declared.iter().any(|(declared, _)| name == declared.as_str())
     };
     let entry = |name: &OsStr, value: &OsStr| {
         let mut entry = name.to_os_string();
@@ -295,8 +298,7 @@ fn environment(
     };
     let inherited = inherited.filter(|(name, _)| is_kept(name));
     let inherited = inherited.map(|(name, value)| entry(&name, &value));
-    let declared = pool
-        .env
+    let declared = declared
         .iter()
         .map(|(name, value)| entry(name.as_ref(), value.as_ref()));
     let own = variables.iter().map(|(name, value)| entry(name.as_ref(), value));
@@ -455,7 +457,8 @@ mod tests {
             let inherited = inherited.iter().map(|entry| entry.split_once('=').unwrap());
             let inherited = inherited.map(|(name, value)| (name.into(), value.into()));
             let own = [("NEXUS_POOL", OsStr::new("p"))];
-            let found = environment(&shell("", more), inherited, &own).unwrap();
+            let pool = shell("", more);
+            let found = environment(pool.clear_env, &pool.env, inherited, &own).unwrap();
             let found: Vec<_> = found.iter().map(|entry| entry.to_str().unwrap()).collect();
             assert_eq!(found, expected);
         };

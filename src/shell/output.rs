@@ -10,9 +10,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Bytes taken from one pipe before the others have their turn.
 const TURN_BYTES_MAX: usize = 1 << 20;
 
-/// The reading end of a pool's pipe.
+/// The reading end of a pipe that something is printed to.
 pub struct Printed {
     pipe: File,
+    /// It is only shown to whoever drains it, and not to people.
+    is_silent: bool,
     /// Each line gets this in front, if the manifest asks for it.
     tag: Option<String>,
     is_at_line_start: bool,
@@ -28,18 +30,22 @@ impl Printed {
             Output::Stderr => None,
             Output::Log => Some(format!("[{pool}] ")),
         };
+        let (printed, writer) = Printed::pipe(false)?;
+        Ok((Some(Printed { tag, ..printed }), writer))
+    }
+
+    /// A pipe whose lines get nothing in front.
+    pub fn pipe(is_silent: bool) -> io::Result<(Printed, OwnedFd)> {
         let (reader, writer) = descriptor::pipe()?;
         descriptor::set_nonblocking(&reader)?;
-        let pipe = File::from(reader);
-        Ok((
-            Some(Printed {
-                pipe,
-                tag,
-                is_at_line_start: true,
-                is_readable: false,
-            }),
-            writer,
-        ))
+        let printed = Printed {
+            pipe: File::from(reader),
+            is_silent,
+            tag: None,
+            is_at_line_start: true,
+            is_readable: false,
+        };
+        Ok((printed, writer))
     }
 
     pub fn note_readable(&mut self) {
@@ -69,6 +75,9 @@ impl Printed {
 
     /// Writes to standard error. If that is closed, there is nobody to tell.
     fn print(&mut self, bytes: &[u8]) {
+        if self.is_silent {
+            return;
+        }
         let mut stderr = io::stderr().lock();
         let Some(tag) = &self.tag else {
             let _ = stderr.write_all(bytes);

@@ -1,8 +1,9 @@
-//! The processes that nexus has spawned: pools' parents, and workers without one. Knows what the poll said of each; decides
+//! The processes that nexus has spawned: pools' parents, workers without one, and worker processes. Knows what the poll said of each; decides
 //! nothing.
 
 use super::output::Printed;
 use crate::core::hub::{Ended, PeerId, Signal};
+use crate::core::process::table::HandleId;
 use crate::ids::PoolId;
 use crate::sys::process::{Child, Ending, Exit};
 use mio::unix::SourceFd;
@@ -22,14 +23,14 @@ pub enum Owner {
     Pool(PoolId),
     /// That worker of that pool.
     Worker(PoolId, PeerId),
+    /// A worker process that functions use.
+    Program(HandleId),
 }
 
 impl Owner {
-    /// The pool that it belongs to.
-    pub fn pool(self) -> PoolId {
-        match self {
-            Owner::Pool(pool) | Owner::Worker(pool, _) => pool,
-        }
+    /// Whether it belongs to that pool.
+    fn is_of(self, pool: PoolId) -> bool {
+        matches!(self, Owner::Pool(own) | Owner::Worker(own, _) if own == pool)
     }
 }
 
@@ -39,7 +40,8 @@ pub struct Process {
     child: Child,
     printed: Vec<Printed>,
     has_ended: bool,
-    _life: OwnedFd,
+    /// None of one that outlives nexus.
+    life: Option<OwnedFd>,
 }
 
 /// All of them. The place of one is free again once it has been reaped.
@@ -54,7 +56,8 @@ impl Processes {
         token & PROCESS_BIT != 0
     }
 
-    /// Takes a process that was just spawned. `life` ends it when this process ends, however that happens.
+    /// Takes a process that was just spawned. `life` ends it when this process ends, however that happens; without it, the
+    /// process outlives this one.
     ///
     /// # Errors
     /// The poll refuses it; then it is ended.
@@ -63,7 +66,7 @@ impl Processes {
         owner: Owner,
         child: Child,
         printed: Vec<Printed>,
-        life: OwnedFd,
+        life: Option<OwnedFd>,
         registry: &Registry,
     ) -> io::Result<()> {
         let free = self.slots.iter().position(Option::is_none);
@@ -86,7 +89,7 @@ impl Processes {
             child,
             printed,
             has_ended: false,
-            _life: life,
+            life,
         });
         Ok(())
     }
@@ -111,12 +114,12 @@ impl Processes {
     }
 
     /// Passes on what was printed and can be read, and shows it to `each`.
-    pub fn read_printed(&mut self, buffer: &mut [u8], mut each: impl FnMut(PoolId, &[u8])) {
+    pub fn read_printed(&mut self, buffer: &mut [u8], mut each: impl FnMut(Owner, &[u8])) {
         for process in self.slots.iter_mut().flatten() {
-            let pool = process.owner.pool();
+            let owner = process.owner;
             let readable = process.printed.iter_mut().filter(|printed| printed.is_readable());
             for printed in readable {
-                printed.drain(buffer, |bytes| each(pool, bytes));
+                printed.drain(buffer, |bytes| each(owner, bytes));
             }
         }
     }
@@ -139,13 +142,15 @@ impl Processes {
         &mut self,
         slot: usize,
         buffer: &mut [u8],
-        mut each: impl FnMut(PoolId, &[u8]),
+        mut each: impl FnMut(Owner, &[u8]),
     ) -> Option<(Owner, Ended)> {
         let process = self.slots[slot].as_mut()?;
         let owner = process.owner;
-        process.child.signal_group(Ending::Kill);
+        if process.life.is_some() {
+            process.child.signal_group(Ending::Kill);
+        }
         for printed in &mut process.printed {
-            printed.drain(buffer, |bytes| each(owner.pool(), bytes));
+            printed.drain(buffer, |bytes| each(owner, bytes));
         }
         let Some(exit) = process.child.reap() else {
             process.has_ended = false;
@@ -163,7 +168,7 @@ impl Processes {
     /// Sends a signal to all process groups of a pool.
     pub fn signal_pool(&self, pool: PoolId, signal: Signal) {
         let processes = self.slots.iter().flatten();
-        for process in processes.filter(|process| process.owner.pool() == pool) {
+        for process in processes.filter(|process| process.owner.is_of(pool)) {
             send(&process.child, signal);
         }
     }
@@ -174,6 +179,14 @@ impl Processes {
         let mut processes = self.slots.iter().flatten();
         if let Some(process) = processes.find(|process| is_it(process.owner)) {
             send(&process.child, signal);
+        }
+    }
+
+    /// Sends any signal to the group of a worker process.
+    pub fn signal_program(&self, program: HandleId, number: i32) {
+        let is_it = |process: &&Process| process.owner == Owner::Program(program);
+        if let Some(process) = self.slots.iter().flatten().find(is_it) {
+            process.child.send_to_group(number);
         }
     }
 }

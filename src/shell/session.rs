@@ -1,42 +1,48 @@
 //! The poll loop: one thread, one epoll instance, one hub. Carries bytes, effects and events between the hub and the
 //! system, and leaves nothing behind. Decides nothing: that is the hub's.
 
-use super::confine::{give_directory, users};
+use super::confine::users;
 use super::connection::{Connection, Received};
-use super::launch::{Launched, LaunchedWorker, Place, door_path, launch, launch_worker, socket_path};
+use super::launch::{door_path, socket_path};
 use super::notes::Notes;
 use super::processes::{Owner, Processes};
 use super::strays::end_strays;
+use super::workers::{Run, Workers};
 use crate::core::deadlock::Suspect;
-use crate::core::hub::{Effect, Function, Hub, PeerId, PoolSpec, Request, Wiring};
+use crate::core::hub::{Effect, Hub, PeerId, Request};
+use crate::core::process::table::Owner as ProcessOwner;
+use crate::core::process::table::{self, Asker, Table};
+use crate::core::timeline::Mark;
 use crate::error::{Error, Kind, Result, signal_name};
 use crate::ids::PoolId;
-use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX, WORKERS_MAX};
-use crate::manifest::model::{Body, Lifetime, Manifest, Recycle, Transport};
-use crate::sys::clock::now_ms;
-use crate::sys::descriptor::make_temp_dir;
-use crate::sys::process::{adopt_orphans, cores};
+use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
+use crate::manifest::model::Manifest;
+use crate::sys::clock::{now_ms, now_us};
+use crate::sys::process::adopt_orphans;
 use crate::sys::signal::Signals;
 use crate::sys::usage;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
-use std::fs::DirBuilder;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod pools;
+
 const SIGNALS: Token = Token(usize::MAX - 1);
+const INPUT: Token = Token(usize::MAX - 2);
 /// Events taken from the poll at once; the others come with the next turn.
 const EVENTS_PER_TURN: usize = 64;
 
 /// The pools of one program, from the first that is started until none is left.
 pub struct Session<'m> {
-    manifest: &'m Manifest,
+    pub(super) manifest: &'m Manifest,
+    /// The manifest's path.
+    path: &'m Path,
     base: &'m Path,
-    hub: Hub,
+    pub(super) hub: Hub,
     poll: Poll,
     events: Events,
     signals: Signals,
@@ -52,21 +58,43 @@ pub struct Session<'m> {
     /// By which further workers of pools are connected.
     doors: BTreeMap<PoolId, OwnedFd>,
     processes: Processes,
+    pub(super) workers: Workers,
     connections: BTreeMap<PeerId, Connection>,
     /// Peers that have more to be written to them than their sockets took.
     full: Vec<PeerId>,
-    answers: Vec<(u64, Result<Vec<u8>>)>,
-    notes: Notes,
+    pub(super) answers: Vec<(u64, Result<Vec<u8>>)>,
+    /// What workers want of nexus itself, if it evaluates a composition.
+    pub(super) hosted: Option<Vec<Hosted>>,
+    /// When whoever uses this session has something to do.
+    pub(super) due_ms: Option<u64>,
+    pub(super) notes: Notes,
     buffer: Vec<u8>,
     /// The first signal that asked to end.
-    interrupted: Option<i32>,
+    pub(super) interrupted: Option<i32>,
     /// How many did.
     interrupts: u32,
     next_token: u64,
+    /// What happened when, in microseconds of the clock, if that is wanted.
+    timeline: Vec<(u64, Mark)>,
+    /// What [`Session::wait_for`] waits for is there.
+    has_input: bool,
     /// Processes that the system had ended for want of memory when the first pools were started.
     memory_kills: Option<u64>,
     /// Workers that were found waiting for locks of their own when all was silent.
     suspects: Vec<Suspect>,
+}
+
+/// What a worker wants of nexus itself.
+pub(super) enum Hosted {
+    /// That a function value that nexus gave away is applied.
+    Apply {
+        call: u64,
+        function: i64,
+        args: u32,
+        payload: Vec<u8>,
+    },
+    /// That such a call is given up.
+    Cancel(u64),
 }
 
 /// A call of a function in a pool.
@@ -83,26 +111,24 @@ pub struct Call {
 }
 
 impl<'m> Session<'m> {
-    /// Starts these pools, all at once, without waiting for any. `base` is the manifest's directory.
+    /// Starts these pools, all at once, without waiting for any. `path` is the manifest's.
     ///
     /// # Errors
     /// `io` when the system refuses the poll. A pool that can't be started is the error of the first call
     /// that needs it.
-    pub fn start(manifest: &'m Manifest, base: &'m Path, pools: &[PoolId]) -> Result<Session<'m>> {
-        let refused = |what: &'static str| {
-            move |error: io::Error| Error::new(Kind::Io, format!("can't {what}: {error}"))
-        };
-        let poll = Poll::new().map_err(refused("make a poll"))?;
-        let signals = Signals::take().map_err(refused("take over signals"))?;
+    pub fn start(manifest: &'m Manifest, path: &'m Path, pools: &[PoolId]) -> Result<Session<'m>> {
+        let poll = Poll::new().map_err(poll_refused("make a poll"))?;
+        let signals = Signals::take().map_err(poll_refused("take over signals"))?;
         let fd = signals.as_fd().as_raw_fd();
         poll.registry()
             .register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)
-            .map_err(refused("poll signals"))?;
-        adopt_orphans().map_err(refused("adopt orphans"))?;
+            .map_err(poll_refused("poll signals"))?;
+        adopt_orphans().map_err(poll_refused("adopt orphans"))?;
         let mut session = Session {
             manifest,
-            base,
-            hub: Hub::new(specs(manifest), functions(manifest)),
+            path,
+            base: path.parent().unwrap_or(Path::new("")),
+            hub: Hub::new(pools::specs(manifest), pools::functions(manifest)),
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
             signals,
@@ -112,14 +138,19 @@ impl<'m> Session<'m> {
             keeps_dir: false,
             doors: BTreeMap::new(),
             processes: Processes::default(),
+            workers: Workers::default(),
             connections: BTreeMap::new(),
             full: Vec::new(),
             answers: Vec::new(),
+            hosted: None,
+            due_ms: None,
             notes: Notes::default(),
             buffer: vec![0; READ_BYTES],
             interrupted: None,
             interrupts: 0,
             next_token: 0,
+            timeline: Vec::new(),
+            has_input: false,
             memory_kills: None,
             suspects: Vec::new(),
         };
@@ -147,22 +178,20 @@ impl<'m> Session<'m> {
             args: call.args.len() as u32,
             payload: join(call.args),
             timeout_ms: call.timeout_ms,
+            pid: None,
+            parent: None,
         };
         self.hub.call(request, now);
         self.carry_out(now);
         loop {
-            if let Some(position) = self.answers.iter().position(|(answered, _)| *answered == token) {
+            let position = self.answers.iter().position(|(answered, _)| *answered == token);
+            // What belonged to a call that has failed ends at once.
+            if let Some(position) = position.filter(|_| !self.workers.table.is_joining()) {
                 self.notes.finish();
                 let answer = self.answers.swap_remove(position).1;
                 return answer.map_err(|error| self.explain(error));
             }
-            if let Some(number) = self.interrupted {
-                let standing = self.hub.standing(now_ms());
-                self.notes
-                    .show_stop(&self.manifest.name, &signal_name(number), &standing);
-                let message = format!("stopped by {}", signal_name(number));
-                let mut error = Error::new(Kind::Cancelled, message);
-                error.signal = Some(number);
+            if let Some(error) = self.stopped().filter(|_| position.is_none()) {
                 self.hub.cancel(token, &error, now_ms());
                 self.carry_out(now_ms());
                 continue;
@@ -171,8 +200,56 @@ impl<'m> Session<'m> {
         }
     }
 
+    /// Runs the loop until something can be read, or has ended.
+    ///
+    /// # Errors
+    /// `cancelled` after SIGINT, SIGTERM or SIGHUP; `io` when the poll fails.
+    pub fn wait_for(&mut self, input: BorrowedFd<'_>) -> Result<()> {
+        let fd = input.as_raw_fd();
+        self.has_input = match self
+            .poll
+            .registry()
+            .register(&mut SourceFd(&fd), INPUT, Interest::READABLE)
+        {
+            Ok(()) => false,
+            // What can't be polled, as a file, is always there.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            Err(error) => return Err(poll_refused("poll the input")(error)),
+        };
+        let waited = loop {
+            if self.has_input {
+                break Ok(());
+            }
+            if let Some(error) = self.stopped() {
+                break Err(error);
+            }
+            if let Err(error) = self.turn() {
+                break Err(error);
+            }
+        };
+        // It was registered above.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        waited
+    }
+
+    /// Whether a signal asked to end.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.is_some()
+    }
+
+    /// The error of a run that was asked to stop, if it was; says where everything stands.
+    pub(super) fn stopped(&mut self) -> Option<Box<Error>> {
+        let number = self.interrupted?;
+        let standing = self.hub.standing(now_ms());
+        self.notes
+            .show_stop(&self.manifest.name, &signal_name(number), &standing);
+        let mut error = Error::new(Kind::Cancelled, format!("stopped by {}", signal_name(number)));
+        error.signal = Some(number);
+        Some(error)
+    }
+
     /// Adds to an error what the system tells about it.
-    fn explain(&self, mut error: Box<Error>) -> Box<Error> {
+    pub(super) fn explain(&self, mut error: Box<Error>) -> Box<Error> {
         const SIGKILL: i32 = 9;
         if error.kind == Kind::Terminated
             && error.signal == Some(SIGKILL)
@@ -181,6 +258,16 @@ impl<'m> Session<'m> {
             error.message.push_str(", for the system was out of memory");
         }
         error
+    }
+
+    /// Remembers from now on what happens when.
+    pub fn keep_timeline(&mut self) {
+        self.hub.keep_marks();
+    }
+
+    /// What has happened, with the microsecond of the clock.
+    pub fn take_timeline(&mut self) -> Vec<(u64, Mark)> {
+        std::mem::take(&mut self.timeline)
     }
 
     /// Ends all pools and removes the temp dir: gently what does as it is told, and by signals what does not.
@@ -193,8 +280,9 @@ impl<'m> Session<'m> {
             self.remove_dir();
         }
         self.hub.drain(now_ms());
+        self.workers.table.end_owner(ProcessOwner::Run, false, now_ms());
         self.carry_out(now_ms());
-        while !self.hub.is_finished() {
+        while !self.hub.is_finished() || !self.workers.table.is_empty() {
             // Whoever sends one more signal does not want to wait: first for what would end by itself, then for anything.
             match (self.interrupts, self.interrupts - interrupts) {
                 (_, 0) => {}
@@ -217,8 +305,14 @@ impl<'m> Session<'m> {
     }
 
     /// One turn: waits until something happens or is due, then handles all of it.
-    fn turn(&mut self) -> Result<()> {
-        let due_ms = self.hub.next_deadline().map(|due| due.saturating_sub(now_ms()));
+    pub(super) fn turn(&mut self) -> Result<()> {
+        let dues = [
+            self.hub.next_deadline(),
+            self.workers.table.next_deadline(),
+            self.due_ms,
+        ];
+        let due_ms = dues.into_iter().flatten().min();
+        let due_ms = due_ms.map(|due| due.saturating_sub(now_ms()));
         let wait_ms = match self.has_unread() {
             true => Some(0),
             false if self.hub.has_calls() => Some(due_ms.unwrap_or(u64::MAX).min(LOCK_CHECK_MS)),
@@ -243,8 +337,10 @@ impl<'m> Session<'m> {
         // What a pool printed belongs to the error that its death makes, and its last messages come before its end.
         self.read_printed();
         self.read_connections(now);
+        self.workers.turn(&mut self.buffer, now);
         self.bury_children(now);
         self.hub.handle_timeout(now);
+        self.workers.table.handle_timeout(now);
         if wait_ms == Some(LOCK_CHECK_MS) && self.events.is_empty() {
             self.look_for_locks(now);
         }
@@ -272,13 +368,17 @@ impl<'m> Session<'m> {
 
     fn note_event(&mut self, event: &mio::event::Event) {
         let Token(token) = event.token();
-        if event.token() == SIGNALS {
+        if event.token() == INPUT {
+            self.has_input = true;
+        } else if event.token() == SIGNALS {
             while let Some(number) = self.signals.arrived() {
                 self.interrupted.get_or_insert(number);
                 self.interrupts += 1;
             }
         } else if Processes::is_own(event.token()) {
             self.processes.note_event(event.token());
+        } else if Workers::is_own(event.token()) {
+            self.workers.note_event(event.token());
         } else if let Some(connection) = self.connections.get_mut(&PeerId::from_raw(token as u64)) {
             connection.note_event(event);
         }
@@ -289,14 +389,16 @@ impl<'m> Session<'m> {
         let mut connections = self.connections.iter();
         connections.any(|(peer, connection)| connection.is_readable() && self.hub.wants_input(*peer))
             || self.processes.has_unread()
+            || self.workers.has_unread()
     }
 
     fn read_printed(&mut self) {
         if self.processes.has_unread() {
             self.notes.finish();
-            let hub = &mut self.hub;
-            self.processes
-                .read_printed(&mut self.buffer, |pool, bytes| hub.handle_stderr(pool, bytes));
+            let (hub, table) = (&mut self.hub, &mut self.workers.table);
+            self.processes.read_printed(&mut self.buffer, |owner, bytes| {
+                keep_tail(hub, table, owner, bytes)
+            });
         }
     }
 
@@ -347,30 +449,49 @@ impl<'m> Session<'m> {
             while let Some(Owner::Worker(_, peer)) = self.processes.owner(slot)
                 && self.read_connection(peer, now)
             {}
-            let hub = &mut self.hub;
-            let buried = self.processes.bury(slot, &mut self.buffer, |pool, bytes| {
-                hub.handle_stderr(pool, bytes);
+            let (hub, table) = (&mut self.hub, &mut self.workers.table);
+            let buried = self.processes.bury(slot, &mut self.buffer, |owner, bytes| {
+                keep_tail(hub, table, owner, bytes);
             });
             match buried {
                 Some((Owner::Pool(pool), ended)) => self.hub.handle_exited(pool, ended, now),
                 Some((Owner::Worker(pool, peer), ended)) => {
                     self.hub.handle_worker_ended(pool, peer, ended, now);
                 }
+                Some((Owner::Program(id), ended)) => self.workers.bury(id, ended, &mut self.buffer, now),
                 None => {}
             }
         }
     }
 
-    /// Does what the hub wants done, until it wants nothing more.
-    fn carry_out(&mut self, now: u64) {
+    /// Does what the hub and the table of worker processes want done, until they want nothing more.
+    pub(super) fn carry_out(&mut self, now: u64) {
         loop {
             if let Some(effect) = self.hub.poll_effect() {
                 self.perform(effect, now);
+            } else if let Some(effect) = self.workers.table.poll_effect() {
+                self.perform_process(effect, now);
             } else if let Some(peer) = self.hub.poll_output() {
                 self.write(peer);
-            } else {
+            } else if !self.workers.write() {
                 break;
             }
+        }
+    }
+
+    fn perform_process(&mut self, effect: table::Effect, now: u64) {
+        let run = Run {
+            mark: &self.mark,
+            program: Some(self.path),
+            registry: self.poll.registry(),
+        };
+        match self.workers.perform(effect, &mut self.processes, &run) {
+            Some(table::Effect::Answer(Asker::Worker(worker, request), result)) => {
+                self.hub.handle_process_answer(worker, request, result);
+            }
+            Some(table::Effect::Answer(Asker::Nexus(token), result)) => self.answers.push((token, result)),
+            Some(table::Effect::Joined(ProcessOwner::Call(call))) => self.hub.handle_joined(call, now),
+            _ => {}
         }
     }
 
@@ -429,6 +550,22 @@ impl<'m> Session<'m> {
             }
             Effect::Close(peer) => {
                 self.connections.remove(&peer);
+                self.workers.table.forget_peer(peer);
+            }
+            Effect::Process {
+                worker,
+                request,
+                call,
+                asked,
+            } => {
+                let owner = call.map(ProcessOwner::Call);
+                let asker = Asker::Worker(worker, request);
+                self.workers.table.request(asker, owner, asked, now);
+            }
+            Effect::EndOwner(call, is_well) => {
+                self.workers
+                    .table
+                    .end_owner(ProcessOwner::Call(call), is_well, now);
             }
             Effect::Signal(pool, signal) => self.processes.signal_pool(pool, signal),
             Effect::SignalWorker(worker, signal) => {
@@ -442,103 +579,31 @@ impl<'m> Session<'m> {
                 }
             }
             Effect::Answer { token, result } => self.answers.push((token, result)),
+            Effect::Host {
+                call,
+                mid,
+                args,
+                payload,
+            } => match &mut self.hosted {
+                Some(hosted) => hosted.push(Hosted::Apply {
+                    call,
+                    function: mid,
+                    args,
+                    payload,
+                }),
+                None => {
+                    let message = format!("function value {mid} is none that this program gave away");
+                    self.hub
+                        .answer(call, Err(Error::new(Kind::Protocol, message)), now);
+                }
+            },
+            Effect::CancelHost(call) => {
+                if let Some(hosted) = &mut self.hosted {
+                    hosted.push(Hosted::Cancel(call));
+                }
+            }
+            Effect::Mark(mark) => self.timeline.push((now_us(), mark)),
             Effect::Note { pool, note } => self.notes.show(&self.manifest.pools[pool.index()].name, &note),
-        }
-    }
-
-    fn remove_dir(&mut self) {
-        if let Some(dir) = self.dir.as_ref().filter(|_| self.has_dir) {
-            // If it can't be removed, the user sees that it stands in their temp dir.
-            let _ = std::fs::remove_dir_all(dir);
-        }
-    }
-
-    /// Something is said to a worker of a pool with a parent, which is loaded then: a function may run, and look for the
-    /// temp dir.
-    fn keep_dir(&mut self, peer: PeerId) {
-        let transport = |pool: PoolId| self.manifest.pools[pool.index()].transport;
-        if self.hub.pool_of_worker(peer).map(transport) == Some(Transport::Unix)
-            && !self.hub.output(peer).is_empty()
-        {
-            self.keeps_dir = true;
-            // Without it, functions go on that don't use it.
-            let _ = self.make_dir();
-        }
-    }
-
-    /// Makes the temp dir, if it is not there.
-    fn make_dir(&mut self) -> Result<()> {
-        if self.has_dir {
-            return Ok(());
-        }
-        let parent = std::env::temp_dir();
-        let made = match &self.dir {
-            // A pool that failed may have left it.
-            Some(dir) if dir.is_dir() => Ok(dir.clone()),
-            Some(dir) => DirBuilder::new().mode(0o700).create(dir).map(|()| dir.clone()),
-            None => make_temp_dir(&parent, "nexus."),
-        };
-        let dir = made.map_err(|error| {
-            let message = format!("can't make a directory in {}: {error}", parent.display());
-            Error::new(Kind::Io, message).hint("set TMPDIR to a directory that can be written")
-        })?;
-        give_directory(&self.manifest.pools, &dir);
-        self.dir = Some(dir);
-        self.has_dir = true;
-        Ok(())
-    }
-
-    fn spawn(&mut self, pool: PoolId, control: PeerId, worker: PeerId) -> Result<()> {
-        self.make_dir()?;
-        let launched = launch(&self.manifest.pools[pool.index()], &self.place());
-        // Neither after a failure nor while something else is in it has it been removed.
-        self.has_dir = self.keeps_dir || self.dir.as_ref().is_some_and(|dir| dir.exists());
-        let launched = launched?;
-        let pid = launched.child.pid();
-        let Launched {
-            child,
-            control: control_socket,
-            worker: worker_socket,
-            printed,
-            life,
-            door,
-        } = launched;
-        self.doors.remove(&pool);
-        self.doors.extend(door.map(|door| (pool, door)));
-        let registry = self.poll.registry();
-        self.processes
-            .add(Owner::Pool(pool), child, printed, life, registry)
-            .and_then(|()| self.add_connection(control, mio::net::UnixStream::from_std(control_socket)))
-            .and_then(|()| self.add_connection(worker, mio::net::UnixStream::from_std(worker_socket)))
-            .map_err(poll_error)?;
-        self.hub.handle_spawned(pool, pid);
-        Ok(())
-    }
-
-    fn spawn_worker(&mut self, pool: PoolId, worker: PeerId) -> Result<()> {
-        let launched = launch_worker(&self.manifest.pools[pool.index()], &self.place())?;
-        let pid = launched.child.pid();
-        let LaunchedWorker {
-            child,
-            socket,
-            printed,
-            life,
-        } = launched;
-        let registry = self.poll.registry();
-        self.processes
-            .add(Owner::Worker(pool, worker), child, printed, life, registry)
-            .and_then(|()| self.add_connection(worker, mio::net::UnixStream::from_std(socket)))
-            .map_err(poll_error)?;
-        self.hub.handle_worker_spawned(worker, pid);
-        Ok(())
-    }
-
-    fn place(&self) -> Place<'_> {
-        Place {
-            base: self.base,
-            run: &self.mark,
-            dir: self.dir.as_deref(),
-            keeps_dir: self.keeps_dir,
         }
     }
 
@@ -549,49 +614,21 @@ impl<'m> Session<'m> {
     }
 }
 
-fn poll_error(error: io::Error) -> Box<Error> {
-    Error::new(Kind::Io, format!("can't poll a pool: {error}"))
+/// Keeps what a process printed for the error that its end makes.
+fn keep_tail(hub: &mut Hub, table: &mut Table, owner: Owner, bytes: &[u8]) {
+    match owner {
+        Owner::Pool(pool) | Owner::Worker(pool, _) => hub.handle_stderr(pool, bytes),
+        Owner::Program(id) => table.handle_stderr(id, bytes),
+    }
+}
+
+/// The error for what the loop needs and the system refuses.
+pub(super) fn poll_refused(what: &'static str) -> impl Fn(io::Error) -> Box<Error> {
+    move |error| Error::new(Kind::Io, format!("can't {what}: {error}"))
 }
 
 fn token(peer: PeerId) -> Token {
     Token(peer.raw() as usize)
-}
-
-fn specs(manifest: &Manifest) -> Vec<PoolSpec> {
-    let cores = cores();
-    let spec = |pool: &crate::manifest::model::Pool| PoolSpec {
-        name: pool.name.clone(),
-        workers_max: pool.workers.unwrap_or(cores - 1).clamp(1, WORKERS_MAX),
-        hello_ms: pool.timeouts.hello_ms,
-        call_ms: pool.timeouts.call_ms,
-        shutdown_ms: pool.timeouts.shutdown_ms,
-        wiring: match pool.transport {
-            Transport::Unix => Wiring::Parent,
-            Transport::Direct => Wiring::Direct,
-            Transport::Stdio => Wiring::Remote,
-        },
-        recycle: match pool.lifetime {
-            Lifetime::Shared => pool.recycle,
-            Lifetime::Oneshot => Recycle {
-                max_calls: Some(1),
-                ..pool.recycle
-            },
-        },
-        host: pool.host.clone(),
-    };
-    manifest.pools.iter().map(spec).collect()
-}
-
-fn functions(manifest: &Manifest) -> Vec<Function> {
-    let function = |command: &crate::manifest::model::Command| match command.body {
-        Body::Remote { pool, mid, .. } => Some(Function {
-            name: command.name.clone(),
-            pool,
-            mid,
-        }),
-        _ => None,
-    };
-    manifest.commands.iter().filter_map(function).collect()
 }
 
 /// One buffer with all arguments; a single one, which may be large, is not copied.

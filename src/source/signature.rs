@@ -35,6 +35,31 @@ pub struct Library {
     pub flags: Vec<String>,
     /// What is legal, but will go wrong later.
     pub warnings: Vec<Flaw>,
+    /// The records that its types name, where they do, for who knows the records of all files.
+    pub mentions: Vec<Mention>,
+    /// How the file gives its functions away (JavaScript).
+    pub exports: Exports,
+}
+
+/// The name of a record or of another name for a type, where it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mention {
+    /// The name.
+    pub name: String,
+    /// Its first character.
+    pub place: Place,
+}
+
+/// How a file of JavaScript gives its functions away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Exports {
+    /// Not at all: what loads it has to add `module.exports = { ... }` behind its last line.
+    #[default]
+    Nothing,
+    /// By `module.exports` or `exports`.
+    CommonJs,
+    /// By `export`: an ES module.
+    Module,
 }
 
 /// An exported function.

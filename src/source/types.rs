@@ -91,9 +91,55 @@ impl Base {
         Base::ALL[self as usize].2
     }
 
-    /// The type of that name, if there is one.
+    /// The type of that name, if there is one; also by its longer name (`Float64`).
     pub fn from_name(name: &str) -> Option<Base> {
-        Base::ALL.iter().find(|row| row.1 == name).map(|row| row.0)
+        let named = |row: &&(Base, &str, &str)| {
+            row.1 == name
+                || [("Int", "I"), ("UInt", "U"), ("Float", "F")]
+                    .iter()
+                    .any(|(long, short)| {
+                        let bits = name.strip_prefix(long);
+                        bits.is_some_and(|bits| bits.starts_with(|c: char| c.is_ascii_digit()))
+                            && bits == row.1.strip_prefix(short)
+                    })
+        };
+        Base::ALL.iter().find(named).map(|row| row.0)
+    }
+
+    /// All names.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Base::ALL.iter().map(|row| row.1)
+    }
+}
+
+impl Type {
+    /// Whether this holds for it or for a type in it.
+    pub fn has(&self, holds: &dyn Fn(&Type) -> bool) -> bool {
+        let inner = match self {
+            Type::Base(_) | Type::Variable(_) | Type::Named(_) => false,
+            Type::List(inner) | Type::Optional(inner) => inner.has(holds),
+            Type::Tuple(parts) => parts.iter().any(|part| part.has(holds)),
+            Type::Function(params, result) => {
+                params.iter().any(|param| param.has(holds)) || result.has(holds)
+            }
+            Type::Worker(sent, received) => sent.has(holds) || received.has(holds),
+        };
+        inner || holds(self)
+    }
+
+    /// How deep it is; one that contains no other has one level.
+    pub fn levels(&self) -> usize {
+        let inner = match self {
+            Type::Base(_) | Type::Variable(_) | Type::Named(_) => 0,
+            Type::List(inner) | Type::Optional(inner) => inner.levels(),
+            Type::Tuple(parts) => parts.iter().map(Type::levels).max().unwrap_or(0),
+            Type::Function(params, result) => {
+                let params = params.iter().map(Type::levels).max();
+                params.unwrap_or(0).max(result.levels())
+            }
+            Type::Worker(sent, received) => sent.levels().max(received.levels()),
+        };
+        inner + 1
     }
 }
 
@@ -138,6 +184,30 @@ impl fmt::Display for Type {
                 }
                 Ok(())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_in_the_order_of_the_enum() {
+        for (position, (base, name, _)) in Base::ALL.iter().enumerate() {
+            assert_eq!(*base as usize, position);
+            assert_eq!(Base::from_name(name), Some(*base));
+        }
+        for (name, expected) in [
+            ("Float64", Some(Base::F64)),
+            ("UInt8", Some(Base::U8)),
+            ("Int32", Some(Base::I32)),
+            ("Intnt", None),
+            ("Int128", None),
+            ("UInt", None),
+            ("Float", None),
+        ] {
+            assert_eq!(Base::from_name(name), expected, "{name}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::errno::{check, errno};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -27,31 +27,51 @@ pub enum Ending {
     Kill,
 }
 
-/// A child that leads a process group of its own. Its id stays taken until [`Child::reap`], so signals can't miss.
+impl Ending {
+    fn number(self) -> libc::c_int {
+        match self {
+            Ending::Term => libc::SIGTERM,
+            Ending::Kill => libc::SIGKILL,
+        }
+    }
+}
+
+/// A child that leads a process group of its own, if it was not made to share this process's. Its id stays taken until [`Child::reap`], so signals can't miss.
 #[derive(Debug)]
 pub struct Child {
     pid: u32,
     fd: OwnedFd,
+    is_leader: bool,
 }
 
 impl Child {
-    pub(super) fn new(pid: libc::pid_t, fd: OwnedFd) -> Child {
-        Child { pid: pid as u32, fd }
+    pub(super) fn new(pid: libc::pid_t, fd: OwnedFd, is_leader: bool) -> Child {
+        Child {
+            pid: pid as u32,
+            fd,
+            is_leader,
+        }
     }
 
-    /// Its process id, which is its group's too.
+    /// Its process id, which is its own group's too.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Sends a signal to the whole group. A group that is already gone is no error.
+    /// Sends a signal that ends processes to the whole group. A group that is already gone is no error.
     pub fn signal_group(&self, ending: Ending) {
-        let signal = match ending {
-            Ending::Term => libc::SIGTERM,
-            Ending::Kill => libc::SIGKILL,
+        self.send_to_group(ending.number());
+    }
+
+    /// Sends any signal to the whole group, as [`Child::signal_group`].
+    pub fn send_to_group(&self, signal: i32) {
+        let pid = self.pid as libc::pid_t;
+        let target = match self.is_leader {
+            true => -pid,
+            false => pid,
         };
         // SAFETY: kill takes plain integers; the leader is not reaped, so the group's id can't be another's.
-        unsafe { libc::kill(-(self.pid as libc::pid_t), signal) };
+        unsafe { libc::kill(target, signal) };
     }
 
     /// Sends SIGINT to the child alone.
@@ -182,6 +202,93 @@ pub fn is_ending(pid: u32) -> bool {
     };
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     flags(&text).is_some_and(|flags| flags & PF_EXITING != 0)
+}
+
+/// What the system tells of any process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// It leads its session.
+    pub is_session_leader: bool,
+    /// For how long it has been there, in seconds.
+    pub age_s: u64,
+    /// Its command line, with spaces between the words.
+    pub command: String,
+}
+
+/// Looks at a process; none if it is gone.
+pub fn look_at(pid: u32) -> Option<Seen> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything; the fields after it are the state, the parent, the group, the session.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    if fields.first() == Some(&"Z") {
+        return None;
+    }
+    let session: u32 = fields.get(3)?.parse().ok()?;
+    let began_ticks: u64 = fields.get(19)?.parse().ok()?;
+    // SAFETY: sysconf takes a plain integer.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let uptime_s: u64 = uptime.split('.').next()?.parse().ok()?;
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words = words.strip_suffix(b"\0").unwrap_or(&words);
+    Some(Seen {
+        is_session_leader: session == pid,
+        age_s: uptime_s.saturating_sub(began_ticks / ticks),
+        command: String::from_utf8_lossy(words).replace('\0', " "),
+    })
+}
+
+/// The ids of all processes that can be seen.
+pub fn all() -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten();
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// Any process, whose end can be waited for.
+#[derive(Debug)]
+pub struct Other {
+    pid: u32,
+    fd: OwnedFd,
+}
+
+impl Other {
+    /// The process of that id, or whichever has it now.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn open(pid: u32) -> io::Result<Other> {
+        // SAFETY: pidfd_open takes plain integers, and returns a new descriptor.
+        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) as libc::c_int })?;
+        // SAFETY: the kernel just made it for us.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Other { pid, fd })
+    }
+
+    /// Sends a signal to the group that it leads.
+    ///
+    /// # Errors
+    /// Its group is another user's.
+    pub fn signal_group(&self, ending: Ending) -> io::Result<()> {
+        // SAFETY: kill takes plain integers.
+        match check(unsafe { libc::kill(-(self.pid as libc::pid_t), ending.number()) }) {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it ends within that time.
+    pub fn ends_within(&self, ms: u64) -> bool {
+        let mut ended = libc::pollfd {
+            fd: self.fd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one structure, and its number.
+        unsafe { libc::poll(&mut ended, 1, ms as libc::c_int) == 1 }
+    }
 }
 
 /// The user whom a process counts as; none if it is gone.

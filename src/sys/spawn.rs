@@ -24,6 +24,8 @@ pub struct Program<'a> {
     pub argv: &'a [CString],
     /// The whole environment, as `NAME=value`.
     pub env: &'a [CString],
+    /// Whom it shares signals with.
+    pub group: Group,
     /// Working directory, entered as the user that the program runs as; none: this process's.
     pub cwd: Option<&'a Path>,
     /// The descriptors it gets: the first becomes 0, and so on.
@@ -35,6 +37,17 @@ pub struct Program<'a> {
     pub limits: &'a [Limit],
     /// Whom it runs as; none: as whom this process does.
     pub credentials: Option<Credentials>,
+}
+
+/// The process group that a program runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// One of its own.
+    Own,
+    /// One of its own in a session of its own: it has no terminal, and a signal from one can't reach it.
+    Session,
+    /// This process's: both get what is typed at the terminal. A signal to the child's group goes to the child alone.
+    Shared,
 }
 
 /// A bound for each process.
@@ -149,6 +162,7 @@ pub fn spawn(program: &Program<'_>) -> Result<Child, SpawnError> {
             argv: &argv,
             env: &env,
             candidates: &candidates,
+            group: program.group,
             cwd: cwd.as_deref(),
             descriptors: &descriptors,
             lifeline: program.lifeline,
@@ -230,6 +244,7 @@ struct Plan<'a> {
     argv: &'a [*const libc::c_char],
     env: &'a [*const libc::c_char],
     candidates: &'a [CString],
+    group: Group,
     cwd: Option<&'a CStr>,
     descriptors: &'a [libc::c_int],
     lifeline: Option<usize>,
@@ -314,7 +329,11 @@ fn start(plan: &Plan<'_>, room: &Room) -> Result<Child, SpawnError> {
         error,
     })?;
     // SAFETY: the kernel just made it for us.
-    let child = Child::new(pid, unsafe { OwnedFd::from_raw_fd(pidfd) });
+    let child = Child::new(
+        pid,
+        unsafe { OwnedFd::from_raw_fd(pidfd) },
+        plan.group != Group::Shared,
+    );
     // SAFETY: written above, and by nobody any more.
     match unsafe { plan.report.read_volatile() } {
         None => Ok(child),
@@ -341,8 +360,14 @@ extern "C" fn child(argument: *mut libc::c_void) -> libc::c_int {
 }
 
 fn carry_out(plan: &Plan<'_>) -> Result<Infallible, Failure> {
-    // SAFETY: plain integers.
-    done(Step::Process, unsafe { libc::setpgid(0, 0) })?;
+    // SAFETY: plain integers. A new process leads no group, so that it may lead a session.
+    done(Step::Process, unsafe {
+        match plan.group {
+            Group::Own => libc::setpgid(0, 0),
+            Group::Session => libc::setsid(),
+            Group::Shared => 0,
+        }
+    })?;
     reset_signals();
     for (number, source) in plan.descriptors.iter().enumerate() {
         // SAFETY: plain integers; the sources all lie above the numbers.
@@ -351,7 +376,7 @@ fn carry_out(plan: &Plan<'_>) -> Result<Infallible, Failure> {
         })?;
     }
     if let Some(number) = plan.lifeline {
-        tie(number as libc::c_int)?;
+        tie(number as libc::c_int, plan.group)?;
     }
     // Before the user changes, who may not set all of them.
     for (resource, bounds) in plan.limits {
@@ -376,15 +401,16 @@ fn carry_out(plan: &Plan<'_>) -> Result<Infallible, Failure> {
     execute(plan)
 }
 
-/// Has SIGIO sent to this process's group at the hangup of a pipe. The setting belongs to the open file, whose owner is thus
+/// Has SIGIO sent to this process's group, if that is its own, at the hangup of a pipe. The setting belongs to the open file, whose owner is thus
 /// set before the program runs: from then on there is no moment at which its end could be missed.
-fn tie(reader: libc::c_int) -> Result<(), Failure> {
+fn tie(reader: libc::c_int, group: Group) -> Result<(), Failure> {
     // SAFETY: these commands take plain integers; a negative owner is a group.
     unsafe {
-        done(
-            Step::Descriptors,
-            libc::fcntl(reader, libc::F_SETOWN, -libc::getpid()),
-        )?;
+        let owner = match group {
+            Group::Own | Group::Session => -libc::getpid(),
+            Group::Shared => libc::getpid(),
+        };
+        done(Step::Descriptors, libc::fcntl(reader, libc::F_SETOWN, owner))?;
         done(
             Step::Descriptors,
             libc::fcntl(reader, libc::F_SETFL, libc::O_ASYNC),
@@ -487,6 +513,7 @@ mod tests {
         let child = spawn(&Program {
             argv: &argv,
             env: &[c_string("A=b".as_ref()).unwrap()],
+            group: Group::Own,
             cwd: cwd.map(Path::new),
             descriptors: &[null.as_fd(), null.as_fd(), null.as_fd()],
             lifeline: None,

@@ -26,6 +26,7 @@ def main():
     languages()
     ends()
     large()
+    pipes()
     for count, rounds, goal_ms, goal_mib in ((10**6, 5, 60, 60), (10**7, 3, 600, 400)):
         floats(count, rounds, goal_ms, goal_mib)
     throughput()
@@ -82,7 +83,10 @@ def round_trips():
         cpp.append(float(run(BENCH, "trips", "5000")) / 1000)
         from_py.append(float(run(BENCH, "py-trips", "2000")) / 1000)
         to_py.append(float(run(BENCH, "trips-to-py", "2000")) / 1000)
+    short, long = ("[%s]" % ",".join(["0"] * count) for count in (1000, 11000))
+    (short_ms, _), (long_ms, _) = measure(20, [BENCH, "composed-trips", short], [BENCH, "composed-trips", long])
     os.sched_setaffinity(0, processors)
+    row("call from a composition to C++", (long_ms - short_ms) / 10, "us", "a call from C++ to C++", min(cpp), 1.3, by_ratio=True)
     floor = min(relay)
     row("C++ to C++ and back, 64 bytes", min(cpp), "us", "bare epoll relay", floor, 1.6, by_ratio=True)
     row("Python to C++ and back, 64 bytes", min(from_py), "us", "bare epoll relay", floor, 60)
@@ -158,6 +162,22 @@ def large():
     echo = float(run(LANGUAGES, "drive-time_echo", "cpp", str(mib << 17), "7"))
     floor = float(run(os.path.join(WORK, "copy"), str(mib << 20), "7")) / 1000
     row("%d MiB of floats, Python, C++, back" % mib, echo, "ms", "bare copy, fresh buffers", floor, 1.5, by_ratio=True)
+
+
+def pipes():
+    """Lines through two programs, to a pipe that nobody keeps."""
+    mib = 256
+    packed = os.path.join(WORK, "lines.msgpack")
+    if not os.path.exists(packed):
+        line = b"the quick brown fox jumps over the lazy dog, and again, and again\n"
+        text = (line * ((mib << 20) // len(line) + 1))[:mib << 20]
+        with open(packed + ".new", "wb") as file:
+            file.write(b"\xc6" + len(text).to_bytes(4, "big") + text)
+        os.rename(packed + ".new", packed)
+    ours = ["sh", "-c", '"$0" --raw cats "@$1" > /dev/null', BENCH, packed]
+    shells = ["sh", "-c", 'cat "$0" | cat | cat > /dev/null', packed]
+    (ms, _), (peer, _) = measure(5, ours, shells)
+    row("%d MiB of lines |> cat |> cat" % mib, ms, "ms", "cat FILE | cat | cat", peer, 1.3, by_ratio=True)
 
 
 def floats(count, rounds, goal_ms, goal_mib):

@@ -1,6 +1,7 @@
 //! The command line from outside: the built binary under the names of programs, in a directory of its own. The `.console`
 //! files hold what is typed and everything that is then printed; `NEXUS_BLESS=1` writes them anew.
 
+mod completed;
 mod random;
 mod recorded;
 mod started;
@@ -108,4 +109,9 @@ fn pages() {
 #[test]
 fn tool() {
     check("tool.console");
+}
+
+#[test]
+fn explain() {
+    check("explain.console");
 }

@@ -17,6 +17,8 @@ READ_BYTES = 1 << 20
 # A frame that is larger than any check asks for is a mistake.
 FRAME_BYTES_MAX = 256 << 20
 VERSION = 1
+# What a worker asks about processes that functions start.
+WORKER_METHODS = ("run", "send", "receive", "close", "kill", "wait", "status", "select")
 
 Request = collections.namedtuple("Request", "id method name parent pid params")
 Reply = collections.namedtuple("Reply", "error result")
@@ -36,10 +38,6 @@ class Skip(Exception):
 
 class Closed(Failure):
     """The pool closed the connection, or ended, where an answer was expected."""
-
-
-Request = collections.namedtuple("Request", "id method name parent pid params")
-Reply = collections.namedtuple("Reply", "error result")
 
 
 class Channel:
@@ -291,6 +289,12 @@ class Connection(Channel):
             wrong("its id is no natural number")
         if id in self.asked:
             wrong("the id %d is that of a request that is still open" % id)
+        if method in WORKER_METHODS:
+            if method == "run" and len(params) > 1 and self.open.get(params[1]) != "call":
+                wrong("its parent %s is no open call" % wire.show(params[1]))
+            self.asked[id] = method
+            self.requests.append(Request(id, method, None, None, None, params))
+            return
         if method not in ("call", "command"):
             wrong("nexus has no method %r" % method)
         target = params[0] if params else None

@@ -30,10 +30,15 @@ FUNCTIONS = r"""
 27 echo_big     j -> j
 28 own_pid      -> i8              the process id
 29 tree         &4Tree{value:i8,kids:[^4Tree]} -> i8    the sum of all values
+30 crew         [s], s, i8 -> ([s],i8)    (words, name, n): what the program `sort`, run as a worker, makes of the words; and
+                                 what the command `name`, run as a worker, makes of n, and then of that
+31 mishap       [s], i8 -> s     (argv, ms): runs that program as a worker and receives, within so many milliseconds: the
+                                 message, "end", or the kind of the error
 """
 
 (ECHO_FLOATS, ADD, ECHO_RECORD, ECHO_TUPLE, FAIL, RELAY, SLEEP, SAY, NOTE, STEP, FAN, APPLY, ADDER, QUIT, SPIN, ECHO_LISTS,
- ECHO_BYTES, ECHO_TEXT, VIA, KIND_OF, CHAIN, COMPOSE, TOTAL, BLOB, DOUBLE, NAP, ECHO_BIG, OWN_PID, TREE) = range(1, 30)
+ ECHO_BYTES, ECHO_TEXT, VIA, KIND_OF, CHAIN, COMPOSE, TOTAL, BLOB, DOUBLE, NAP, ECHO_BIG, OWN_PID, TREE, CREW,
+ MISHAP) = range(1, 32)
 
 CHECKS = {}
 

@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import unittest
 
 WAIT_S = 30
@@ -165,6 +166,26 @@ class Line:
                 self.send([1, message[1], error.args[0], None])
 
 
+    def hosts(self, mid, *args, steps):
+        """The error and the result of a call whose function asks of nexus exactly these: (method, params, answer). An
+        answer in a Failure is an error."""
+        id = self.request("call", [mid, *args])
+        for method, params, answer in steps:
+            message = self.receive()
+            assert message[:1] + message[2:] == [0, method, params], (message, method, params)
+            self.send([1, message[1], *([answer.error, None] if isinstance(answer, Failure) else [None, answer])])
+        message = self.receive()
+        assert message[:2] == [1, id], message
+        return message[2:]
+
+
+class Failure:
+    """An error as an answer."""
+
+    def __init__(self, kind, message, **more):
+        self.error = {"kind": kind, "message": message, **more}
+
+
 class Pipes:
     """A pair of pipes as a socket."""
 
@@ -227,6 +248,7 @@ class Pool:
         for descriptor in (life_reader, listener.detach(), theirs.detach()):
             os.close(descriptor)
         self.control = Line(control)
+        self.closed = threading.Event()
 
     def connect(self):
         """A connection to a worker, and what the worker said first."""
@@ -244,9 +266,22 @@ class Pool:
         return hello
 
     def cancel(self, line, id, pid):
-        """Ends a call as nexus does: a word on the connection, then a signal."""
+        """Ends a call as nexus does: a word on the connection, then a signal, again and again for half a second."""
         line.send([2, "cancel", [id]])
-        self.control.send([2, "signal", [pid, signal.SIGINT]])
+
+        def ask():
+            try:
+                self.control.send([2, "signal", [pid, signal.SIGINT]])
+                return True
+            except OSError:
+                return False
+
+        def ask_again():
+            while len(asked) < 10 and not self.closed.wait(0.05) and ask():
+                asked.append(None)
+
+        asked = [ask()]
+        threading.Thread(target=ask_again, daemon=True).start()
 
     def shut_down(self):
         """The exit code and what the pool printed."""
@@ -255,6 +290,7 @@ class Pool:
         return self.process.returncode, output.decode()
 
     def close(self):
+        self.closed.set()
         end_group(self.process)
         self.control.socket.close()
         os.close(self.life)
@@ -291,6 +327,102 @@ class PoolTest(unittest.TestCase):
         poll.register(descriptor, select.POLLIN)
         self.assertTrue(poll.poll(WAIT_S * 1000), "process %d still runs" % pid)
         os.close(descriptor)
+
+
+class LateInterrupt:
+    """SIGINT at the worst moment of a worker that runs with the variables `env`: see late_interrupt.c."""
+
+    def __init__(self, test):
+        folder = tempfile.mkdtemp(prefix="nexus-late.")
+        test.addCleanup(shutil.rmtree, folder)
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "late_interrupt.c")
+        library, self.fifo = os.path.join(folder, "late_interrupt.so"), os.path.join(folder, "fifo")
+        subprocess.run([os.environ.get("CXX", "c++"), "-x", "c", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library,
+                        source, "-ldl"], check=True, timeout=WAIT_S)
+        self.env = {"LD_PRELOAD": library, "LATE_INTERRUPT": self.fifo}
+        self.test = test
+
+    def aim(self):
+        """From now on, the first long sleep does not begin before `strike`."""
+        os.mkfifo(self.fifo)
+
+    def strike(self):
+        self.test.addCleanup(os.close, os.open(self.fifo, os.O_RDWR))  # waits for nobody
+
+
+class WorkersTest:
+    """What the pool of every language does with workers, asked of nexus in exactly these words: the functions 61 to 66.
+    `parent` tells whether it says which call starts a worker."""
+
+    parent = False
+
+    def started(self, line, what, answer):
+        call = [line.last_id + 1] if self.parent else []
+        return ("run", [what, *call], answer)
+
+    def check_workers(self, mid, steps, expected):
+        line = self.line()
+        steps = [self.started(line, *step[1:]) if step[0] == "run" else step for step in steps]
+        self.assertEqual(line.hosts(mid, steps=steps), [None, expected])
+
+    def test_a_program_of_lines(self):
+        self.check_workers(61, [
+            ("run", {"argv": ["cat", "-n"], "timeout_ms": 1500, "env": {"A": "b"}, "cwd": "/tmp", "stderr": "null"}, [7, 4321]),
+            ("send", [7, "ä".encode()], None),
+            ("receive", [7, 250], ["1 ä".encode()]),
+            ("send", [7, b"two"], None),
+            ("receive", [7, None], [b"2 two"]),
+            ("close", [7], None),
+            ("receive", [7, None], []),
+            ("status", [7], {"pid": 4321, "alive": True}),
+            ("status", [7], {"pid": 4321, "alive": True}),
+            ("kill", [7, 15], None),
+            ("wait", [7, 2000], {"signal": 15}),
+            ("status", [7], {"pid": 4321, "alive": False, "exit_code": 3}),
+        ], "1 ä,2 two,end,yes,none,143,3,4321")
+
+    def test_a_command_without_schemas(self):
+        self.check_workers(62, [
+            ("run", {"command": "mean"}, [8, 4322]),
+            ("send", [8, [[1, 2], "x"]], None),
+            ("receive", [8, None], [[None, 5]]),
+            ("send", [8, [3, "y"]], None),
+            ("receive", [8, None], [[{"kind": "raised", "message": "no y", "pid": 4322, "trace": []}, None]]),
+        ], "5,raised,no y,4322")
+
+    def test_a_command_with_schemas(self):
+        self.check_workers(63, [
+            ("run", {"command": "mean"}, [9, 4323]),
+            ("send", [9, [floats(1, 2.5)]], None),
+            ("receive", [9, None], [[None, ints(1, 2)]]),
+            ("close", [9], None),
+        ], "2")
+
+    def test_errors_have_kinds(self):
+        died = Failure("terminated", "worker sort ended", pid=4324, exit_code=2)
+        self.check_workers(64, [
+            ("run", {"argv": ["sort"]}, [10, 4324]),
+            ("receive", [10, 0], Failure("timeout", "late")),
+            ("receive", [10, None], died),
+            ("run", {"argv": ["no such"]}, Failure("spawn_failed", "no such program")),
+        ], "timeout,terminated 4324 2,spawn_failed")
+
+    def test_the_first_of_several(self):
+        self.check_workers(65, [
+            ("run", {"argv": ["one"]}, [1, 11]),
+            ("run", {"argv": ["two"]}, [2, 12]),
+            ("select", [[1, 2], None], [1, [b"a"]]),
+            ("select", [[1, 2], 1000], [0, []]),
+        ], "12 a,11 end")
+
+    def test_bytes_as_a_whole_and_detached(self):
+        self.check_workers(66, [
+            ("run", {"argv": ["gzip"], "framing": "whole"}, [3, 13]),
+            ("send", [3, b"\xff\n\x00"], None),
+            ("close", [3], None),
+            ("receive", [3, None], [b"\xfe\n"]),
+            ("run", {"argv": ["daemon"], "detach": True}, [4, 14]),
+        ], "3 14")
 
 
 def play_nexus(pool, call):

@@ -1,10 +1,12 @@
-//! Applying functions to values: lambdas, patterns, interpolations, brackets, maps, and the JSON text of values. The part of
-//! [`Machine`] that evaluates no expression itself.
+//! Applying functions to values: lambdas, patterns, interpolations, brackets, operators, and the JSON text of values. The part
+//! of [`Machine`] that evaluates no expression itself.
 
 use crate::codec::msgpack::Reader;
 use crate::codec::transcode::{Closed, Sink, Style, json_to_msgpack, msgpack_to_json};
+use crate::core::eval::fiber::{Frame, Next};
 use crate::core::eval::heap::{Range, Value};
-use crate::core::eval::machine::{Frame, Machine, Next, Program};
+use crate::core::eval::machine::{Machine, Program};
+use crate::core::eval::operator::Operands;
 use crate::core::eval::select;
 use crate::core::eval::stop::{Eval, Stop};
 use crate::core::eval::wire::Encoder;
@@ -17,61 +19,74 @@ const BYTES_PER_STEP: u64 = 16;
 impl Machine {
     /// Applies a value to the top operands.
     pub(super) fn call(&mut self, program: Program<'_>, func: Value, count: usize) -> Eval<Next> {
+        let func = match count {
+            0 if !matches!(func, Value::Closure(..)) => return Ok(Next::Give(func)),
+            _ => self.heap.look(func)?,
+        };
         let Value::Closure(id, held) = func else {
-            return match count {
-                0 => Ok(Next::Give(func)),
+            return match func {
+                Value::Foreign(..) => self.apply_value(program, func, count),
                 _ => Err(no_function(func, count)),
             };
         };
         let captured = captured(program.exprs, id);
-        let known = Range {
-            start: held.start + captured as u32,
-            len: held.len - captured as u32,
-        };
+        let known = held.from(captured as u32);
         let taken = arity(program.exprs, id, known.len as usize + count) - known.len as usize;
-        let start = self.operands.len() - count;
+        let start = self.fiber.operands.len() - count;
         if taken > count {
             return match count {
                 0 => Ok(Next::Give(func)),
                 _ => self.hold(id, held, count),
             };
         }
-        if taken < count {
-            // What is left over is for the result.
-            let count = (count - taken) as u32;
-            self.frames.push(Frame::Call { count });
-        }
         if let Expr::Lambda { body, .. } = program.exprs.node(id) {
-            if let Some(Frame::Return { .. }) = self.frames.last() {
+            self.expect_rest(count - taken);
+            let fiber = &mut self.fiber;
+            if let Some(Frame::Return { .. }) = fiber.frames.last() {
                 // Nothing is left to do in the function that calls: this one takes its place.
-                self.locals.truncate(self.base as usize);
+                fiber.locals.truncate(fiber.base as usize);
             } else {
-                self.frames.push(Frame::Return {
-                    base: self.base,
-                    captures: self.captures,
+                fiber.frames.push(Frame::Return {
+                    base: fiber.base,
+                    captures: fiber.captures,
                 });
-                self.base = self.locals.len() as u32;
+                fiber.base = fiber.locals.len() as u32;
             }
-            self.captures = held;
-            self.locals.extend_from_slice(self.heap.values(known));
-            self.locals.extend(self.operands.drain(start..start + taken));
+            fiber.captures = held;
+            fiber.locals.extend_from_slice(self.heap.values(known));
+            fiber.locals.extend(fiber.operands.drain(start..start + taken));
             return Ok(Next::Evaluate(body));
         }
-        if known.len > 0 {
-            let known = self.heap.values(known);
-            self.operands.splice(start..start, known.iter().copied());
-        }
         let end = start + known.len as usize + taken;
-        let value = self.apply_builtin(program, id, start, end)?;
-        self.operands.drain(start..end);
+        self.fiber.insert_operands(start, self.heap.values(known));
+        let all = self.fiber.operands.len();
+        let value = match program.exprs.node(id) {
+            Expr::Foreign(number) => self.call_foreign(program, number, start, end),
+            Expr::Cmd(number) => self.call_program(program, number, start),
+            _ => self.apply_builtin(program, id, start, end),
+        };
+        // If it has to wait, it is applied again.
+        let value = value.inspect_err(|_| {
+            self.fiber.operands.truncate(all);
+            self.fiber.operands.drain(start..start + known.len as usize);
+        })?;
+        self.fiber.operands.drain(start..end);
+        self.expect_rest(count - taken);
         Ok(Next::Give(value))
+    }
+
+    /// What is left over of the operands is for the result.
+    pub(super) fn expect_rest(&mut self, count: usize) {
+        if count > 0 {
+            let count = count as u32;
+            self.fiber.frames.push(Frame::Call { count });
+        }
     }
 
     /// A closure that has the top operands too.
     fn hold(&mut self, id: ExprId, held: Range, count: usize) -> Eval<Next> {
-        let start = self.operands.len() - count;
-        let before = self.heap.values(held);
-        self.operands.splice(start..start, before.iter().copied());
+        let start = self.fiber.operands.len() - count;
+        self.fiber.insert_operands(start, self.heap.values(held));
         let held = self.take_operands(held.len as usize + count)?;
         Ok(Next::Give(Value::Closure(id, held)))
     }
@@ -79,18 +94,32 @@ impl Machine {
     /// Applies a function that is no lambda to the operands from `start` to before `end`, as many as it takes.
     fn apply_builtin(&mut self, program: Program<'_>, id: ExprId, start: usize, end: usize) -> Eval<Value> {
         let (exprs, types) = (program.exprs, program.types);
-        match (exprs.node(id), &self.operands[start..end]) {
+        match (exprs.node(id), &self.fiber.operands[start..end]) {
             (Expr::Interpolation(pieces), _) => self.join(exprs, pieces, start),
             (Expr::Index, &[index, list]) => select::index(&self.heap, index, list),
             (Expr::Slice, &[first, stop, step, list]) => {
                 select::slice(&mut self.heap, [first, stop, step], list)
+            }
+            (Expr::Operator { op, ty }, operands) => {
+                let (left, right) = (operands[0], operands.get(1).copied());
+                let mut operator = Operands {
+                    heap: &mut self.heap,
+                    exprs,
+                    types,
+                    op,
+                    ty,
+                };
+                match right {
+                    Some(right) => operator.binary(left, right),
+                    None => operator.unary(left),
+                }
             }
             (Expr::Pattern { places }, &[value]) => match exprs.places(places) {
                 [place] => select::get(&self.heap, exprs, types, value, *place),
                 places => {
                     for place in places {
                         let part = select::get(&self.heap, exprs, types, value, *place)?;
-                        self.operands.push(part);
+                        self.fiber.operands.push(part);
                     }
                     Ok(Value::Tuple(self.take_operands(places.len())?))
                 }
@@ -107,10 +136,13 @@ impl Machine {
     }
 
     fn join(&mut self, exprs: &Exprs, pieces: Span, start: usize) -> Eval<Value> {
+        for operand in &self.fiber.operands[start..start + pieces.len() - 1] {
+            self.heap.look(*operand)?;
+        }
         let begin = self.heap.text_len();
         for (position, piece) in exprs.texts(pieces).iter().enumerate() {
             if position > 0 {
-                match self.operands[start + position - 1] {
+                match self.heap.look(self.fiber.operands[start + position - 1])? {
                     Value::Str(text) => self.heap.extend_text(text)?,
                     Value::Literal(text) => {
                         self.heap.add_text(exprs.text(text))?;
@@ -128,30 +160,14 @@ impl Machine {
         Ok(Value::Str(self.heap.text_since(begin)))
     }
 
-    /// The next element of a map, whose function, list and results so far are the top operands; or the list of results.
-    pub(super) fn map(&mut self, program: Program<'_>, results: usize) -> Eval<Next> {
-        let above = self.operands.len() - results;
-        let (func, list) = (self.operands[above - 2], self.operands[above - 1]);
-        if results == select::list_len(list, "map")? {
-            let mapped = self.take_operands(results)?;
-            self.operands.truncate(above - 2);
-            return Ok(Next::Give(Value::List(mapped)));
-        }
-        self.frames.push(Frame::Map {
-            results: results as u32,
-        });
-        self.operands.push(select::element(&self.heap, list, results));
-        self.call(program, func, 1)
-    }
-
     /// The JSON text of a value.
     pub(super) fn show(&mut self, program: Program<'_>, value: Value, ty: TypeId) -> Eval<Value> {
         let (used, max) = self.heap.usage();
         let mut msgpack = Vec::new();
         let mut encoder = Encoder {
             heap: &self.heap,
-            exprs: program.exprs,
-            types: program.types,
+            program,
+            functions: None,
             out: &mut msgpack,
             bytes_max: max - used,
         };
@@ -191,12 +207,12 @@ impl Machine {
 
     /// The text of a string value; `what` names it if it is another.
     pub(super) fn text<'s>(&'s self, exprs: &'s Exprs, value: Value, what: &str) -> Eval<&'s str> {
-        match value {
+        match self.heap.look(value)? {
             Value::Str(text) => Ok(self.heap.text(text)),
             Value::Literal(text) => Ok(exprs.text(text)),
-            _ => Err(Stop::misfit(format!(
+            other => Err(Stop::misfit(format!(
                 "{what} is {}, expected a string",
-                value.name()
+                other.name()
             ))),
         }
     }
@@ -220,6 +236,9 @@ fn arity(exprs: &Exprs, id: ExprId, count: usize) -> usize {
         // With one argument it gets; with more it sets, and waits for one for each place.
         Expr::Pattern { .. } if count <= 1 => 1,
         Expr::Pattern { places } => 1 + places.len(),
+        Expr::Foreign(number) => exprs.foreign(number).params.len(),
+        Expr::Operator { op, .. } => op.arity(),
+        Expr::Cmd(_) => 2,
         _ => 0,
     }
 }

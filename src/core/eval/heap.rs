@@ -2,7 +2,8 @@
 //! whole, so that no value however deep is freed or walked by recursion. Knows no types and no expressions.
 
 use crate::codec::schema::Number;
-use crate::core::eval::stop::{Eval, Stop};
+use crate::core::eval::fiber::FiberId;
+use crate::core::eval::stop::{Eval, On, Stop};
 use crate::ids::{ExprId, Span, TypeId};
 
 /// A stretch of one of the tables of a [`Heap`].
@@ -13,7 +14,15 @@ pub struct Range {
 }
 
 impl Range {
-    fn bounds(self) -> std::ops::Range<usize> {
+    /// What is left after so many.
+    pub fn from(self, first: u32) -> Range {
+        Range {
+            start: self.start + first,
+            len: self.len - first,
+        }
+    }
+
+    pub(super) fn bounds(self) -> std::ops::Range<usize> {
         self.start as usize..self.start as usize + self.len as usize
     }
 }
@@ -45,6 +54,13 @@ pub enum Value {
     Record(TypeId, Range),
     /// A function with what it captured, then the arguments it has already, in `values`.
     Closure(ExprId, Range),
+    /// A function of a pool that gave it away, of that type: in `values` its bytes as they came, then the arguments it has
+    /// already.
+    Foreign(TypeId, Range),
+    /// A value of that type as a pool gave it, which nobody has looked into: in the payload of a slot.
+    Wire(TypeId, u32),
+    /// What a slot will hold, or holds by now.
+    Pending(u32),
 }
 
 impl Value {
@@ -60,18 +76,36 @@ impl Value {
             Value::List(_) | Value::Packed(..) => "a list",
             Value::Tuple(_) => "a tuple",
             Value::Record(..) => "a record",
-            Value::Closure(..) => "a function",
+            Value::Closure(..) | Value::Foreign(..) => "a function",
+            Value::Wire(..) | Value::Pending(_) => "a value",
         }
     }
+}
+
+/// A place for a value that comes later.
+#[derive(Debug, Default)]
+pub struct Slot {
+    /// None: it has not come.
+    pub value: Option<Value>,
+    /// The bytes of an answer.
+    pub payload: Vec<u8>,
+    /// The value of the payload, once somebody has looked into it.
+    pub decoded: Option<Value>,
+    /// Who waits for it.
+    pub waiters: Vec<FiberId>,
 }
 
 /// The memory of one evaluation.
 #[derive(Debug)]
 pub struct Heap {
-    values: Vec<Value>,
-    text: String,
-    bytes: Vec<u8>,
+    pub(super) values: Vec<Value>,
+    pub(super) text: String,
+    pub(super) bytes: Vec<u8>,
     bytes_max: usize,
+    pub(super) slots: Vec<Slot>,
+    pub(super) free_slots: Vec<u32>,
+    /// Bytes of all payloads, which count apart: they are as large as the pools make them.
+    pub(super) payload_bytes: usize,
 }
 
 impl Heap {
@@ -82,7 +116,61 @@ impl Heap {
             bytes: Vec::new(),
             // Ranges count in u32.
             bytes_max: bytes_max.min(u32::MAX as usize),
+            slots: Vec::new(),
+            free_slots: Vec::new(),
+            payload_bytes: 0,
         }
+    }
+
+    /// A slot for a value that is to come.
+    pub fn add_slot(&mut self) -> u32 {
+        if let Some(slot) = self.free_slots.pop() {
+            return slot;
+        }
+        self.slots.push(Slot::default());
+        self.slots.len() as u32 - 1
+    }
+
+    /// A value that is there as bytes.
+    pub fn add_wire(&mut self, ty: TypeId, payload: Vec<u8>) -> Value {
+        let slot = self.add_slot();
+        self.fill_wire(ty, slot, payload)
+    }
+
+    /// Puts an answer into its slot.
+    pub fn fill_wire(&mut self, ty: TypeId, slot: u32, payload: Vec<u8>) -> Value {
+        self.payload_bytes += payload.len();
+        let entry = &mut self.slots[slot as usize];
+        entry.payload = payload;
+        entry.value = Some(Value::Wire(ty, slot));
+        Value::Wire(ty, slot)
+    }
+
+    pub fn payload(&self, slot: u32) -> &[u8] {
+        &self.slots[slot as usize].payload
+    }
+
+    /// The value itself, where its parts can be seen.
+    pub fn look(&self, value: Value) -> Eval<Value> {
+        match self.settle(value) {
+            Value::Pending(slot) => Err(Stop::Wait(On::Slot(slot))),
+            Value::Wire(ty, slot) => match self.slots[slot as usize].decoded {
+                Some(decoded) => Ok(decoded),
+                None => Err(Stop::Look(ty, slot)),
+            },
+            value => Ok(value),
+        }
+    }
+
+    /// What has come of a value: it is still pending if it has not.
+    pub fn settle(&self, value: Value) -> Value {
+        let mut value = value;
+        while let Value::Pending(slot) = value
+            && let Some(come) = self.slots[slot as usize].value
+        {
+            value = come;
+        }
+        value
     }
 
     /// Memory in use and the most there may be, in bytes.

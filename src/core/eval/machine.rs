@@ -1,17 +1,28 @@
-//! The evaluator: one loop over an explicit stack of frames, so that an expression may nest as deep as memory allows.
-//! Strict, from left to right, but `if` and `catch` evaluate only what they need. Does no I/O; it owns its state, so that
-//! an evaluation can be kept while the world goes on.
+//! The evaluator: strands of work, each one loop over an explicit stack of frames, so that an expression may nest as deep as
+//! memory allows. Strict, from left to right, but `if` and `catch` evaluate only what they need; and where a value has to
+//! come from outside, what stands beside it goes on meanwhile. Does no I/O: it says what it wants done ([`Machine::poll_ask`])
+//! and is told what came of it. It owns its state, so that an evaluation can be kept while the world goes on.
+//!
+//! The steps of a strand stand in `step` and `apply`, what lists do in `list`, where errors go in `scope`, what is asked for in
+//! `ask`, function values in `function`.
 
 use crate::codec::msgpack::Reader;
-use crate::codec::schema::{Type, Types};
-use crate::core::eval::heap::{Heap, Range, Value};
-use crate::core::eval::select;
-use crate::core::eval::stop::{Eval, Stop};
-use crate::core::eval::wire::{Encoder, decode};
-use crate::error::{Error, Result};
-use crate::expr::arena::{Expr, Exprs, Variable};
-use crate::ids::{ExprId, TypeId};
-use crate::limits::{EVAL_BYTES_MAX, EVAL_STEPS_MAX};
+use crate::codec::schema::Types;
+use crate::core::eval::ask::{Ask, AskId, Asked, HostCall};
+use crate::core::eval::fiber::{Fiber, FiberId, Frame, Next};
+use crate::core::eval::function::Functions;
+use crate::core::eval::heap::{Heap, Value};
+use crate::core::eval::process::{Piped, PipedItem};
+use crate::core::eval::scope::{End, Scopes};
+use crate::core::eval::stop::{Eval, On, Stop};
+use crate::core::eval::wire::{Encoder, decode, decode_wire};
+use crate::core::slab::Slab;
+use crate::error::{Error, Kind, Result};
+use crate::expr::arena::{Expr, Exprs};
+use crate::ids::{ExprId, PoolId, TypeId};
+use crate::limits::{EVAL_BYTES_MAX, EVAL_FIBERS_MAX, EVAL_GARBAGE_BYTES_MIN, EVAL_STEPS_MAX};
+use crate::manifest::model::Pool;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What an evaluation may use up.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +49,17 @@ pub enum Outcome {
     Done,
     /// The program raised, or a budget was used up.
     Raised(Box<Error>),
+}
+
+/// How far an evaluation is.
+#[derive(Debug)]
+pub enum Progress {
+    /// It goes on when it is run again.
+    Busy,
+    /// It goes on when something that it asked for is answered.
+    Waiting,
+    /// It is over.
+    Over(Outcome),
 }
 
 /// Evaluates an expression and appends its value to `out`, as canonical msgpack.
@@ -67,102 +89,66 @@ pub fn run(
 
 /// The checked data that an evaluation reads; it is handed in with every call, so that the machine borrows nothing.
 #[derive(Clone, Copy)]
-pub(super) struct Program<'p> {
+pub struct Program<'p> {
+    /// The expressions.
     pub exprs: &'p Exprs,
+    /// The types that they name.
     pub types: &'p Types,
+    /// The pools that they call.
+    pub pools: &'p [Pool],
 }
 
 impl Program<'_> {
     /// An element, argument or `let` value of a node.
-    fn child(self, id: ExprId, position: u32) -> Option<ExprId> {
+    pub(super) fn child(self, id: ExprId, position: u32) -> Option<ExprId> {
         let children = match self.exprs.node(id) {
             Expr::Container { elements, .. } => elements,
-            Expr::Apply { args, .. } => args,
+            Expr::Apply { args, .. } | Expr::Strict { args, .. } => args,
             Expr::Let { values, .. } => values,
             _ => return None,
         };
         self.exprs.children(children).get(position as usize).copied()
     }
-}
 
-/// What is done next.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Next {
-    Evaluate(ExprId),
-    /// Hand a value to the frame on top.
-    Give(Value),
-}
-
-/// What waits for a value; its operands are on top of the operand stack.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Frame {
-    /// Elements of a container; `next` is the element after the one that is evaluated.
-    Container {
-        id: ExprId,
-        next: u32,
-    },
-    /// Arguments of an application, likewise; the function comes after them.
-    Args {
-        id: ExprId,
-        next: u32,
-    },
-    /// Values of a `let`, likewise.
-    Let {
-        id: ExprId,
-        next: u32,
-    },
-    /// The end of a `let`: that many locals go.
-    Unlet {
-        count: u32,
-    },
-    /// The function, for that many operands.
-    Call {
-        count: u32,
-    },
-    /// The body of a lambda: what to go back to.
-    Return {
-        base: u32,
-        captures: Range,
-    },
-    If {
-        then: ExprId,
-        otherwise: ExprId,
-    },
-    Show {
-        ty: TypeId,
-    },
-    Read {
-        ty: TypeId,
-    },
-    Throw,
-    Catch {
-        fallback: ExprId,
-        operands: u32,
-        locals: u32,
-    },
-    /// The function of a map, then its list, then the results so far; the operands are these three.
-    MapFunc {
-        list: ExprId,
-    },
-    MapList,
-    Map {
-        results: u32,
-    },
+    pub(super) fn pool_name(&self, pool: PoolId) -> &str {
+        self.pools.get(pool.index()).map_or("", |pool| &pool.name)
+    }
 }
 
 /// An evaluation: made with an expression, given arguments, run, asked for its result.
-#[derive(Debug)]
 pub struct Machine {
     budget: Budget,
     pub(super) steps: u64,
-    next: Next,
     pub(super) heap: Heap,
-    pub(super) frames: Vec<Frame>,
-    pub(super) operands: Vec<Value>,
-    pub(super) locals: Vec<Value>,
-    /// Where the locals of the innermost function start, and what it captured.
-    pub(super) base: u32,
-    pub(super) captures: Range,
+    /// The strand that runs, whose entry in `fibers` is empty meanwhile.
+    pub(super) fiber: Fiber,
+    pub(super) current: FiberId,
+    pub(super) fibers: Slab<Fiber>,
+    /// Those that can go on.
+    ready: VecDeque<FiberId>,
+    /// Those that wait until less is asked for.
+    pub(super) short_of_room: VecDeque<FiberId>,
+    pub(super) scopes: Scopes,
+    pub(super) asks: Slab<Asked>,
+    pub(super) to_ask: VecDeque<(AskId, Ask)>,
+    pub(super) to_cancel: VecDeque<AskId>,
+    pub(super) applied: VecDeque<(HostCall, Result<Vec<u8>>)>,
+    pub(super) functions: Functions,
+    /// The kinds of worker processes that were started, by their numbers.
+    pub(super) channels: BTreeMap<u64, u32>,
+    /// The functions of pipes under way, by stage.
+    pub(super) pipes: BTreeMap<AskId, Piped>,
+    /// What functions have made of items.
+    pub(super) items: VecDeque<PipedItem>,
+    /// Memory, payloads included, from which on it is looked what of it is needed.
+    pub(super) collect_at: usize,
+    /// The same without payloads.
+    pub(super) collect_heap_at: usize,
+    /// Collects whenever it can.
+    #[cfg(test)]
+    pub(super) is_thrifty: bool,
+    /// The value of the expression, or why there is none.
+    pub(super) result: Option<Result<Value>>,
 }
 
 /// How many steps go by between looks at the stacks: they grow by a bounded amount with each.
@@ -171,22 +157,45 @@ const STEPS_PER_CHECK: u64 = 256;
 impl Machine {
     /// An evaluation that has not begun.
     pub fn new(root: ExprId, budget: Budget) -> Machine {
-        Machine {
+        let mut fibers = Slab::new();
+        let none = fibers.insert(Fiber::default());
+        fibers.remove(none);
+        let mut machine = Machine {
             budget,
             steps: 0,
             heap: Heap::new(budget.bytes_max),
-            next: Next::Evaluate(root),
-            frames: Vec::new(),
-            operands: Vec::new(),
-            locals: Vec::new(),
-            base: 0,
-            captures: Range::default(),
-        }
+            fiber: Fiber::default(),
+            current: none,
+            fibers,
+            ready: VecDeque::new(),
+            short_of_room: VecDeque::new(),
+            scopes: Scopes::default(),
+            asks: Slab::new(),
+            to_ask: VecDeque::new(),
+            to_cancel: VecDeque::new(),
+            applied: VecDeque::new(),
+            functions: Functions::default(),
+            channels: BTreeMap::new(),
+            pipes: BTreeMap::new(),
+            items: VecDeque::new(),
+            collect_at: EVAL_GARBAGE_BYTES_MIN,
+            collect_heap_at: budget.bytes_max / 2,
+            #[cfg(test)]
+            is_thrifty: false,
+            result: None,
+        };
+        let main = Fiber {
+            frames: vec![Frame::Call { count: 0 }],
+            ..Fiber::new(Next::Evaluate(root), 0)
+        };
+        machine.current = machine.spawn_scope(main, End::Root, true);
+        machine.wake(machine.current);
+        machine
     }
 
     /// Takes a canonical value of that type from its msgpack.
     pub(super) fn decode(&mut self, types: &Types, ty: TypeId, reader: &mut Reader<'_>) -> Eval<Value> {
-        decode(&mut self.heap, types, ty, reader, &mut self.operands, 0)
+        decode(&mut self.heap, types, ty, reader, &mut self.fiber.operands, 0)
     }
 
     /// Adds an argument, to which the expression's value is applied.
@@ -197,7 +206,7 @@ impl Machine {
         let mut reader = Reader::new(msgpack);
         match self.decode(types, ty, &mut reader) {
             Ok(value) if reader.is_done() => {
-                self.operands.push(value);
+                self.push(value);
                 Ok(())
             }
             Ok(_) => Err(Stop::misfit("argument has bytes after its value").error()),
@@ -205,64 +214,214 @@ impl Machine {
         }
     }
 
-    /// Runs to the end.
-    pub fn run(&mut self, exprs: &Exprs, types: &Types) -> Outcome {
-        if self.steps == 0 {
-            let count = self.operands.len() as u32;
-            self.frames.push(Frame::Call { count });
-        }
-        loop {
-            match self.advance(Program { exprs, types }) {
-                Ok(()) => return Outcome::Done,
-                Err(Stop::Fatal(error)) => return Outcome::Raised(error),
-                Err(Stop::Raised(error)) => {
-                    if !self.unwind() {
-                        return Outcome::Raised(error);
-                    }
-                }
+    /// Adds an argument as bytes, which are read only if the expression looks into it.
+    pub fn push_wire(&mut self, msgpack: Vec<u8>, ty: TypeId) {
+        let value = self.heap.add_wire(ty, msgpack);
+        self.push(value);
+    }
+
+    fn push(&mut self, arg: Value) {
+        if let Some(main) = self.fibers.get_mut(self.current) {
+            main.operands.push(arg);
+            if let Some(Frame::Call { count }) = main.frames.last_mut() {
+                *count += 1;
             }
         }
     }
 
-    /// Appends the value of an evaluation that is done, as canonical msgpack.
-    ///
-    /// # Errors
-    /// A value that is not of the type, or is too large or deep to write.
-    pub fn write_result(&self, exprs: &Exprs, types: &Types, ty: TypeId, out: &mut Vec<u8>) -> Result<()> {
-        let Next::Give(value) = self.next else {
-            return Err(Stop::misfit("expression has no value yet").error());
-        };
-        let start = out.len();
-        let mut encoder = Encoder {
-            heap: &self.heap,
+    /// Runs an expression that asks for nothing to its end.
+    pub fn run(&mut self, exprs: &Exprs, types: &Types) -> Outcome {
+        let program = Program {
             exprs,
             types,
-            bytes_max: start.saturating_add(self.budget.bytes_max),
-            out,
+            pools: &[],
         };
-        encoder.encode(value, ty, 0).map_err(|refusal| {
-            out.truncate(start);
-            refusal.stop("result").error()
-        })
+        match self.run_for(program, u64::MAX) {
+            Progress::Over(outcome) => outcome,
+            Progress::Busy | Progress::Waiting => {
+                let message = "the expression waits for something that nobody does";
+                Outcome::Raised(Error::new(Kind::Manifest, message))
+            }
+        }
     }
 
-    /// How many steps were taken.
-    pub fn steps(&self) -> u64 {
-        self.steps
+    /// Goes on for about so many steps.
+    pub fn run_for(&mut self, program: Program<'_>, steps: u64) -> Progress {
+        let until = self.steps.saturating_add(steps);
+        while self.result.is_none() {
+            if self.steps >= until {
+                return Progress::Busy;
+            }
+            self.collect_if_due();
+            let Some(id) = self.ready.pop_front() else {
+                return Progress::Waiting;
+            };
+            // It may have ended since it was put there.
+            if let Some(fiber) = self.fibers.get_mut(id) {
+                self.fiber = std::mem::take(fiber);
+                self.fiber.is_ready = false;
+                fiber.home = self.fiber.home;
+                self.current = id;
+                self.run_fiber(program, until);
+            }
+        }
+        match &self.result {
+            Some(Err(error)) => Progress::Over(Outcome::Raised(error.clone())),
+            _ => Progress::Over(Outcome::Done),
+        }
     }
 
-    /// Goes on until there is a value and no frame waits for it.
-    fn advance(&mut self, program: Program<'_>) -> Eval {
+    /// Runs the strand that is current until it ends, has to wait, or has had its time.
+    fn run_fiber(&mut self, program: Program<'_>, until: u64) {
+        loop {
+            let stopped = self.advance(program, until);
+            let stop = match stopped {
+                Ok(true) => return self.end_current(),
+                Ok(false) => {
+                    let id = self.current;
+                    self.park();
+                    return self.wake(id);
+                }
+                Err(stop) => stop,
+            };
+            let (error, is_fatal) = match stop {
+                Stop::Look(ty, slot) => match decode_wire(&mut self.heap, program.types, ty, slot) {
+                    Ok(()) => continue,
+                    Err(stop) => (stop.error(), false),
+                },
+                Stop::Wait(on) => {
+                    if self.split(program, on) {
+                        continue;
+                    }
+                    self.wait(on);
+                    return;
+                }
+                Stop::Raised(error) => (error, false),
+                Stop::Fatal(error) => (error, true),
+            };
+            let scope = self.fiber.scope;
+            self.park();
+            return self.fail(scope, error, is_fatal);
+        }
+    }
+
+    /// Puts the current strand back among the others.
+    fn park(&mut self) {
+        if let Some(entry) = self.fibers.get_mut(self.current) {
+            *entry = std::mem::take(&mut self.fiber);
+        }
+    }
+
+    /// Lets what has to wait do so by itself, if something else of this strand can go on.
+    fn split(&mut self, program: Program<'_>, on: On) -> bool {
+        if on == On::Room || self.fibers.len() >= EVAL_FIBERS_MAX {
+            return false;
+        }
+        let slot = self.heap.add_slot();
+        let Some(mut above) = self.fiber.split(program, &self.heap, slot) else {
+            self.heap.free_slots.push(slot);
+            return false;
+        };
+        let first = above.frames.iter().find_map(|frame| match frame {
+            Frame::Scope { scope, .. } => Some(*scope),
+            _ => None,
+        });
+        let home = first
+            .and_then(|scope| self.scopes.get(scope))
+            .map(|scope| scope.parent);
+        above.home = home.unwrap_or(above.scope);
+        self.fiber.scope = above.home;
+        if let Some(scope) = self.scopes.get_mut(above.home) {
+            scope.open += 1;
+        }
+        let owned: Vec<Frame> = above.frames.clone();
+        let id = self.fibers.insert(above);
+        for frame in owned {
+            if let Frame::Scope { scope, .. } = frame
+                && let Some(scope) = self.scopes.get_mut(scope)
+            {
+                scope.owner = id;
+            }
+        }
+        self.wait_for(id, on);
+        true
+    }
+
+    /// The current strand waits as a whole.
+    fn wait(&mut self, on: On) {
+        let id = self.current;
+        self.park();
+        self.wait_for(id, on);
+    }
+
+    fn wait_for(&mut self, id: FiberId, on: On) {
+        match on {
+            On::Slot(slot) => self.heap.slots[slot as usize].waiters.push(id),
+            On::Scope(scope) => {
+                if let Some(scope) = self.scopes.get_mut(scope) {
+                    scope.is_awaited = true;
+                }
+            }
+            On::Room => self.short_of_room.push_back(id),
+        }
+    }
+
+    /// A strand can go on.
+    pub(super) fn wake(&mut self, id: FiberId) {
+        if let Some(fiber) = self.fibers.get_mut(id)
+            && !std::mem::replace(&mut fiber.is_ready, true)
+        {
+            self.ready.push_back(id);
+        }
+    }
+
+    /// The value of a slot is there.
+    pub(super) fn fill(&mut self, slot: u32, value: Value) {
+        let entry = &mut self.heap.slots[slot as usize];
+        entry.value = Some(value);
+        for id in std::mem::take(&mut entry.waiters) {
+            self.wake(id);
+        }
+    }
+
+    /// The current strand has its value.
+    fn end_current(&mut self) {
+        let (result, next) = (self.fiber.result, self.fiber.next);
+        let id = self.current;
+        self.park();
+        if let (Some(slot), Next::Give(value)) = (result, next) {
+            self.fill(slot, value);
+        }
+        self.end_fiber(id);
+    }
+
+    pub(super) fn end_fiber(&mut self, id: FiberId) {
+        if let Some(fiber) = self.fibers.remove(id) {
+            self.close(fiber.home);
+        }
+    }
+
+    /// Goes on until there is a value and no frame waits for it; false if its time is over before.
+    fn advance(&mut self, program: Program<'_>, until: u64) -> Eval<bool> {
         loop {
             self.steps += 1;
             if self.steps.is_multiple_of(STEPS_PER_CHECK) {
+                self.collect_if_due();
                 self.check_budget()?;
+                if self.steps >= until {
+                    return Ok(false);
+                }
             }
-            self.next = match self.next {
+            self.fiber.next = match self.fiber.next {
                 Next::Evaluate(id) => self.evaluate(program, id)?,
-                Next::Give(value) => match self.frames.pop() {
-                    Some(frame) => self.resume(program, frame, value)?,
-                    None => return Ok(()),
+                Next::Give(value) => match self.fiber.frames.pop() {
+                    // Whatever has to wait has changed nothing.
+                    Some(frame) => self.resume(program, frame, value).inspect_err(|stop| {
+                        if matches!(stop, Stop::Wait(_) | Stop::Look(..)) {
+                            self.fiber.frames.push(frame);
+                        }
+                    })?,
+                    None => return Ok(true),
                 },
             };
         }
@@ -272,200 +431,68 @@ impl Machine {
         if self.steps >= self.budget.steps_max {
             return Err(Stop::too_long(self.budget.steps_max));
         }
-        let stacks = (self.operands.len() + self.locals.len()) * size_of::<Value>()
-            + self.frames.len() * size_of::<Frame>();
-        self.heap.reserve(stacks)
+        self.heap.reserve(self.fiber.bytes())
     }
 
-    /// Goes back to the innermost `catch`, if there is one.
-    fn unwind(&mut self) -> bool {
-        while let Some(frame) = self.frames.pop() {
-            match frame {
-                Frame::Return { base, captures } => (self.base, self.captures) = (base, captures),
-                Frame::Catch {
-                    fallback,
-                    operands,
-                    locals,
-                } => {
-                    self.operands.truncate(operands as usize);
-                    self.locals.truncate(locals as usize);
-                    self.next = Next::Evaluate(fallback);
-                    return true;
-                }
-                _ => {}
-            }
+    /// Gives up all that is under way: the evaluation ends with that error.
+    pub fn stop(&mut self, error: Box<Error>) {
+        let asks: Vec<AskId> = self.asks.iter().map(|(id, _)| id).collect();
+        for ask in asks {
+            self.withdraw(ask);
         }
-        false
+        self.ready.clear();
+        self.result = Some(Err(error));
     }
 
-    fn evaluate(&mut self, program: Program<'_>, id: ExprId) -> Eval<Next> {
-        let exprs = program.exprs;
-        Ok(Next::Give(match exprs.node(id) {
-            Expr::Nil => Value::Nil,
-            Expr::Bool(value) => Value::Bool(value),
-            Expr::Int(value) => Value::Int(value),
-            Expr::Float(value) => Value::Float(value),
-            Expr::Str(text) => Value::Literal(text),
-            Expr::Encoded { ty, msgpack } => {
-                self.decode(program.types, ty, &mut Reader::new(exprs.bytes(msgpack)))?
-            }
-            Expr::Variable(variable) => self.variable(variable),
-            Expr::Lambda { captures, .. } => {
-                let captures = exprs.captures(captures);
-                for variable in captures {
-                    let value = self.variable(*variable);
-                    self.operands.push(value);
-                }
-                Value::Closure(id, self.take_operands(captures.len())?)
-            }
-            Expr::Interpolation(_) | Expr::Pattern { .. } | Expr::Index | Expr::Slice => {
-                Value::Closure(id, Range::default())
-            }
-            Expr::Container { elements, .. } => match exprs.children(elements).first() {
-                Some(first) => return self.wait(Frame::Container { id, next: 1 }, *first),
-                None => self.container(program, id)?,
-            },
-            Expr::Apply { func, args } => {
-                return match exprs.children(args).first() {
-                    Some(first) => self.wait(Frame::Args { id, next: 1 }, *first),
-                    None => self.wait(Frame::Call { count: 0 }, func),
-                };
-            }
-            Expr::Let { values, body } => {
-                return match exprs.children(values).first() {
-                    Some(first) => self.wait(Frame::Let { id, next: 1 }, *first),
-                    None => Ok(Next::Evaluate(body)),
-                };
-            }
-            Expr::Map { func, list } => return self.wait(Frame::MapFunc { list }, func),
-            Expr::If {
-                cond,
-                then,
-                otherwise,
-            } => return self.wait(Frame::If { then, otherwise }, cond),
-            Expr::Show { ty, child } => return self.wait(Frame::Show { ty }, child),
-            Expr::Read { ty, child } => return self.wait(Frame::Read { ty }, child),
-            Expr::Throw { message } => return self.wait(Frame::Throw, message),
-            Expr::Catch { fallible, fallback } => {
-                let frame = Frame::Catch {
-                    fallback,
-                    operands: self.operands.len() as u32,
-                    locals: self.locals.len() as u32,
-                };
-                return self.wait(frame, fallible);
-            }
-        }))
-    }
-
-    fn resume(&mut self, program: Program<'_>, frame: Frame, value: Value) -> Eval<Next> {
-        let exprs = program.exprs;
-        match frame {
-            Frame::Container { id, next } => {
-                self.operands.push(value);
-                match program.child(id, next) {
-                    Some(child) => self.wait(Frame::Container { id, next: next + 1 }, child),
-                    None => Ok(Next::Give(self.container(program, id)?)),
-                }
-            }
-            Frame::Args { id, next } => {
-                self.operands.push(value);
-                match (program.child(id, next), exprs.node(id)) {
-                    (Some(child), _) => self.wait(Frame::Args { id, next: next + 1 }, child),
-                    (None, Expr::Apply { func, .. }) => self.wait(Frame::Call { count: next }, func),
-                    (None, _) => Ok(Next::Give(value)),
-                }
-            }
-            Frame::Let { id, next } => {
-                self.operands.push(value);
-                match (program.child(id, next), exprs.node(id)) {
-                    (Some(child), _) => self.wait(Frame::Let { id, next: next + 1 }, child),
-                    (None, Expr::Let { body, .. }) => {
-                        let start = self.operands.len() - next as usize;
-                        self.locals.extend(self.operands.drain(start..));
-                        // A function's locals go when it returns.
-                        if !matches!(self.frames.last(), Some(Frame::Return { .. })) {
-                            self.frames.push(Frame::Unlet { count: next });
-                        }
-                        Ok(Next::Evaluate(body))
-                    }
-                    (None, _) => Ok(Next::Give(value)),
-                }
-            }
-            Frame::Unlet { count } => {
-                self.locals.truncate(self.locals.len() - count as usize);
-                Ok(Next::Give(value))
-            }
-            Frame::Call { count } => self.call(program, value, count as usize),
-            Frame::Return { base, captures } => {
-                self.locals.truncate(self.base as usize);
-                (self.base, self.captures) = (base, captures);
-                Ok(Next::Give(value))
-            }
-            Frame::If { then, otherwise } => match value {
-                Value::Bool(true) => Ok(Next::Evaluate(then)),
-                Value::Bool(false) => Ok(Next::Evaluate(otherwise)),
-                _ => Err(Stop::misfit(format!(
-                    "condition is {}, expected a boolean",
-                    value.name()
-                ))),
-            },
-            Frame::Show { ty } => self.show(program, value, ty).map(Next::Give),
-            Frame::Read { ty } => self.read(program, value, ty).map(Next::Give),
-            Frame::Throw => {
-                let message = self.text(exprs, value, "message of a throw")?;
-                Err(Stop::raised(message))
-            }
-            Frame::Catch { .. } => Ok(Next::Give(value)),
-            Frame::MapFunc { list } => {
-                self.operands.push(value);
-                self.wait(Frame::MapList, list)
-            }
-            Frame::MapList => {
-                select::list_len(value, "map")?;
-                self.operands.push(value);
-                self.map(program, 0)
-            }
-            Frame::Map { results } => {
-                self.operands.push(value);
-                self.map(program, results as usize + 1)
-            }
-        }
-    }
-
-    fn wait(&mut self, frame: Frame, child: ExprId) -> Eval<Next> {
-        self.frames.push(frame);
-        Ok(Next::Evaluate(child))
-    }
-
-    fn variable(&self, variable: Variable) -> Value {
-        match variable {
-            Variable::Local(slot) => self.locals[self.base as usize + slot as usize],
-            Variable::Captured(position) => self.heap.value(self.captures, position as usize),
-        }
-    }
-
-    /// Moves the top operands to the heap.
-    pub(super) fn take_operands(&mut self, count: usize) -> Eval<Range> {
-        let start = self.operands.len() - count;
-        self.heap.add_values(self.operands.drain(start..))
-    }
-
-    /// A container from its elements, the top operands.
-    fn container(&mut self, program: Program<'_>, id: ExprId) -> Eval<Value> {
-        let Expr::Container { ty, elements } = program.exprs.node(id) else {
-            return Ok(Value::Nil);
+    /// Appends the value of an evaluation that is done, as canonical msgpack; of an answer that nobody looked into, the bytes
+    /// as they came.
+    ///
+    /// # Errors
+    /// A value that is not of the type, or is too large or deep to write.
+    pub fn write_result(
+        &mut self,
+        exprs: &Exprs,
+        types: &Types,
+        ty: TypeId,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let Some(Ok(value)) = &self.result else {
+            return Err(Stop::misfit("expression has no value yet").error());
         };
-        if let Type::Optional(_) = program.types.node(ty) {
-            return Ok(match elements.is_empty() {
-                true => Value::Nil,
-                false => self.operands.pop().unwrap_or(Value::Nil),
-            });
+        let (value, start) = (*value, out.len());
+        loop {
+            let mut encoder = Encoder {
+                heap: &self.heap,
+                program: Program {
+                    exprs,
+                    types,
+                    pools: &[],
+                },
+                functions: None,
+                bytes_max: start.saturating_add(self.budget.bytes_max),
+                out,
+            };
+            let Err(refusal) = encoder.encode(value, ty, 0) else {
+                return Ok(());
+            };
+            out.truncate(start);
+            match refusal.stop("result") {
+                Stop::Look(ty, slot) => {
+                    decode_wire(&mut self.heap, types, ty, slot).map_err(Stop::error)?;
+                }
+                stop => return Err(stop.error()),
+            }
         }
-        let parts = self.take_operands(elements.len())?;
-        Ok(match program.types.node(ty) {
-            Type::Tuple(_) => Value::Tuple(parts),
-            Type::Record(_) => Value::Record(ty, parts),
-            _ => Value::List(parts),
-        })
+    }
+
+    /// Bytes that its values take, those of answers included.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.heap.usage().0 + self.heap.payload_bytes
+    }
+
+    /// How many steps were taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 }

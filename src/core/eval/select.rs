@@ -11,7 +11,7 @@ use crate::ids::{Span, TypeId};
 pub fn get(heap: &Heap, exprs: &Exprs, types: &Types, value: Value, way: Span) -> Eval<Value> {
     let mut value = value;
     for step in exprs.steps(way) {
-        let (parts, position) = part(exprs, types, value, *step)?;
+        let (parts, position) = part(exprs, types, heap.look(value)?, *step)?;
         value = heap.value(parts, position);
     }
     Ok(value)
@@ -31,6 +31,7 @@ pub fn set(
     // Where `current` stands in the copy around it.
     let mut slot: Option<(Range, usize)> = None;
     for step in exprs.steps(way) {
+        current = heap.look(current)?;
         let (parts, position) = part(exprs, types, current, *step)?;
         let copied = heap.copy_values(parts)?;
         let copy = match current {
@@ -100,6 +101,7 @@ fn position_of(types: &Types, ty: TypeId, key: &str) -> Option<usize> {
 
 /// The element at an index, which counts from the end when negative.
 pub fn index(heap: &Heap, index: Value, list: Value) -> Eval<Value> {
+    let (index, list) = (heap.look(index)?, heap.look(list)?);
     let len = list_len(list, "index")?;
     let Some(at) = integer(heap, index) else {
         let found = index.name();
@@ -123,6 +125,7 @@ pub fn index(heap: &Heap, index: Value, list: Value) -> Eval<Value> {
 
 /// The elements from `start` to before `stop`, each `step`th, with Python's meaning of negative and null bounds.
 pub fn slice(heap: &mut Heap, [start, stop, step]: [Value; 3], list: Value) -> Eval<Value> {
+    let list = heap.look(list)?;
     let len = list_len(list, "slice")? as i128;
     let step = bound(heap, step)?.unwrap_or(1);
     if step == 0 {
@@ -149,6 +152,7 @@ pub fn slice(heap: &mut Heap, [start, stop, step]: [Value; 3], list: Value) -> E
 }
 
 fn bound(heap: &Heap, value: Value) -> Eval<Option<i128>> {
+    let value = heap.look(value)?;
     match (value, integer(heap, value)) {
         (Value::Nil, _) => Ok(None),
         (_, Some(at)) => Ok(Some(at)),

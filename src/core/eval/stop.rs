@@ -1,6 +1,7 @@
 //! Why an evaluation stops: what a `catch` may catch, and what ends the command in any case.
 
 use crate::error::{Error, Kind};
+use crate::ids::TypeId;
 use crate::limits::DEPTH_MAX;
 
 /// What an evaluation stops with instead of a value.
@@ -10,6 +11,21 @@ pub enum Stop {
     Raised(Box<Error>),
     /// A budget is used up, or values don't fit what the expression does with them.
     Fatal(Box<Error>),
+    /// The step has to wait, and will be taken again; it has changed nothing.
+    Wait(On),
+    /// The step needs to see what the payload of a slot holds, a value of that type, and will be taken again.
+    Look(TypeId, u32),
+}
+
+/// What a step waits for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum On {
+    /// The value of a slot.
+    Slot(u32),
+    /// All that was begun in a scope.
+    Scope(u32),
+    /// That something that is asked for is answered: as much is asked for as may be.
+    Room,
 }
 
 /// What the steps of an evaluation return.
@@ -32,14 +48,14 @@ impl Stop {
     /// The step budget is used up.
     #[cold]
     pub fn too_long(steps_max: u64) -> Stop {
-        let message = format!("evaluation takes more than {steps_max} steps, the limit of a pure command");
+        let message = format!("evaluation takes more than {steps_max} steps, the limit of an expression");
         Stop::over_budget(message)
     }
 
     /// The size budget is used up.
     #[cold]
     pub fn too_large(bytes_max: usize) -> Stop {
-        let message = format!("evaluation needs more than {bytes_max} bytes, the limit of a pure command");
+        let message = format!("evaluation needs more than {bytes_max} bytes, the limit of an expression");
         Stop::over_budget(message)
     }
 
@@ -57,6 +73,8 @@ impl Stop {
     pub fn error(self) -> Box<Error> {
         match self {
             Stop::Raised(error) | Stop::Fatal(error) => error,
+            // Whoever runs steps takes them again.
+            Stop::Wait(_) | Stop::Look(..) => Error::new(Kind::Io, "value has not come"),
         }
     }
 }

@@ -6,10 +6,13 @@ use crate::codec::integer::EXT_TYPE;
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::codec::number::float_text;
 use crate::codec::schema::{Number, Type, Types};
+use crate::codec::transcode::msgpack_to_msgpack;
+use crate::core::eval::function::{self, Functions};
 use crate::core::eval::heap::{Heap, Value};
+use crate::core::eval::machine::Program;
 use crate::core::eval::select;
-use crate::core::eval::stop::{Eval, Stop};
-use crate::expr::arena::Exprs;
+use crate::core::eval::stop::{Eval, On, Stop};
+use crate::error::{Error, Kind};
 use crate::ids::TypeId;
 use crate::limits::DEPTH_MAX;
 
@@ -65,6 +68,9 @@ pub fn decode(
         (Type::Number(_) | Type::Integer, Token::Unsigned(value)) => Value::Unsigned(value),
         (Type::Number(kind), Token::F4(value)) if kind.is_float() => Value::Float(value.into()),
         (Type::Number(kind), Token::F8(value)) if kind.is_float() => Value::Float(value),
+        (Type::Function { .. }, Token::Ext(function::EXT_TYPE, bytes)) => {
+            function::decode_function(heap, ty, bytes)?
+        }
         (Type::Integer, Token::Ext(EXT_TYPE, digits)) => Value::Big(heap.add_bytes(digits)?),
         (Type::Str, Token::Str(text)) => Value::Str(heap.add_text(text)?),
         (Type::Bytes, Token::Bin(bytes)) => Value::Bytes(heap.add_bytes(bytes)?),
@@ -104,6 +110,27 @@ pub fn decode(
         }
         _ => return Err(unexpected(types, ty, token)),
     })
+}
+
+/// Looks into the payload of a slot, a value of that type as a pool wrote it.
+pub fn decode_wire(heap: &mut Heap, types: &Types, ty: TypeId, slot: u32) -> Eval {
+    let entry = &mut heap.slots[slot as usize];
+    let payload = std::mem::take(&mut entry.payload);
+    let mut canonical = Vec::new();
+    // Functions have no other form, and no walk over them.
+    let bytes = match msgpack_to_msgpack(types, ty, &payload, &mut canonical) {
+        Ok(()) => &canonical,
+        Err(_) if types.has_functions(ty) => &payload,
+        Err(error) => {
+            let message = format!("answer of a pool can't be read as {}: {error}", types.spell(ty));
+            return Err(Stop::Raised(Error::new(Kind::Protocol, message)));
+        }
+    };
+    let decoded = decode(heap, types, ty, &mut Reader::new(bytes), &mut Vec::new(), 0)?;
+    let entry = &mut heap.slots[slot as usize];
+    entry.decoded = Some(decoded);
+    entry.payload = payload;
+    Ok(())
 }
 
 #[cold]
@@ -150,10 +177,10 @@ impl Refusal {
 pub struct Encoder<'e> {
     /// Where values lie.
     pub heap: &'e Heap,
-    /// Where literal strings lie.
-    pub exprs: &'e Exprs,
-    /// The table of `ty`.
-    pub types: &'e Types,
+    /// Where literal strings lie, and the table of `ty`.
+    pub program: Program<'e>,
+    /// The closures that pools have, if functions may be written.
+    pub functions: Option<&'e mut Functions>,
     /// Appended to; after a refusal it holds part of the value.
     pub out: &'e mut Vec<u8>,
     /// Size that `out` may have, in bytes: a small value that shares its parts can be endless when written.
@@ -169,9 +196,16 @@ impl Encoder<'_> {
         if self.out.len() > self.bytes_max {
             return Err(Refusal::Stop(Stop::too_large(self.bytes_max)));
         }
-        let (mut ty, mut node) = (ty, self.types.node(ty));
+        let value = match self.heap.settle(value) {
+            Value::Wire(own, slot) if self.program.types.are_alike(own, ty) => {
+                self.out.extend_from_slice(self.heap.payload(slot));
+                return Ok(());
+            }
+            value => self.heap.look(value).map_err(Refusal::Stop)?,
+        };
+        let (mut ty, mut node) = (ty, self.program.types.node(ty));
         while let (Type::Optional(inner), true) = (node, value != Value::Nil) {
-            (ty, node) = (inner, self.types.node(inner));
+            (ty, node) = (inner, self.program.types.node(inner));
         }
         match (node, value) {
             (Type::Nil | Type::Optional(_), Value::Nil) => write::nil(self.out),
@@ -185,13 +219,13 @@ impl Encoder<'_> {
                 self.out.extend_from_slice(digits);
             }
             (Type::Str, Value::Str(text)) => write::string(self.out, self.heap.text(text)),
-            (Type::Str, Value::Literal(text)) => write::string(self.out, self.exprs.text(text)),
+            (Type::Str, Value::Literal(text)) => write::string(self.out, self.program.exprs.text(text)),
             (Type::Bytes, Value::Bytes(bytes)) => write::bin(self.out, self.heap.bytes(bytes)),
             (Type::List { element, len }, Value::List(_) | Value::Packed(..)) => {
                 return self.list(value, element, len, depth);
             }
             (Type::Tuple(members), Value::Tuple(parts)) => {
-                let members = self.types.members(members);
+                let members = self.program.types.members(members);
                 if members.len() != parts.len as usize {
                     let (found, expected) = (parts.len, members.len());
                     return misfit(format!("has {found} parts, expected {expected}"));
@@ -204,15 +238,18 @@ impl Encoder<'_> {
             }
             (Type::Record(fields), Value::Record(own, parts)) => {
                 if own != ty && !self.same_keys(own, ty) {
-                    let (found, expected) = (self.types.spell(own), self.types.spell(ty));
+                    let (found, expected) = (self.program.types.spell(own), self.program.types.spell(ty));
                     return misfit(format!("is a record {found}, expected {expected}"));
                 }
                 write::map(self.out, parts.len);
-                for (position, field) in self.types.fields(fields).iter().enumerate() {
+                for (position, field) in self.program.types.fields(fields).iter().enumerate() {
                     write::string(self.out, &field.key);
                     self.encode(self.heap.value(parts, position), field.ty, depth + 1)
                         .map_err(|refusal| refusal.within(format!(".{}", field.key)))?;
                 }
+            }
+            (Type::Function { .. }, Value::Closure(..) | Value::Foreign(..)) => {
+                return self.function(value, ty, depth);
             }
             _ => return self.unfit(value, ty),
         }
@@ -224,7 +261,15 @@ impl Encoder<'_> {
         if let Some(expected) = len.filter(|expected| *expected as usize != found) {
             return misfit(format!("has {found} elements, expected {expected}"));
         }
-        let Type::Number(kind) = self.types.node(element) else {
+        // What has not come is waited for before anything is written; the last is likely to be the last to come.
+        if let Value::List(elements) = list {
+            for element in self.heap.values(elements).iter().rev() {
+                if let Value::Pending(slot) = self.heap.settle(*element) {
+                    return Err(Refusal::Stop(Stop::Wait(On::Slot(slot))));
+                }
+            }
+        }
+        let Type::Number(kind) = self.program.types.node(element) else {
             write::array(self.out, found as u32);
             for position in 0..found {
                 self.encode(select::element(self.heap, list, position), element, depth + 1)
@@ -242,6 +287,7 @@ impl Encoder<'_> {
             _ => {
                 for position in 0..found {
                     let value = select::element(self.heap, list, position);
+                    let value = self.heap.look(value).map_err(Refusal::Stop)?;
                     match little_endian(kind, value) {
                         Some(bytes) => self.out.extend_from_slice(&bytes[..kind.bytes()]),
                         None => {
@@ -271,9 +317,9 @@ impl Encoder<'_> {
     }
 
     fn same_keys(&self, left: TypeId, right: TypeId) -> bool {
-        match (self.types.node(left), self.types.node(right)) {
+        match (self.program.types.node(left), self.program.types.node(right)) {
             (Type::Record(left), Type::Record(right)) => {
-                let (left, right) = (self.types.fields(left), self.types.fields(right));
+                let (left, right) = (self.program.types.fields(left), self.program.types.fields(right));
                 left.iter()
                     .map(|field| &field.key)
                     .eq(right.iter().map(|field| &field.key))
@@ -284,7 +330,7 @@ impl Encoder<'_> {
 
     #[cold]
     fn unfit(&self, value: Value, ty: TypeId) -> Result<(), Refusal> {
-        let expected = self.types.spell(ty);
+        let expected = self.program.types.spell(ty);
         let found = match value {
             Value::Int(value) => value.to_string(),
             Value::Unsigned(value) => value.to_string(),

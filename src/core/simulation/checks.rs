@@ -10,9 +10,10 @@ impl World {
     pub fn check(&mut self) {
         self.hub.assert_invariants();
         self.check_shadow();
+        self.check_hosted();
         // What waited for a worker is given to it at once. The source in front is measured by what it sent itself, the others
         // by all that waits; each adds a read at most beyond that.
-        let bytes_max = 2 * OUTBOX_BYTES_HIGH + self.argument_bytes_max + (self.links.len() + 1) * READ_BYTES;
+        let bytes_max = 2 * OUTBOX_BYTES_HIGH + self.whole_bytes_max + (self.links.len() + 1) * READ_BYTES;
         for (id, peer) in self.hub.peers.iter() {
             let link = self.links.get(&id);
             let Some(link) = link.filter(|link| link.is_hub_open) else {

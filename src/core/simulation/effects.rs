@@ -1,5 +1,6 @@
 //! What the hub wants done is done here, as far as there is anything to do it with. Checks what comes out of it.
 
+use super::host;
 use super::wire::{self, Answer};
 use super::worker::Worker;
 use super::world::{Event, World};
@@ -10,8 +11,14 @@ use crate::limits::NOTE_BYTES_MAX;
 impl World {
     /// Carries out what the hub wants, and checks what must hold.
     pub fn settle(&mut self) {
-        while let Some(effect) = self.hub.poll_effect() {
-            self.carry_out(effect);
+        loop {
+            while let Some(effect) = self.hub.poll_effect() {
+                self.carry_out(effect);
+            }
+            self.tell_busy();
+            if self.hub.effects.is_empty() {
+                break;
+            }
         }
         while let Some(id) = self.hub.poll_output() {
             if self.links.get(&id).is_some_and(|link| link.is_hub_open) {
@@ -60,8 +67,18 @@ impl World {
                 trace!(self, "{signal:?} to {worker:?}");
                 self.signal_worker(worker, signal);
             }
+            Effect::Process { .. } | Effect::EndOwner(..) => {}
             Effect::Weigh(id, pid) => self.weigh(id, pid),
+            Effect::Answer { token, result } if token >= host::TOKENS => self.answer_hosted(token, result),
             Effect::Answer { token, result } => self.answer(token as usize, result),
+            Effect::Mark(_) => {}
+            Effect::Host {
+                call,
+                mid,
+                args,
+                payload,
+            } => self.begin_hosted(call, mid, args, &payload),
+            Effect::CancelHost(call) => self.cancel_hosted(call),
             Effect::Note { pool, note } => self.take_note(pool.index(), &note),
         }
     }

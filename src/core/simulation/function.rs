@@ -77,7 +77,10 @@ impl World {
     fn call(&mut self, number: usize, position: usize, callee: Callee, is_parallel: bool) -> u64 {
         let (plan, pool) = (callee.plan, self.plans[callee.plan].pool);
         let mut target = Target {
-            pool: (!callee.by_name).then(|| pool_name(pool)),
+            pool: (!callee.by_name).then(|| match pool < self.pools.len() {
+                true => pool_name(pool),
+                false => String::new(),
+            }),
             ..Target::default()
         };
         let mut may_be_gone = false;
@@ -110,7 +113,7 @@ impl World {
     }
 
     /// A worker of a pool, which may be dead, or one that was never there.
-    fn draw_pid(&mut self, pool: usize) -> u32 {
+    pub fn draw_pid(&mut self, pool: usize) -> u32 {
         let all = self.workers.iter().filter(|worker| worker.pool == pool);
         let living = all.clone().filter(|worker| !worker.is_dead);
         let holding = living.clone().filter(|worker| worker.holds_functions);
@@ -126,7 +129,7 @@ impl World {
     }
 
     /// Whether the hub knows a worker and has no reason to end it while anything runs.
-    fn must_stay(&self, pool: usize, pid: u32) -> bool {
+    pub fn must_stay(&self, pool: usize, pid: u32) -> bool {
         let peers = self
             .hub
             .peers

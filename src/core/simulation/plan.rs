@@ -125,6 +125,8 @@ pub struct Forest {
     pub hosts: Vec<Option<Host>>,
     /// Number of the client whose tree is drawn.
     pub client: usize,
+    /// Chance of a call to be for nexus itself: its pool is the one after all others.
+    pub hosted: u64,
     pub depth_max: u64,
     pub children_max: u64,
     /// Chance of a call to be started and not waited for at once, in a thousand.
@@ -155,7 +157,11 @@ impl Forest {
     pub fn draw(&mut self, plans: &mut Vec<Plan>, faults: &Faults, random: &mut Random, depth: u64) -> usize {
         let number = plans.len();
         self.budget = self.budget.saturating_sub(1);
-        let pool = random.below(self.hosts.len() as u64) as usize;
+        let is_hosted = depth > 0 && random.chance(self.hosted);
+        let pool = match is_hosted {
+            true => self.hosts.len(),
+            false => random.below(self.hosts.len() as u64) as usize,
+        };
         plans.push(Plan {
             pool,
             client: self.client,
@@ -202,6 +208,7 @@ impl Forest {
         }
         let outcome = match random.chance(50) {
             true => Outcome::Raise,
+            false if is_hosted => Outcome::Return,
             false => faults.draw_outcome(random),
         };
         if outcome == Outcome::Raise {
@@ -214,9 +221,12 @@ impl Forest {
 
     /// How a pool calls a plan.
     fn callee(&self, number: usize, plan: &Plan, caller: usize, random: &mut Random) -> Callee {
-        let by_name = is_command(number) && random.chance(500);
-        let is_pinned = !by_name && random.chance(self.pinned);
-        let host = self.hosts[caller].as_ref();
+        // Nexus makes no calls by name, and none is for it.
+        let is_plain = caller < self.hosts.len() && plan.pool < self.hosts.len();
+        let by_name = is_plain && is_command(number) && random.chance(500);
+        let is_pinned = plan.pool < self.hosts.len() && !by_name && random.chance(self.pinned);
+        let host = self.hosts.get(caller).and_then(Option::as_ref);
+        let host = host.filter(|_| is_plain);
         let is_denied = host.is_some_and(|host| match by_name {
             true => !host.command,
             false => !host.may_call(PoolId(plan.pool as u32)),

@@ -94,6 +94,7 @@ impl Pool {
                 command: random.chance(500),
                 log: random.chance(500),
                 progress: random.chance(500),
+                run: random.chance(500),
             }
         })
     }

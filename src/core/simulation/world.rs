@@ -3,6 +3,7 @@
 
 use super::Bug;
 use super::faults::Faults;
+use super::host::Host;
 use super::plan::{Forest, Plan, is_command};
 use super::pool::Pool;
 use super::random::Random;
@@ -50,11 +51,13 @@ pub struct World {
     /// On which worker a plan has to run.
     pub pins: BTreeMap<usize, u32>,
     pub shadow: Shadow,
+    pub host: Host,
     /// Time that passed although there was something to do.
     pub hurried_ms: u64,
     /// Peers that the hub said have something to write.
     pub writable: BTreeSet<PeerId>,
-    pub argument_bytes_max: usize,
+    /// Bytes of the largest argument, and of all results that nexus gives: they are kept whole.
+    pub whole_bytes_max: usize,
 }
 
 /// One connection between the hub and a process.
@@ -113,6 +116,8 @@ enum Action {
     Obey(usize),
     Reap(usize),
     ReapWorker(usize),
+    /// A function of nexus goes on.
+    Host(usize),
 }
 
 pub fn pool_name(pool: usize) -> String {
@@ -142,6 +147,7 @@ impl World {
         let mut forest = Forest {
             hosts,
             client: 0,
+            hosted: random.pick(&[0, 200, 500]),
             depth_max: random.between(0, 6),
             children_max: random.between(1, 3),
             parallel: random.pick(&[0, 0, 300, 800]),
@@ -181,7 +187,7 @@ impl World {
             });
         }
         let functions = (0..plans.len())
-            .filter(|plan| is_command(*plan))
+            .filter(|plan| is_command(*plan) && plans[*plan].pool < pools.len())
             .map(|plan| Function {
                 name: wire::command_name(plan),
                 pool: PoolId(plans[plan].pool as u32),
@@ -194,12 +200,18 @@ impl World {
         if random.chance(faults.little_room) {
             hub.spool_bytes_max = random.size(400 << 10);
         }
-        let argument_bytes = plans.iter().map(|plan| plan.argument.bytes().len());
+        let argument_bytes = plans
+            .iter()
+            .map(|plan| plan.argument.bytes().len())
+            .max()
+            .unwrap_or(0);
+        let hosted = plans.iter().filter(|plan| plan.pool == pools.len());
+        let hosted_bytes: usize = hosted.map(|plan| plan.result.bytes().len()).sum();
         let mut world = World {
             hub,
             now_ms: random.below(1000),
             has_faults,
-            argument_bytes_max: argument_bytes.max().unwrap_or(0),
+            whole_bytes_max: argument_bytes + hosted_bytes,
             plans,
             pools,
             workers: Vec::new(),
@@ -215,6 +227,7 @@ impl World {
             notes: Vec::new(),
             pins: BTreeMap::new(),
             shadow: Shadow::default(),
+            host: Host::default(),
             hurried_ms: 0,
             writable: BTreeSet::new(),
             faults,
@@ -345,6 +358,7 @@ impl World {
                 .filter(|worker| self.can_reap_worker(*worker))
                 .map(Action::ReapWorker),
         );
+        actions.extend(self.hosted_runnable().map(Action::Host));
         for (pool, fake) in self.pools.iter().enumerate() {
             if self.can_accept(pool) {
                 actions.push(Action::Accept(pool));
@@ -400,6 +414,7 @@ impl World {
                 self.settle();
             }
             Action::ReapWorker(worker) => self.reap_worker(worker),
+            Action::Host(position) => self.act_hosted(position),
         }
     }
 
@@ -544,6 +559,8 @@ impl World {
             args: 1,
             payload: wire::blob(plan.argument.bytes()),
             timeout_ms: client.timeout_ms,
+            pid: None,
+            parent: None,
         };
         trace!(self, "client {number} calls plan {}", client.plan);
         self.hub.call(request, self.now_ms);

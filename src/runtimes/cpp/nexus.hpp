@@ -40,6 +40,10 @@
 //            |     std::thread t([caller] { caller.call<double>("py", 3, 1.0); });
 //            | nexus::attached on(caller) lets all of nexus:: (and function values) be used in that thread. Join it,
 //            | and catch what it may throw, before the function returns.
+// Workers    | auto w = nexus::run({"sort", "-n"}); a program as a process beside this one, or a command of this program:
+//            | nexus::run_command("mean"). w.send("3"); while (auto line = w.receive()) ...; w.close(); w.wait();
+//            | w.call<double>(xs) sends and receives; w.kill(), w.alive(), w.pid(), w.exit_code(); nexus::select(workers).
+//            | What was started ends with the call that started it, unless it is detached.
 // Functions  | A std::function that is given away stays callable as long as the worker lives, 65,536 of them; one that
 //            | came in is called through nexus, unless it is this process's own.
 // Threads    | Each worker is a thread that serves one connection: user code must be safe to run in several threads at
@@ -60,6 +64,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <csignal>
 #include <cstdint>
@@ -174,6 +179,7 @@ struct trace_entry {
 struct error : std::exception {
     std::string kind, message;
     std::vector<trace_entry> trace;  // innermost first
+    std::optional<std::int64_t> pid, exit_code;  // of the process that failed, where nexus told
 
     explicit error(std::string text, std::string kind_ = "raised") : kind(std::move(kind_)), message(std::move(text)) {}
     const char* what() const noexcept override { return message.c_str(); }
@@ -182,6 +188,18 @@ struct error : std::exception {
     bool remote = false;
     std::string details;
     std::uint32_t details_count = 0;
+};
+
+/// How long something is waited for; by default, until it comes.
+using wait_limit = std::optional<std::chrono::milliseconds>;
+
+/// How a worker process is started, beside the usual. A stream is "pipe" (of `errors`: "inherit"), "inherit" or "null".
+struct run_options {
+    wait_limit timeout;  // then it is ended
+    std::map<std::string, std::string> env;            // added to the environment
+    std::optional<std::string> cwd, input, output, errors;
+    bool detach = false;  // it lives on when the call that started it, and nexus, have ended
+    bool whole = false;   // what is sent goes as it is, and all of its output is one message
 };
 
 /// Ends a call that nexus cancelled. No std::exception: code that catches those and tries again shall end too.
@@ -1240,7 +1258,9 @@ inline error read_error(reader& in) {
             }
             return;
         }
-        in.skip();
+        if (key == "pid") value<std::optional<std::int64_t>>::read(in, e.pid);
+        else if (key == "exit_code") value<std::optional<std::int64_t>>::read(in, e.exit_code);
+        else in.skip();
         e.details.append(pair, static_cast<std::size_t>(in.at() - pair));
         e.details_count++;
     });
@@ -1814,11 +1834,12 @@ inline activation& here(const char* doing) {
 
 /// What is called, and where.
 struct target {
-    std::string_view name;            // of a pool or command
+    std::string_view name;            // of a pool or command, or of a method of nexus itself
     std::optional<std::int64_t> mid;  // none: a command
     std::optional<std::int64_t> pid;  // of the worker in which a function value lives
     std::string_view bound = {};      // arguments before the others, as msgpack
     std::uint32_t bound_count = 0;
+    bool is_host = false;             // a method of nexus itself
 };
 
 /// Whether a value of this type shows memory of the message that it doesn't hold.
@@ -1867,8 +1888,10 @@ public:
         template <class... A>
         void send(const target& to, const A&... args) {
             writer& out = scratch();
-            begin_request(out, id, to.mid ? "call" : "command", 1 + (to.mid ? 1 : 0) + to.bound_count + sizeof...(A));
-            if (is_plain && !to.pid) {
+            const std::size_t others = to.is_host ? 0 : 1 + (to.mid ? 1 : 0) + to.bound_count;
+            begin_request(out, id, to.is_host ? to.name : to.mid ? "call" : "command", others + sizeof...(A));
+            if (to.is_host) {
+            } else if (is_plain && !to.pid) {
                 out.string(to.name);
             } else {
                 out.list(to.pid ? 3 : 2), out.string(to.name);
@@ -2436,6 +2459,124 @@ struct value<R (*)(A...)> {  // only out
     static void write(writer& out, R (*f)(A...)) { value<std::function<R(A...)>>::write(out, f); }
 };
 
+// ---------------------------------------------------------------------------------------------- worker processes
+
+/// Nexus is asked for something.
+template <class R = void, class... A>
+R ask_host(std::string_view method, const A&... params) {
+    return worker::ask<R>(here("nexus::worker"), {method, {}, {}, {}, 0, true}, params...);
+}
+
+template <>
+struct value<std::chrono::milliseconds> {  // only out
+    static void write(writer& out, std::chrono::milliseconds time) { out.integer(time.count()); }
+};
+
+/// What is to run, and how.
+struct launch {
+    const std::vector<std::string>* argv;  // null: a command
+    std::string_view command;
+    const run_options& options;
+};
+template <>
+struct value<launch> {
+    static void write(writer& out, const launch& l) {
+        writer map;
+        std::size_t count = 0;
+        const auto put = [&](std::string_view key, const auto& v) {
+            map.string(key), count++;
+            value<std::decay_t<decltype(v)>>::write(map, v);
+        };
+        const run_options& o = l.options;
+        if (l.argv != nullptr) put("argv", *l.argv);
+        else put("command", l.command);
+        if (o.timeout) put("timeout_ms", *o.timeout);
+        if (o.cwd) put("cwd", *o.cwd);
+        if (o.input) put("stdin", *o.input);
+        if (o.output) put("stdout", *o.output);
+        if (o.errors) put("stderr", *o.errors);
+        if (o.detach) put("detach", true);
+        if (o.whole) put("framing", "whole");
+        if (!o.env.empty()) {
+            map.string("env"), count++;
+            map.map(o.env.size());
+            for (const auto& [name, text] : o.env) map.string(name), map.string(text);
+        }
+        out.map(count);
+        out.out.append(map.out.data(), map.out.size());
+    }
+};
+
+/// A message to a worker: the arguments of a command, or one text.
+template <class... A>
+struct outgoing {
+    bool is_command;
+    std::tuple<const A&...> parts;
+};
+template <class... A>
+struct value<outgoing<A...>> {
+    static void write(writer& out, const outgoing<A...>& message) {
+        if (message.is_command) {
+            out.list(sizeof...(A));
+            std::apply([&out](const A&... part) { (value<std::decay_t<const A&>>::write(out, part), ...); }, message.parts);
+        } else if constexpr ((sizeof...(A) == 1) && (std::is_convertible_v<const A&, std::string_view> && ...)) {
+            const std::string_view text = std::get<0>(message.parts);
+            out.binary(text.data(), text.size());
+        } else if constexpr (std::is_same_v<std::tuple<A...>, std::tuple<bytes>>) {
+            value<bytes>::write(out, std::get<0>(message.parts));
+        } else {
+            throw error("a program takes one message at a time, a text or nexus::bytes");
+        }
+    }
+};
+
+/// What a worker said: raw bytes of a program; of a command, its error and its result. Nothing at the end.
+template <class T>
+struct incoming {
+    std::optional<T> message;
+};
+template <class T>
+struct value<incoming<T>> {
+    static void schema(schema_text& s) { value<std::vector<T>>::schema(s); }
+    static void read(reader& in, incoming<T>& out) {
+        const token list = in.next();
+        if (list.is != kind::list || list.count > 1) in.mismatch("no or one message", list);
+        if (list.count == 0) return;
+        T& found = out.message.emplace();
+        reader ahead = in;
+        const token head = ahead.next();
+        if (head.is == kind::list) {
+            in.next();
+            if (!in.at_nil()) throw read_error(in);
+            in.next();
+            value<T>::read(in, found);
+        } else if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, bytes>) {
+            if (head.is != kind::binary) in.mismatch("raw bytes", head);
+            in.next();
+            found.assign(head.data, head.data + head.count);
+        } else {
+            in.mismatch(schema_of<T>(), head);
+        }
+    }
+};
+
+struct worker_status {
+    bool is_alive = false;
+    std::optional<std::int64_t> code;  // 128 and the signal's number if one ended it
+};
+template <>
+struct value<worker_status> {
+    static void read(reader& in, worker_status& status) {
+        read_map(in, [&](std::string_view key, const char*) {
+            if (key == "alive") value<bool>::read(in, status.is_alive);
+            if (key == "exit_code") value<std::optional<std::int64_t>>::read(in, status.code);
+            if (key != "signal" || in.at_nil()) return;
+            value<std::int64_t>::read(in, status.code.emplace());
+            *status.code += 128;
+        });
+    }
+};
+
 // ---------------------------------------------------------------------------------------------- serving
 
 /// A thread that serves one connection after the other.
@@ -2631,6 +2772,18 @@ void add(std::int64_t mid, const char* file = __builtin_FILE(), int line = __bui
     detail::register_function(mid, detail::name_of<Function>(), Function, file, line);
 }
 
+/// Where a function is written, if that is not where it is registered: for errors.
+struct place {
+    const char* name;
+    const char* file;
+    int line;
+};
+/// The same: nexus::add<&mean>(1, {"mean", "stats.cpp", 12}).
+template <auto Function>
+void add(std::int64_t mid, const place& at) {
+    detail::register_function(mid, at.name, Function, at.file, at.line);
+}
+
 /// The same, under a name for errors. `f`: a function or a lambda that captures nothing.
 template <class F>
 void add(std::int64_t mid, std::string name, F f, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
@@ -2686,6 +2839,76 @@ Future<R> call_async(std::string_view pool, std::int64_t mid, const A&... args) 
         std::make_unique<typename Future<R>::state>(pool, mid, detail::here("nexus::call_async"));
     future.state_->request.send({pool, mid, {}}, args...);
     return future;
+}
+
+/// A program or command that runs in a process of its own. Copies are the same process. Any thread that works for a call
+/// may use it. Its methods throw nexus::error: of kind "timeout" if a wait ends, "terminated" if the process has died.
+class worker {
+public:
+    /// What run and run_command give.
+    explicit worker(const detail::launch& what) : is_command_(what.argv == nullptr) {
+        std::tie(handle_, pid_) = detail::ask_host<std::tuple<std::uint64_t, std::int64_t>>(
+            "run", what, detail::here("nexus::run").id);
+    }
+    /// A line to a program (a text or nexus::bytes), or the arguments of a command. Throws "io" if a thousand wait already.
+    template <class... A>
+    void send(const A&... message) const {
+        detail::ask_host("send", handle_, detail::outgoing<A...>{is_command_, {message...}});
+    }
+    /// The next message, std::string or nexus::bytes from a program, the result of a command. Nothing when there are no more.
+    template <class T = std::string>
+    std::optional<T> receive(wait_limit timeout = {}) const {
+        return detail::ask_host<detail::incoming<T>>("receive", handle_, timeout).message;
+    }
+    /// Sends, and receives one message. Throws "io" if none will come.
+    template <class R = std::string, class... A>
+    R call(const A&... message) const {
+        send(message...);
+        auto found = receive<detail::result_of<R>>();
+        if (!found) throw error("the output of the worker process " + std::to_string(pid_) + " has ended", "io");
+        if constexpr (!std::is_void_v<R>) return std::move(*found);
+    }
+    /// Its input ends. It may have been closed before.
+    void close() const { detail::ask_host("close", handle_); }
+    void kill(int signal = SIGKILL) const { detail::ask_host("kill", handle_, signal); }
+    /// Its exit code, once it has ended; 128 and the signal's number if one ended it.
+    int wait(wait_limit timeout = {}) const {
+        const auto status = detail::ask_host<detail::worker_status>("wait", handle_, timeout);
+        return static_cast<int>(status.code.value_or(0));
+    }
+    bool alive() const { return status().is_alive; }
+    std::int64_t pid() const { return pid_; }
+    /// Nothing while it runs.
+    std::optional<int> exit_code() const { return status().code; }
+
+private:
+    friend struct detail::value<worker>;
+    detail::worker_status status() const { return detail::ask_host<detail::worker_status>("status", handle_); }
+
+    bool is_command_;
+    std::uint64_t handle_ = 0;
+    std::int64_t pid_ = 0;
+};
+template <>
+struct detail::value<worker> {  // only out
+    static void write(writer& out, const nexus::worker& w) { out.natural(w.handle_); }
+};
+
+/// Starts a program, by its path or name and its arguments; never a shell. Its messages are lines.
+inline worker run(const std::vector<std::string>& argv, const run_options& options = {}) {
+    return worker({&argv, {}, options});
+}
+/// Starts a process that runs a command of this program again and again: a message to it is the arguments, one from it the
+/// result.
+inline worker run_command(const std::string& name, const run_options& options = {}) {
+    return worker({nullptr, name, options});
+}
+
+/// The position of the first of these that has a message, and the message; nothing if there are no more.
+template <class T = std::string>
+std::pair<std::size_t, std::optional<T>> select(const std::vector<worker>& workers, wait_limit timeout = {}) {
+    auto found = detail::ask_host<std::pair<std::uint64_t, detail::incoming<T>>>("select", workers, timeout);
+    return {found.first, std::move(found.second.message)};
 }
 
 /// Whether the running call was cancelled. Cheap: ask as often as you like.

@@ -23,6 +23,12 @@ through AsyncLocalStorage. Inside a function:
     nexus.progress(done, total, label)   how far the call is, as often as one likes: 20 a second are sent
     nexus.signal()                       the AbortSignal of the call: aborted when nexus cancels it
 
+    const w = await nexus.run(['jq', '-c', '.items[]'], { json: true });   a program as a worker process, or a command of
+    const w = await nexus.run('mean');                                     this program, which takes item after item
+    await w.send(x); await w.receive({ timeout: 500 });    messages to and from it, each a line; undefined at the end
+    await w.call(x); await w.close(); await w.wait();      w.kill(), w.alive(), w.exitCode() likewise; w.pid
+    for await (const x of w) { ... }                       until its output ends
+
 A cancelled call is answered at once, what it waits for is rejected with kind `cancelled`, and what it still returns is
 dropped. Nothing in node can interrupt a synchronous loop: nexus ends the process (SIGTERM) when its grace is over.
 
@@ -141,6 +147,128 @@ function progress(done, total = null, label = '') {
   }
 }
 
+/** Starts a process beside this one: a Worker.
+ *
+ * An array is a program and its arguments, never a shell. Its messages are lines: strings; Uint8Arrays, with `bytes`; JSON
+ * texts of any values, with `json`. With `whole`, what is sent goes as it is, and all of its output is one message. A
+ * string is a command of this program: its messages are arguments and results, by the schemas `args` and `returns` as for
+ * `foreign`, or without.
+ *
+ * It is ended after `timeout` ms, and with the call that started it, unless `detach`. `stdin`, `stdout` ('pipe') and
+ * `stderr` ('inherit') are 'pipe', 'inherit' or 'null'; `env` is added to the environment, `cwd` the directory. */
+async function run(what, options = {}) {
+  const worker = new Worker(what, options);
+  const { timeout: timeout_ms, env, cwd, stdin, stdout, stderr, detach, whole } = options;
+  const start = {
+    [worker.isCommand ? 'command' : 'argv']: what, timeout_ms, env, cwd, stdin, stdout, stderr, detach,
+    framing: whole ? 'whole' : undefined,
+  };
+  [worker.handle, worker.pid] = await ask('run', run, [start], (out, parent) => out.integer(parent));
+  return worker;
+}
+
+/** The first of these workers that has a message, and the message: [worker, message]. Undefined if its output ended. */
+async function select(workers, { timeout } = {}) {
+  return ask('select', select, [workers.map(({ handle }) => handle), timeout], null, (reader, site) => {
+    reader.array();
+    const worker = workers[reader.integer()];
+    return [worker, worker.read(reader, site)];
+  });
+}
+
+/** A request with these params, and with one that `more` writes. */
+function ask(method, above, params, more, read) {
+  return request(method, above, (out, parent) => {
+    out.array(params.length + !!more);
+    for (const param of params) writeAny(out, param);
+    if (more) more(out, parent);
+  }, read || readAny);
+}
+
+/** A program or command that runs in a process of its own. */
+class Worker {
+  constructor(what, { json, bytes, args, returns }) {
+    this.isCommand = typeof what === 'string';
+    this.json = json;
+    this.bytes = bytes;
+    if (this.isCommand && (args || returns)) this.signature = new Signature(`command ${what}`, args || [], returns || 'z');
+  }
+
+  /** Rejects with kind `io` if a thousand messages wait already, or its input is closed. */
+  async send(...message) {
+    await ask('send', this.send, [this.handle], (out) => this.write(out, message));
+  }
+
+  /** The next message, waited for at most `timeout` ms: then rejects with kind `timeout`. Undefined at the end. */
+  async receive({ timeout } = {}) {
+    return ask('receive', this.receive, [this.handle, timeout], null, (reader, site) => this.read(reader, site));
+  }
+
+  /** Sends, and receives one message. */
+  async call(...message) {
+    await this.send(...message);
+    return this.receive();
+  }
+
+  /** Its input ends. It may have been closed before. */
+  async close() {
+    await ask('close', this.close, [this.handle]);
+  }
+
+  async kill(signal = 9) {
+    await ask('kill', this.kill, [this.handle, signal]);
+  }
+
+  /** Its exit code, once it has ended; 128 and the signal's number if one ended it. */
+  async wait({ timeout } = {}) {
+    return codeOf(await ask('wait', this.wait, [this.handle, timeout]));
+  }
+
+  async alive() {
+    return (await ask('status', this.alive, [this.handle])).alive;
+  }
+
+  /** Undefined while it runs. */
+  async exitCode() {
+    return codeOf(await ask('status', this.exitCode, [this.handle]));
+  }
+
+  async* [Symbol.asyncIterator]() {
+    for (let message; (message = await this.receive()) !== undefined;) yield message;
+  }
+
+  write(out, message) {
+    if (!this.isCommand) {
+      if (message.length !== 1) throw new Mismatch('one message', String(message.length));
+      const [value] = this.json ? [JSON.stringify(message[0])] : message;
+      if (typeof value !== 'string' && !(value instanceof Uint8Array)) throw new Mismatch('a string or Uint8Array', quote(value));
+      out.bytes(typeof value === 'string' ? Buffer.from(value) : value);
+    } else if (this.signature) {
+      this.signature.types(message.length);
+      out.array(message.length);
+      this.signature.writeArguments(out, message);
+    } else writeAny(out, message);
+  }
+
+  /** One that a command wrote is its error and its result. */
+  read(reader, site) {
+    if (!reader.array()) return undefined;
+    if (this.isCommand) {
+      reader.array();
+      if (!reader.skip(0xc0)) throw new RemoteError(readAny(reader), site);
+      return this.signature ? this.signature.readResult(reader) : readAny(reader);
+    }
+    const data = reader.blob();
+    if (this.bytes && !this.json) return data;
+    const text = Buffer.from(data.buffer).toString();
+    return this.json ? JSON.parse(text) : text;
+  }
+}
+
+function codeOf({ exit_code: code, signal }) {
+  return signal ? 128 + signal : code;
+}
+
 /** The AbortSignal of the call that this code runs in. */
 function signal() {
   return here().abort().signal;
@@ -161,7 +289,8 @@ function decode(schema, bytes) {
 
 // ---- errors ---------------------------------------------------------------------------------------------------------
 
-/** A foreign call or command that failed. `error` is all of it; `kind`, `message` and `trace` are its parts. */
+/** A foreign call, command or worker that failed. `error` is all of it; `kind`, `message`, `trace`, `pid` and `exitCode`
+ * are its parts. */
 class RemoteError extends Error {
   constructor(error, site) {
     if (error === null || typeof error !== 'object') error = { message: 'an error that is not a map' };
@@ -169,6 +298,7 @@ class RemoteError extends Error {
     super(typeof message === 'string' ? message : 'an error without a message');
     this.kind = typeof kind === 'string' ? kind : 'protocol';
     this.trace = Array.isArray(trace) ? trace : [];
+    [this.pid, this.exitCode] = [error.pid, error.exit_code];
     this.error = { ...error, kind: this.kind, message: this.message, trace: this.trace };
     // What made the call is on the stack when it is made, not when the answer arrives.
     if (site) this.stack = `RemoteError: ${this.message}${/\n[^]*|$/.exec(site.stack)[0]}`;
@@ -280,6 +410,7 @@ function stackOf(error) {
     let file = parts[2] || parts[4];
     if (file === __filename || file.startsWith('node:') || file.startsWith('eval at ')) continue;
     if (file.startsWith('file://')) file = require('url').fileURLToPath(file);
+    if (file.startsWith(__dirname + '/')) file = file.slice(__dirname.length + 1); // below the pool's folder
     const line = +(parts[3] || parts[5]);
     trace.push({ lang: 'js', function: clean(parts[1] || '<anonymous>'), file: clean(file), line });
   }
@@ -1465,7 +1596,7 @@ function answered(id, reader) {
   waits.call.waits.delete(id);
   try {
     if (reader.skip(0xc0)) {
-      const value = waits.read(reader);
+      const value = waits.read(reader, waits.site);
       reader.finish();
       waits.resolve(value);
     } else waits.reject(new RemoteError(readAny(reader), waits.site));
@@ -1509,7 +1640,7 @@ function begin(id, reader, count) {
   if (called.slow) connection.flush();
   const start = Date.now();
   try {
-    const result = context.run(call, run, called.fn, args);
+    const result = context.run(call, invoke, called.fn, args);
     if (result instanceof Promise) {
       result.then((value) => call.succeed(called.signature, value), (error) => call.fail(error));
     } else call.succeed(called.signature, result);
@@ -1519,7 +1650,7 @@ function begin(id, reader, count) {
   called.slow = Date.now() - start > 1;
 }
 
-function run(fn, args) {
+function invoke(fn, args) {
   const result = fn(...args);
   // Anything with `then` counts, as in `await`.
   const awaited = result !== null && typeof result === 'object' && typeof result.then === 'function';
@@ -1838,7 +1969,8 @@ class Watched {
 
 // By names that an ES module can import, too.
 module.exports = {
-  register, serve, foreign, command, log, progress, signal, encode, decode, RemoteError, Mismatch, SchemaError,
+  register, serve, foreign, command, run, select, log, progress, signal, encode, decode, RemoteError, Mismatch, SchemaError,
+  Worker,
 };
 
 checkProtocol(process.env.NEXUS_PROTOCOL);

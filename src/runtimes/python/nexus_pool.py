@@ -16,9 +16,14 @@ What a function may use:
     nexus_pool.command("mean", xs)    the result of a command of this program; command.start likewise
     nexus_pool.log("info", text)      a line for nexus's log
     nexus_pool.progress(3, 10, "rows read")
+    w = nexus_pool.run(["jq", "-c", ".items[]"], json=True)       a program as a worker process beside this one; or
+    w = nexus_pool.run("mean")                                    a command of this program, which takes item after item
+    w.send(x); w.receive(timeout=2); w.call(x); w.close()         messages to it and from it, each a line; its input ends
+    for x in w: ...           until its output ends; w.wait(), w.kill(), w.alive, w.pid, w.exit_code as one expects
 
-What goes wrong on the other side is a RemoteError: `kind`, `message`, `trace`. A call that nexus cancels ends with
-Cancelled, a kind of KeyboardInterrupt, wherever its code stands; `finally` blocks run.
+What goes wrong on the other side is a RemoteError: `kind`, `message`, `trace`, `pid`, `exit_code`; Timeout, which is also
+a TimeoutError, if its kind is that. A call that nexus cancels ends with Cancelled, a kind of KeyboardInterrupt, wherever
+its code stands; `finally` blocks run.
 
     schema            in Python
     z b s y           None, bool, str, bytes
@@ -30,7 +35,8 @@ Cancelled, a kind of KeyboardInterrupt, wherever its code stands; `finally` bloc
                       NDArray[...], as text too), or behind the hint <ndarray>, <array>, <memoryview>; the first two are
                       writable; a large NumPy array or memoryview is the memory that was received, without a copy
     (X,Y)             tuple
-    {k:X,l:Y}         dict; an object with such attributes is taken as well
+    {k:X,l:Y}         dict; an object with such attributes is taken as well. Behind the hint <Person> what the class of that
+                      name that the function sees makes of the fields: a dataclass, a NamedTuple
     \\(X,Y)Z           a function: any callable one way; the other way a callable that has `start` too
 
 The parent process loads the code once, forks workers and reports their deaths; it never runs a function. A worker
@@ -53,8 +59,8 @@ import _socket
 import _thread
 from _struct import Struct, error as StructError, pack, unpack
 
-__all__ = ["Cancelled", "Future", "Mismatch", "RemoteError", "SchemaError", "command", "foreign", "log", "progress",
-           "register", "serve"]
+__all__ = ["Cancelled", "EndOfStream", "Future", "Mismatch", "RemoteError", "SchemaError", "Timeout", "Worker", "command",
+           "foreign", "log", "progress", "register", "run", "select", "serve"]
 
 PROTOCOL = 1
 RUNTIME = "python %d.%d.%d" % sys.version_info[:3]
@@ -160,6 +166,9 @@ def imported_by_script():
 
 
 check_version(os.environ.get("NEXUS_PROTOCOL", PROTOCOL))
+# Of the pool's script: files below it are named from there in traces.
+folder = os.path.join(os.path.dirname(os.path.abspath(getattr(sys.modules["__main__"], "__file__", ""))), "")
+LIBRARY = os.path.join(os.path.dirname(os.__file__), "")  # Python's own code, and <frozen ...>, stay out of traces
 pool_name = os.environ.get("NEXUS_POOL", "")
 control_fd, listen_fd, worker_fd = map(descriptor, ("NEXUS_CONTROL_FD", "NEXUS_LISTEN_FD", "NEXUS_WORKER_FD"))
 stdio_fds = None
@@ -176,12 +185,21 @@ if control_fd is not None or worker_fd is not None or stdio_fds is not None:
 # ---- the interface --------------------------------------------------------------------------------------------------
 
 functions = {}  # by mid; those with a negative one are function values that this worker gave away
-running = None  # the Worker that this process is
+running = None  # the Server that this process is
 
 
-def register(mid, fn, args, returns):
-    """Makes `fn` callable as `mid`. `args` and `returns` are schemas; they are read when first used."""
-    functions[mid] = fn, Signature(getattr(fn, "__qualname__", type(fn).__qualname__), args, returns, fn)
+def register(mid, fn, args, returns, keywords=()):
+    """Makes `fn` callable as `mid`. `args` and `returns` are schemas; they are read when first used. The last arguments are
+    passed by the names in `keywords`."""
+    signature = Signature(getattr(fn, "__qualname__", type(fn).__qualname__), args, returns, fn)
+    functions[mid] = by_name(fn, keywords) if keywords else fn, signature
+
+
+def by_name(fn, keywords):
+    def call(*args):
+        first = len(args) - len(keywords)
+        return fn(*args[:first], **dict(zip(keywords, args[first:])))
+    return call
 
 
 def serve():
@@ -202,12 +220,12 @@ def foreign(pool, mid, args, returns):
 def command(name, *args):
     """The result of a command of this program. Arguments and result have no schema here: records are dicts.
     `command.start` takes the same arguments and returns a Future."""
-    return untyped(here().talk(Worker.request, "command", [name, *args]))
+    return untyped(here().talk(Server.request, "command", [name, *args]))
 
 
 def start_command(name, *args):
     worker = here()
-    return Future(worker.talk(Worker.start, "command", [[name, worker.calls[-1]], *args]), untyped)
+    return Future(worker.talk(Server.start, "command", [[name, worker.calls[-1]], *args]), untyped)
 
 
 command.start = start_command
@@ -220,7 +238,7 @@ def log(level, text):
         worker = here()
     except RuntimeError:
         return print("%s: %s" % (level, text), file=sys.stderr)
-    worker.talk(Worker.tell, "log", [level, text])
+    worker.talk(Server.tell, "log", [level, text])
 
 
 def progress(done, total=None, label=""):
@@ -251,7 +269,7 @@ class Future:
     def result(self, timeout=None):
         """Waits for the result, at most `timeout` seconds. Raises RemoteError if the call failed, or TimeoutError."""
         if self.answer is None:
-            self.answer = here().talk(Worker.collect, self.id, None if timeout is None else monotonic() + timeout)
+            self.answer = here().talk(Server.collect, self.id, None if timeout is None else monotonic() + timeout)
             if self.answer is None:
                 raise TimeoutError("the result of a call did not come in %s s" % timeout)
         return self.decode(succeeded(self.answer))
@@ -259,7 +277,7 @@ class Future:
     def done(self):
         """Whether the result is there. Calls that came back meanwhile are run first."""
         if self.answer is None:
-            self.answer = here().talk(Worker.collect, self.id, 0)
+            self.answer = here().talk(Server.collect, self.id, 0)
         return self.answer is not None
 
     def __del__(self):
@@ -271,15 +289,159 @@ def succeeded(answer):
     """The result in what nexus answered, or the error in it, raised."""
     if isinstance(answer, Malformed):
         raise answer
-    if answer[0] is not None:
-        raise RemoteError(answer[0])
-    return answer[1]
+    error, result = answer
+    if error is not None:
+        late = type(error) is dict and error.get("kind") == "timeout"
+        raise (Timeout if late else RemoteError)(error)
+    return result
+
+
+# ---- worker processes -----------------------------------------------------------------------------------------------
+
+# What a worker that is left alone has to end by itself, as at the end of its call.
+GRACE_S = 2
+
+
+def run(what, *, json=False, text=True, timeout=None, env=None, cwd=None, stdin=None, stdout=None, stderr=None,
+        detach=False, whole=False, args=None, returns=None):
+    """Starts a process beside this one: its Worker.
+
+    A list is a program and its arguments, never a shell. Its messages are lines: of text; bytes, without `text`; JSON
+    texts of any values, with `json`. With `whole`, what is sent goes as it is, and all of its output is one message.
+    A name is a command of this program: its messages are arguments and results, by the schemas `args` and `returns` as
+    for `foreign`, or without.
+
+    It is ended after `timeout` seconds, and with the call that started it, unless `detach`. The streams are "pipe" (of
+    `stderr`: "inherit"), "inherit" or "null"; `env` is added to the environment."""
+    options = {"timeout_ms": milliseconds(timeout), "env": env, "cwd": None if cwd is None else os.fspath(cwd),
+               "stdin": stdin, "stdout": stdout, "stderr": stderr, "detach": detach or None,
+               "framing": "whole" if whole else None}
+    if isinstance(what, str):
+        worker, start = Worker(what, *command_messages(what, args, returns)), {"command": what}
+    else:
+        words = list(map(os.fspath, what))
+        worker, start = Worker(" ".join(words), *program_messages(json, text)), {"argv": words}
+    start.update({key: value for key, value in options.items() if value is not None})
+    worker.handle, worker.pid = host("run", start)
+    return worker
+
+
+def program_messages(json, text):
+    """What makes the bytes of a message, and the message of bytes."""
+    def encoded(message):
+        if json:
+            message = dumps(message)
+        return message.encode() if isinstance(message, str) else bytes(memoryview(message))
+
+    if json:
+        from json import dumps, loads
+        return encoded, loads
+    return encoded, bytes.decode if text else bytes
+
+
+def command_messages(name, args, returns):
+    """The same: a message to a command is its arguments, one from it its error and its result."""
+    if args is returns is None:
+        return lambda *message: message, lambda wire: untyped(succeeded(wire))
+    signature = Signature("command " + name, args or [], returns or "z")
+    return (lambda *message: signature.arguments("encode", message),
+            lambda wire: signature.result("decode", succeeded(wire)))
+
+
+def select(workers, timeout=None):
+    """The first of these that has a message, and the message. EndOfStream, with its `worker`, if its output ended."""
+    at, found = host("select", [worker.handle for worker in workers], milliseconds(timeout))
+    return workers[at], workers[at].opened(found)
+
+
+def host(method, *params):
+    return here().talk(Server.request, method, list(params))
+
+
+def milliseconds(seconds):
+    return None if seconds is None else max(0, round(seconds * 1000))
+
+
+class Worker:
+    """A program or command that runs in a process of its own. As a context manager it is closed at the end, and killed
+    if it has not ended two seconds later; killed at once if the block fails."""
+
+    def __init__(self, name, encoded, decoded):
+        self.name, self.encoded, self.decoded = name, encoded, decoded
+
+    def __repr__(self):
+        return "worker %s, process %s" % (self.name, self.pid)
+
+    def send(self, *message):
+        """Returns at once. RemoteError of kind `io` if a thousand messages wait already, or its input is closed."""
+        host("send", self.handle, self.encoded(*message))
+
+    def receive(self, timeout=None):
+        """The next message, waited for at most `timeout` seconds, then Timeout. EndOfStream when there will be none."""
+        return self.opened(host("receive", self.handle, milliseconds(timeout)))
+
+    def call(self, *message, timeout=None):
+        """Sends, and receives one message."""
+        self.send(*message)
+        return self.receive(timeout)
+
+    def close(self):
+        """Its input ends. It may have been closed before."""
+        host("close", self.handle)
+
+    def kill(self, signal=_signal.SIGKILL):
+        host("kill", self.handle, int(signal))
+
+    def wait(self, timeout=None):
+        """Its exit code, once it has ended; 128 and the signal's number if one ended it."""
+        return code_of(host("wait", self.handle, milliseconds(timeout)))
+
+    @property
+    def alive(self):
+        return host("status", self.handle)["alive"]
+
+    @property
+    def exit_code(self):
+        """None while it runs."""
+        return code_of(host("status", self.handle))
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        try:
+            return self.receive()
+        except EndOfStream:
+            raise StopIteration from None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, failed, *_):
+        if failed is None:
+            self.close()
+            try:
+                self.wait(GRACE_S)
+            except Timeout:
+                self.kill()
+        elif not issubclass(failed, Cancelled):  # nexus ends those of a cancelled call
+            self.kill()
+
+    def opened(self, found):
+        if not found:
+            raise EndOfStream(self)
+        return self.decoded(found[0])
+
+
+def code_of(status):
+    return 128 + status["signal"] if status.get("signal") else status.get("exit_code")
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
 
 class RemoteError(Exception):
-    """A foreign call or command that failed. `error` is all of it; `kind`, `message` and `trace` are its parts."""
+    """A foreign call, command or worker that failed. `error` is all of it; `kind`, `message`, `trace`, `pid` and `exit_code`
+    are its parts."""
 
     def __init__(self, error):
         self.error = error if type(error) is dict else {}
@@ -287,8 +449,20 @@ class RemoteError(Exception):
         if type(self.kind) is not str or type(self.message) is not str:
             self.kind, self.message = "protocol", "an error came without a kind and a message: " + quote(error)
             self.error = {**self.error, "kind": self.kind, "message": self.message}
-        self.trace = self.error.get("trace")
+        self.trace, self.pid, self.exit_code = map(self.error.get, ("trace", "pid", "exit_code"))
         super().__init__(self.message)
+
+
+class Timeout(RemoteError, TimeoutError):
+    """What did not come in time."""
+
+
+class EndOfStream(EOFError):
+    """The output of `worker` has ended, and all of it was received."""
+
+    def __init__(self, worker):
+        super().__init__("the output of %s has ended" % worker)
+        self.worker = worker
 
 
 class Cancelled(KeyboardInterrupt):
@@ -345,14 +519,15 @@ def clean(text, limit=MESSAGE_BYTES_MAX):
 
 
 def describe(error, function):
-    """An exception as the error of a response; its trace is innermost first and leaves this file's frames out."""
+    """An exception as the error of a response; its trace is innermost first and has the frames of the user's code."""
     trace = []
     step = error.__traceback__
     while step is not None:
         code = step.tb_frame.f_code
-        if code.co_filename != describe.__code__.co_filename:
+        file = os.path.normpath(code.co_filename)
+        if code.co_filename != describe.__code__.co_filename and (not file.startswith((LIBRARY, "<frozen")) or "-packages" in file):
             trace.append({"lang": "py", "function": clean(getattr(code, "co_qualname", code.co_name)),
-                          "file": clean(code.co_filename), "line": step.tb_lineno})
+                          "file": clean(file[len(folder):] if file.startswith(folder) else file), "line": step.tb_lineno})
         step = step.tb_next
     trace.reverse()
     remote = isinstance(error, RemoteError)
@@ -592,7 +767,7 @@ def wanted(text, otherwise=None):
 
 
 def annotations(fn):
-    """What the parameters of a function are annotated with, in order, as texts."""
+    """What the parameters of a function are annotated with, in order, as texts; and the names that it sees."""
     try:
         while hasattr(fn, "__wrapped__"):
             fn = fn.__wrapped__
@@ -600,14 +775,17 @@ def annotations(fn):
             fn = fn.__init__.__get__(fn)
         elif not hasattr(fn, "__code__"):
             fn = fn.__call__
-        code, found = fn.__code__, fn.__annotations__
+        code, found, seen = fn.__code__, fn.__annotations__, fn.__globals__
     except Exception:  # a function of C has none; to look at them may run user code
-        return repeat("")
-    names = [*code.co_varnames[hasattr(fn, "__self__"):code.co_argcount]]
+        return repeat(""), {}
+    positional, named = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
+    names = [*code.co_varnames[hasattr(fn, "__self__"):positional]]
     if code.co_flags & 4:  # *args
-        names += [code.co_varnames[code.co_argcount + code.co_kwonlyargcount]] * 256
+        names += [code.co_varnames[named]] * 256
+    else:
+        names += code.co_varnames[positional:named]
     notes = [found.get(name, "") for name in names]
-    return [*[note if isinstance(note, str) else repr(note) for note in notes], *[""] * 256]
+    return [*[note if isinstance(note, str) else repr(note) for note in notes], *[""] * 256], seen
 
 
 def tuple_of(inners):
@@ -622,8 +800,8 @@ def both(inners):
     return [inner.encode for inner in inners], [inner.decode for inner in inners]
 
 
-def record_of(fields):
-    """A dict in Python; an object with these attributes is taken as well."""
+def record_of(fields, made=dict):
+    """A dict in Python, or what a class makes of the fields; an object with these attributes is taken as well."""
     text = "{%s}" % ",".join(["%s:%s" % (key, inner.text) for key, inner in fields])
     count, fields = len(fields), dict(fields)
     keys = list(fields)
@@ -651,7 +829,8 @@ def record_of(fields):
     def decode(wire):
         if type(wire) is not dict:
             wire = dict(zip(keys, sequence(text, wire, len(keys))))
-        return convert(decoders, wire)
+        found = convert(decoders, wire)
+        return found if made is dict else made(**found)
 
     encoders, decoders = both(fields.values())
     return Type(text, encode, decode)
@@ -704,7 +883,7 @@ def given(fn, text, signed):
         given_base = int.from_bytes(os.urandom(4), "big") >> 2 << 32
     given_count += 1
     if given_count == 1:
-        here().talk(Worker.tell, "holds", [given_count])  # from now on nexus may not end this worker
+        here().talk(Server.tell, "holds", [given_count])  # from now on nexus may not end this worker
     mid = -(given_base + given_count)
     functions[mid] = fn, signed(getattr(fn, "__qualname__", type(fn).__qualname__))
     mids_of.setdefault(id(fn), []).append(mid)
@@ -736,13 +915,13 @@ def caller(reference, signature):
     def call(*values):
         target = pool if pid is None else [pool, None, pid]
         params = [target, *first, *signature.arguments("encode", values)]
-        return signature.result("decode", here().talk(Worker.request, "call", params))
+        return signature.result("decode", here().talk(Server.request, "call", params))
 
     def start(*values):
         worker = here()
         target = [pool, worker.calls[-1]] if pid is None else [pool, worker.calls[-1], pid]
         params = [target, *first, *signature.arguments("encode", values)]
-        return Future(worker.talk(Worker.start, "call", params), lambda wire: signature.result("decode", wire))
+        return Future(worker.talk(Server.start, "call", params), lambda wire: signature.result("decode", wire))
 
     call.start, call.nexus_reference, call.__qualname__ = start, reference, signature.name
     return call
@@ -775,10 +954,11 @@ DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 class SchemaReader:
     """Reads a schema in the spelled-out form, the compact one, or a mixture."""
 
-    def __init__(self, schema, made=None):
+    def __init__(self, schema, made=None, seen={}):
         # One character per byte: lengths count bytes.
         self.schema, self.at, self.declared = schema.encode().decode("latin-1"), 0, {}
         self.made = made  # of lists of numbers
+        self.seen = seen  # where the classes of records are looked up
 
     def whole(self):
         found = self.type()
@@ -787,16 +967,17 @@ class SchemaReader:
     def type(self):
         if not self.schema.startswith("<", self.at):
             return self.bare()
-        outer = self.made
+        outer, hint = self.made, ""
         while self.skip("<"):
             start, depth = self.at, 1
             while depth:
                 depth += {"<": 1, ">": -1}.get(self.take(), 0)
-            self.made = wanted(self.schema[start:self.at - 1], self.made)
-        found, self.made = self.bare(), outer
+            hint = self.schema[start:self.at - 1].encode("latin-1").decode()
+            self.made = wanted(hint, self.made)
+        found, self.made = self.bare(hint), outer
         return found
 
-    def bare(self):
+    def bare(self, hint=""):
         tag = self.take()
         if tag in "iuf":
             tag += self.take()
@@ -816,9 +997,9 @@ class SchemaReader:
         if tag == "(":
             return tuple_of(self.items(")", self.type))
         if tag == "m":
-            return record_of([(self.name(), self.type()) for _ in range(self.size())])
+            return record_of([(self.name(), self.type()) for _ in range(self.size())], self.maker(hint))
         if tag == "{":
-            return record_of(self.items("}", lambda: (self.key(), self.type())))
+            return record_of(self.items("}", lambda: (self.key(), self.type())), self.maker(hint))
         if tag == "\\":
             args = self.items(")", self.type) if self.skip("(") else self.fail("'('")
             return function_of(args, self.type())
@@ -831,6 +1012,11 @@ class SchemaReader:
             return self.declared.get(self.name()) or self.fail("a name declared with '&'")
         self.at -= len(tag)
         return self.fail("a type that Python can hold")
+
+    def maker(self, hint):
+        """The class of a record: dataclass, NamedTuple, or what else takes the fields by name."""
+        found = self.seen.get(hint)
+        return found if isinstance(found, type) else dict
 
     def items(self, end, item):
         found = []
@@ -881,9 +1067,9 @@ class Signature:
 
     def types(self):
         if not self.read:
-            made = map(wanted, annotations(self.fn))
-            args = [SchemaReader(schema, kind).whole() for schema, kind in zip(self.args, made)]
-            self.args, self.returns, self.read = args, SchemaReader(self.returns).whole(), True
+            notes, seen = annotations(self.fn)
+            args = [SchemaReader(schema, wanted(note), seen).whole() for schema, note in zip(self.args, notes)]
+            self.args, self.returns, self.read = args, SchemaReader(self.returns, seen=seen).whole(), True
         return self.args
 
     def text(self):
@@ -1341,8 +1527,8 @@ class Stdio(Channel):
 
 # ---- processes ------------------------------------------------------------------------------------------------------
 
-class Worker:
-    """Serves one connection at a time. `calls` are the ids of the calls on its stack, outermost first; `answers` has
+class Server:
+    """This process as nexus's worker: serves one connection at a time. `calls` are the ids of the calls on its stack, outermost first; `answers` has
     the ids of its own requests, each with None or what has arrived; `cancelled` those of its calls that nexus wants to
     end, each with whether the call was told.
 
@@ -1497,7 +1683,7 @@ class Worker:
             self.unsaid = params
         elif params != self.said:
             self.next_progress, self.said, self.unsaid = now + PROGRESS_S, params, None
-            self.talk(Worker.tell, "progress", params)
+            self.talk(Server.tell, "progress", params)
 
     def say(self):
         said, self.unsaid = self.unsaid, None
@@ -1546,7 +1732,7 @@ class Worker:
         step, frames, calls = sys._getframe(), 0, 0
         while step is not None and calls <= LOOK_CALLS:
             frames += 1
-            calls += step.f_code is Worker.call.__code__
+            calls += step.f_code is Server.call.__code__
             step = step.f_back
         sys.setrecursionlimit(sys.getrecursionlimit() + max(0, frames * 3 // 2 - LOOK_CALLS * CALL_FRAMES))
         depth = len(self.calls)
@@ -1622,7 +1808,7 @@ def live(main):
     try:
         _signal.signal(_signal.SIGINT, interrupt)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), FRAMES_MIN))
-        running = Worker()
+        running = Server()
         main(running)
         code = 0
     except SystemExit as error:

@@ -21,6 +21,10 @@
 #     nexus_command(name, ...)                       the result of a command of this program
 #     nexus_log(level, text); nexus_progress(done, total, label)
 #     nexus_source(file)                             source(), relative to the file that asks for it
+#     w <- nexus_run(c("sort", "-n"))                a program as a worker process beside this one; its messages are lines
+#     w <- nexus_run(command = "mean")               a command of this program as one, which takes item after item
+#     nexus_send(w, x); nexus_receive(w, timeout); nexus_call(w, x)       seconds; NULL, or `end`, when its output ended
+#     nexus_close(w); nexus_kill(w); nexus_wait(w); nexus_alive(w); nexus_pid(w); nexus_exit_code(w); nexus_select(list(w, v))
 #
 # Types:
 #
@@ -46,7 +50,8 @@
 # The command line's values have no schema in nexus_command: one element is a scalar unless it is in I(), no or several
 # are a list, whole numbers are integers, and a named list is a record.
 #
-# An error of another pool arrives as a condition of class nexus_error: `$kind`, `$message`, and all of it in `$error`.
+# An error of another pool or of a worker arrives as a condition of class nexus_error: `$kind`, `$message`, `$pid`,
+# `$exit_code`, and all of it in `$error`; of class nexus_timeout too, if something did not come in time.
 # A call that nexus cancels is ended by an interrupt. Warnings and prints go to where nexus passes them on to standard
 # error. A worker runs one function at a time; while it waits for another pool, calls that come back run nested in it.
 
@@ -86,7 +91,7 @@ nexus_start <- function(f, ...) {
 
 nexus_result <- function(future) .Call(C_result, future)
 
-nexus_command <- function(name, ...) .Call(C_command, list(name, ...))
+nexus_command <- function(name, ...) .Call(C_ask, "command", list(name, ...), NULL)
 
 # From where nexus can't be reached, while the pool loads, a line goes to standard error.
 nexus_log <- function(level, text) {
@@ -108,6 +113,64 @@ nexus_source <- function(file) {
     state$folder <- dirname(file)
     read(file)
     invisible()
+}
+
+# A program (`argv`, never a shell) or a command starts as a process. Messages of a program are lines: character, or raw
+# with `bytes`. With `whole`, what is sent goes as it is, and all of its output is one message. Those of a command are
+# arguments and results, by the schemas `args` and `returns` as for nexus_foreign, or without. It is ended after `timeout`
+# seconds, and with the call that started it, unless `detach`. The streams are "pipe" (of `stderr`: "inherit"), "inherit" or
+# "null"; `env`, a named vector, is added to the environment.
+nexus_run <- function(argv = NULL, command = NULL, args = NULL, returns = NULL, bytes = FALSE, whole = FALSE, timeout = NULL,
+                      env = NULL, cwd = NULL, stdin = NULL, stdout = NULL, stderr = NULL, detach = FALSE) {
+    start <- list(argv = if (length(argv)) I(as.character(argv)), command = command, timeout_ms = milliseconds(timeout),
+                  env = if (length(env)) as.list(env), cwd = cwd, stdin = stdin, stdout = stdout, stderr = stderr,
+                  detach = if (detach) TRUE, framing = if (whole) "whole")
+    typed <- !is.null(command) && !(is.null(args) && is.null(returns))
+    target <- if (typed) .Call(C_foreign, command, NULL, as.character(args), if (is.null(returns)) "z" else returns)
+    begun <- .Call(C_ask, "run", list(start[!vapply(start, is.null, NA)]), NULL)
+    structure(class = "nexus_worker", list(handle = begun[[1L]], pid = begun[[2L]], command = command, bytes = bytes, target = target))
+}
+
+# Each element of a character vector is a message of its own. An error of kind io if a thousand wait already.
+nexus_send <- function(worker, ...) {
+    messages <- if (!is.null(worker$command)) list(list(...)) else if (is.character(..1)) lapply(enc2utf8(..1), charToRaw) else list(..1)
+    for (message in messages) .Call(C_ask, "send", list(worker$handle, message), worker$target)
+    invisible()
+}
+
+nexus_receive <- function(worker, timeout = NULL, end = NULL) {
+    found <- .Call(C_ask, "receive", list(worker$handle, milliseconds(timeout)), worker$target)
+    if (length(found)) shown(worker, found[[1L]]) else end
+}
+
+nexus_call <- function(worker, ...) {
+    nexus_send(worker, ...)
+    nexus_receive(worker)
+}
+
+# The first of a list of workers that has a message: its position, and the message, or `end` if its output ended.
+nexus_select <- function(workers, timeout = NULL, end = NULL) {
+    handles <- I(vapply(workers, function(worker) as.numeric(worker$handle), 0))
+    found <- .Call(C_ask, "select", list(handles, milliseconds(timeout)), lapply(workers, `[[`, "target"))
+    list(position = found[[1L]], message = if (length(found) > 1L) shown(workers[[found[[1L]]]], found[[2L]]) else end)
+}
+
+nexus_close <- function(worker) invisible(.Call(C_ask, "close", list(worker$handle), NULL))
+nexus_kill <- function(worker, signal = 9L) invisible(.Call(C_ask, "kill", list(worker$handle, signal), NULL))
+# 128 and the signal's number if one ended it.
+nexus_wait <- function(worker, timeout = NULL) code_of(.Call(C_ask, "wait", list(worker$handle, milliseconds(timeout)), NULL))
+nexus_alive <- function(worker) .Call(C_ask, "status", list(worker$handle), NULL)$alive
+nexus_pid <- function(worker) worker$pid
+nexus_exit_code <- function(worker) code_of(.Call(C_ask, "status", list(worker$handle), NULL))
+
+code_of <- function(status) if (is.null(status$signal)) status$exit_code else 128L + status$signal
+milliseconds <- function(seconds) if (!is.null(seconds)) max(0, round(1000 * seconds))
+
+shown <- function(worker, message) {
+    if (!is.null(worker$command) || worker$bytes) return(message)
+    message <- rawToChar(message)
+    Encoding(message) <- "UTF-8"
+    message
 }
 
 # Evaluates a file. source() does more, and loads the package utils for it.
@@ -136,7 +199,7 @@ looking <- list(
     function(condition) if (!.Call(C_cancelled) && !is.null(findRestart("resume"))) invokeRestart("resume"))
 
 # The frames of the running call, innermost first: names, files and lines. Lines are known of code that was sourced
-# with its source. The frames of this file, and of what raises conditions, are left out.
+# with its source. The frames of this file, and of packages without their source (R's own are), are left out.
 trace <- function(condition) {
     names <- files <- character()
     lines <- integer()
@@ -152,9 +215,7 @@ trace <- function(condition) {
                 else if (is.function(call[[1L]])) .Call(C_name_of, call[[1L]])
                 else paste(deparse(call[[1L]], nlines = 1L), collapse = "")
         if (!nzchar(name) && (is.function(call[[1L]]))) name <- "(anonymous)"
-        own <- identical(environment(f), ours) || identical(environment(f), baseenv()) && name %in% plumbing ||
-            identical(environment(f), .BaseNamespaceEnv) && name %in% plumbing
-        if (!own && !is.null(environment(f)$.nexus_target)) own <- TRUE
+        own <- identical(environment(f), ours) || !is.null(environment(f)$.nexus_target) || !nzchar(file) && isNamespace(topenv(environment(f)))
         if (!own) {
             names <- c(names, name)
             files <- c(files, file)
@@ -174,12 +235,10 @@ trace <- function(condition) {
             line <- at[[1L]]
         }
     }
+    below <- startsWith(files, state$base)
+    files[below] <- substring(files[below], nchar(state$base) + 1L)
     list(names, files, lines)
 }
-
-plumbing <- c("stop", ".handleSimpleError", "h", "tryCatch", "tryCatchList", "tryCatchOne", "doTryCatch",
-              "withCallingHandlers", "signalCondition", "warning", "withRestarts", "withOneRestart", "doWithOneRestart",
-              ".signalSimpleWarning", "try", "simpleError", "stopifnot")
 
 # A function of another pool.
 elsewhere <- function(target) local(function(...) .Call(C_call, .nexus_target, list(...)), list2env(list(.nexus_target = target, C_call = C_call), parent = ours))
@@ -187,8 +246,9 @@ elsewhere <- function(target) local(function(...) .Call(C_call, .nexus_target, l
 remote_error <- function(error, wire) {
     message <- error[["message"]]
     message <- if (is.character(message) && length(message) == 1L) message else "an error without a message"
-    stop(structure(class = c("nexus_error", "error", "condition"),
-                   list(message = message, call = NULL, kind = error[["kind"]], trace = error[["trace"]], error = error, wire = wire)))
+    stop(structure(class = c(if (identical(error[["kind"]], "timeout")) "nexus_timeout", "nexus_error", "error", "condition"),
+                   list(message = message, call = NULL, kind = error[["kind"]], trace = error[["trace"]], pid = error[["pid"]],
+                        exit_code = error[["exit_code"]], error = error, wire = wire)))
 }
 
 fail <- function(class, message) stop(structure(class = c(class, "error", "condition"), list(message = message, call = NULL)))
@@ -233,12 +293,12 @@ prepare <- function() {
     library <- library[there][1L]
     dyn.load(library)
     .Call("nexus_setup", ours, PACKAGE = sub("\\.so$", "", basename(library)))
-    for (name in c("run", "trace", "elsewhere", "nexus_log", "nexus_progress", "nexus_register", "nexus_start", "nexus_result", "nexus_command"))
-        .Call(C_plain, ours[[name]])
+    for (f in as.list(ours)) if (is.function(f)) .Call(C_plain, f)
     # Lines for traces; warnings when they happen, for there is no prompt at which they could wait.
     options(keep.source = TRUE, warn = 1L)
     provide()
     state$folder <- if (is.null(script)) folder else dirname(script)
+    state$base <- paste0(state$folder, "/")   # files below it are named from there in traces
     .Internal(enableJIT(getOption("nexus_compiling")))
     script
 }

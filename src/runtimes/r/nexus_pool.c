@@ -14,6 +14,7 @@
 #include <Rversion.h>
 #include <Rinterface.h>
 #include <R_ext/Rdynload.h>
+#include <R_ext/eventloop.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,7 +71,9 @@ struct bytes { unsigned char *data; size_t length, room; };
 
 static struct bytes out;           /* the one message that is being written */
 
-static void oom(void) { Rf_errorcall(R_NilValue, "there is no memory for a message of nexus"); }
+#define fail(...) Rf_errorcall(R_NilValue, __VA_ARGS__)
+
+static void oom(void) { fail("there is no memory for a message of nexus"); }
 
 static unsigned char *extend(size_t more)
 {
@@ -98,7 +101,7 @@ static void put_tagged(int tag, uint64_t value, int width)
 /* `tag8` is the form with a length of 8 bits, or 0 where there is none. */
 static void put_head(size_t n, int fixed, size_t room, int tag8, int tag16)
 {
-    if (n > UINT32_MAX) Rf_errorcall(R_NilValue, "a value of %.0f bytes or elements can't be sent: the limit is 4 GiB", (double)n);
+    if (n > UINT32_MAX) fail("a value of %.0f bytes or elements can't be sent: the limit is 4 GiB", (double)n);
     if (n < room) put_byte(fixed | (int)n);
     else if (tag8 && n < 256) put_tagged(tag8, n, 1);
     else if (n < 65536) put_tagged(tag16, n, 2);
@@ -261,7 +264,7 @@ static void schema_fail(struct schema *s, const char *expected)
 {
     char text[200];
     snprintf(text, sizeof text, "%s", s->text);
-    Rf_errorcall(R_NilValue, "schema '%s' at %d: expected %s", text, s->at, expected);
+    fail("schema '%s' at %d: expected %s", text, s->at, expected);
 }
 
 static struct type *new_type(struct schema *s, enum kind kind)
@@ -323,7 +326,7 @@ static char *schema_name(struct schema *s, int size)
 static void add_field(struct schema *s, struct type *t, const char *key, struct type *field)
 {
     for (int i = 0; i < t->count; i++)
-        if (!strcmp(t->keys[i], key)) Rf_errorcall(R_NilValue, "schema '%.150s': a record repeats the key '%.40s'", s->text, key);
+        if (!strcmp(t->keys[i], key)) fail("schema '%.150s': a record repeats the key '%.40s'", s->text, key);
     char *copy = strdup(key);
     if (!copy) oom();
     add_kid(t, field, copy);
@@ -437,7 +440,7 @@ static struct type *schema_type(struct schema *s, int depth)
 
 static struct type *read_schema(struct signature *owner, int slot, const char *text)
 {
-    if (strlen(text) > (1 << 20)) Rf_errorcall(R_NilValue, "a schema of more than 1 MiB");
+    if (strlen(text) > (1 << 20)) fail("a schema of more than 1 MiB");
     if (!(owner->texts[slot] = strdup(text))) oom();
     struct schema s = { .text = owner->texts[slot], .end = (int)strlen(text), .owner = owner };
     struct type *t = schema_type(&s, 0);
@@ -445,7 +448,7 @@ static struct type *read_schema(struct signature *owner, int slot, const char *t
     /* `&1L^1L` has no value; following it would never end. */
     const struct type *seen = t;
     for (int steps = 0; seen->kind == T_NAMED || seen->kind == T_OPTIONAL; seen = seen->kids[0])
-        if (++steps > 2 * DEPTH_MAX) Rf_errorcall(R_NilValue, "schema '%.150s': the type has no value", text);
+        if (++steps > 2 * DEPTH_MAX) fail("schema '%.150s': the type has no value", text);
     return t;
 }
 
@@ -471,7 +474,7 @@ static void free_signature(SEXP pointer)
 static const char *string_arg(SEXP value, const char *what)
 {
     if (TYPEOF(value) != STRSXP || XLENGTH(value) != 1 || STRING_ELT(value, 0) == NA_STRING)
-        Rf_errorcall(R_NilValue, "%s is one character string", what);
+        fail("%s is one character string", what);
     return Rf_translateCharUTF8(STRING_ELT(value, 0));
 }
 
@@ -480,7 +483,7 @@ static SEXP new_signature(const char *name, SEXP args, SEXP returns)
 {
     if (TYPEOF(args) == NILSXP) args = Rf_allocVector(STRSXP, 0);
     PROTECT(args);
-    if (TYPEOF(args) != STRSXP || XLENGTH(args) > 1000) Rf_errorcall(R_NilValue, "args are schemas: a character vector, such as c(\"[f8]\", \"i4\")");
+    if (TYPEOF(args) != STRSXP || XLENGTH(args) > 1000) fail("args are schemas: a character vector, such as c(\"[f8]\", \"i4\")");
     struct signature *s = calloc(1, sizeof *s);
     if (!s) oom();
     SEXP pointer = PROTECT(R_MakeExternalPtr(s, R_NilValue, R_NilValue));
@@ -558,7 +561,7 @@ static void mismatch(const char *what, int number, const char *name)
 {
     char head[40] = "";
     if (number) snprintf(head, sizeof head, "argument %d of ", number);
-    Rf_errorcall(R_NilValue, "%s%s%.200s%s%s: %s", what, head, name, *path ? ", " : "", path, problem);
+    fail("%s%s%.200s%s%s: %s", what, head, name, *path ? ", " : "", path, problem);
 }
 
 static const char *expected(const struct type *t)
@@ -646,21 +649,26 @@ static int wrong_value(const struct type *t, SEXP v, R_xlen_t i)
 
 static int wrong_token(const struct type *t, const struct token *k)
 {
+    char text[160];
     switch (k->kind) {
-    case INT: return wrong("expected %s, found integer %lld", expected(t), (long long)k->i);
-    case UINT: return wrong("expected %s, found integer %llu", expected(t), (unsigned long long)k->u);
-    case FLOAT: return wrong("expected %s, found float %.17g", expected(t), k->f);
-    case ARRAY: return wrong("expected %s, found an array of length %.0f", expected(t), (double)k->n);
-    case STR:
-        if (utf8(k->data, k->n) == -1) return wrong("expected %s, found a text with a NUL character, which R can't hold", expected(t));
-        if (utf8(k->data, k->n) == 1 && k->n <= TEXT_SHOWN) return wrong("expected %s, found text \"%.*s\"", expected(t), (int)k->n, (const char *)k->data);
-        return wrong("expected %s, found a text%s", expected(t), utf8(k->data, k->n) ? "" : " that is not UTF-8");
-    case EXT:
-        if (k->code == 11) return wrong("expected %s, found an integer beyond 64 bits", expected(t));
-        if (k->code == 12) return wrong("expected %s, found a function", expected(t));
-        return wrong("expected %s, found a packed list or ext type %d", expected(t), k->code);
-    default: return wrong("expected %s, found %s", expected(t), TOKEN_NAMES[k->kind]);
+    case INT: snprintf(text, sizeof text, "integer %lld", (long long)k->i); break;
+    case UINT: snprintf(text, sizeof text, "integer %llu", (unsigned long long)k->u); break;
+    case FLOAT: snprintf(text, sizeof text, "float %.17g", k->f); break;
+    case ARRAY: snprintf(text, sizeof text, "an array of length %.0f", (double)k->n); break;
+    case STR: {
+        int good = utf8(k->data, k->n);
+        if (good == 1 && k->n <= TEXT_SHOWN) snprintf(text, sizeof text, "text \"%.*s\"", (int)k->n, (const char *)k->data);
+        else snprintf(text, sizeof text, "a text%s", good == -1 ? " with a NUL character, which R can't hold" : good ? "" : " that is not UTF-8");
+        break;
     }
+    case EXT:
+        if (k->code == 11) strcpy(text, "an integer beyond 64 bits");
+        else if (k->code == 12) strcpy(text, "a function");
+        else snprintf(text, sizeof text, "a packed list or ext type %d", k->code);
+        break;
+    default: strcpy(text, TOKEN_NAMES[k->kind]);
+    }
+    return wrong("expected %s, found %s", expected(t), text);
 }
 
 /* ---- integers --------------------------------------------------------------------------------------------------- */
@@ -1510,7 +1518,7 @@ static void encode_plain_at(SEXP v, R_xlen_t i)
 static void encode_plain(SEXP v, int depth)
 {
     R_CheckStack();
-    if (depth > DEPTH_MAX) Rf_errorcall(R_NilValue, "a value of more than 512 levels can't be sent");
+    if (depth > DEPTH_MAX) fail("a value of more than 512 levels can't be sent");
     R_xlen_t n = Rf_isVector(v) ? XLENGTH(v) : 0;
     SEXP names = Rf_isVector(v) ? Rf_getAttrib(v, R_NamesSymbol) : R_NilValue;
     if (v == R_NilValue) put_nil();
@@ -1524,11 +1532,11 @@ static void encode_plain(SEXP v, int depth)
             put_map((size_t)n);
             for (R_xlen_t i = 0; i < n; i++) {
                 SEXP column = VECTOR_ELT(v, i);
-                if (XLENGTH(column) != rows) Rf_errorcall(R_NilValue, "a data frame with a column that is no vector can't be sent without a schema");
+                if (XLENGTH(column) != rows) fail("a data frame with a column that is no vector can't be sent without a schema");
                 put_string(Rf_translateCharUTF8(STRING_ELT(names, i)));
                 if (TYPEOF(column) == VECSXP) encode_plain(VECTOR_ELT(column, row), depth + 2);
                 else if (Rf_isVectorAtomic(column)) encode_plain_at(column, row);
-                else Rf_errorcall(R_NilValue, "a data frame with a column that is no vector can't be sent without a schema");
+                else fail("a data frame with a column that is no vector can't be sent without a schema");
             }
         }
     } else if (TYPEOF(v) == VECSXP) {
@@ -1541,7 +1549,7 @@ static void encode_plain(SEXP v, int depth)
     } else if (Rf_isVectorAtomic(v) && TYPEOF(v) != CPLXSXP) {
         if (n != 1 || is_class(v, "AsIs")) put_array((size_t)n);
         for (R_xlen_t i = 0; i < n; i++) encode_plain_at(v, i);
-    } else Rf_errorcall(R_NilValue, "a value of type %s can't be sent without a schema", Rf_type2char(TYPEOF(v)));
+    } else fail("a value of type %s can't be sent without a schema", Rf_type2char(TYPEOF(v)));
 }
 
 static const struct type PLAIN_BOOL = { .kind = T_BOOL }, PLAIN_BIG = { .kind = T_BIG }, PLAIN_FLOAT = { .kind = T_FLOAT, .width = 8 },
@@ -1783,7 +1791,7 @@ static void start_notification(const char *method, size_t params)
 
 static void check_size(void)
 {
-    if (out.length - 4 > FRAME_BYTES_MAX) Rf_errorcall(R_NilValue, "a message of %.0f bytes can't be sent: the limit is 4 GiB", (double)out.length);
+    if (out.length - 4 > FRAME_BYTES_MAX) fail("a message of %.0f bytes can't be sent: the limit is 4 GiB", (double)out.length);
 }
 
 /* While the other side takes nothing, what it sends is taken in: it may be stuck in just this place. */
@@ -1867,6 +1875,15 @@ static void put_failure(const char *kind, const char *message, const char *funct
     put_string("pid"); put_i64(getpid());
     if (function) { put_string("function"); put_clean(function); }
     if (trace) { put_string("trace"); put_trace(&none, 0, trace); }
+}
+
+/* Answers a request that no function runs for. */
+static void refuse(int64_t id, const char *kind, const char *message)
+{
+    start_answer(id);
+    put_failure(kind, message, NULL, NULL);
+    put_nil();
+    send_message();
 }
 
 /* An error that came from nexus, passed on with this worker's frames. */
@@ -2105,7 +2122,7 @@ static SEXP invoke(void)
     struct token list, mid;
     snprintf(running, sizeof running, "a call");
     if (!skip_values(&check, 1) || check.at != check.end || !next_token(&r, &list) || list.kind != ARRAY || !list.n || !next_token(&r, &mid))
-        Rf_errorcall(R_NilValue, "the values of a message can't be read");
+        fail("the values of a message can't be read");
     SEXP function = NULL, held_by = R_NilValue;
     struct type *const *args = NULL;
     const struct type *returns = NULL;
@@ -2131,7 +2148,7 @@ static SEXP invoke(void)
     }
     char name[sizeof running];
     strcpy(name, running);
-    if (list.n - 1 != (size_t)count) Rf_errorcall(R_NilValue, "%s: expected %d arguments, found %.0f", name, count, (double)list.n - 1);
+    if (list.n - 1 != (size_t)count) fail("%s: expected %d arguments, found %.0f", name, count, (double)list.n - 1);
     SEXP call = PROTECT(Rf_allocList(count + 1)), cell = CDR(call);
     SET_TYPEOF(call, LANGSXP);
     SETCAR(call, function);
@@ -2265,7 +2282,7 @@ static void drop_requests(void)
 static void open_request(int64_t id)
 {
     if (requests_count - requests_dropped >= OPEN_REQUESTS_MAX)
-        Rf_errorcall(R_NilValue, "%d calls wait for their answers, the limit", OPEN_REQUESTS_MAX);
+        fail("%d calls wait for their answers, the limit", OPEN_REQUESTS_MAX);
     if (requests_count == requests_room) {
         size_t room = requests_room ? 2 * requests_room : 64;
         struct request *more = realloc(requests, room * sizeof *more);
@@ -2279,8 +2296,8 @@ static void open_request(int64_t id)
 static void check_here(void)
 {
     if (!worker_pid || getpid() != worker_pid || !depth)
-        Rf_errorcall(R_NilValue, "nexus can be called only by a function that nexus called, in the same process");
-    if (held) Rf_errorcall(R_NilValue, "nexus can't be called by a finalizer");
+        fail("nexus can be called only by a function that nexus called, in the same process");
+    if (held) fail("nexus can't be called by a finalizer");
 }
 
 /* Takes the next message. True if it is the answer to request `awaited`: it is then read in place, at `r`. */
@@ -2321,10 +2338,7 @@ static int step(int64_t awaited, struct reader *r)
         else {
             char text[100];
             snprintf(text, sizeof text, "calls are nested %d deep on one worker, the limit", NESTED_CALLS_MAX);
-            start_answer(h.id);
-            put_failure("raised", text, NULL, NULL);
-            put_nil();
-            send_message();
+            refuse(h.id, "raised", text);
         }
     } else if (is_text(&h.method, "ping")) {
         start_answer(h.id);
@@ -2334,10 +2348,7 @@ static int step(int64_t awaited, struct reader *r)
     } else {
         char text[100];
         snprintf(text, sizeof text, "a worker has no method '%.*s'", (int)(h.method.n < 40 ? h.method.n : 40), (const char *)h.method.data);
-        start_answer(h.id);
-        put_failure("protocol", text, NULL, NULL);
-        put_nil();
-        send_message();
+        refuse(h.id, "protocol", text);
     }
     return 0;
 }
@@ -2351,7 +2362,7 @@ static void interrupt(void)
     R_interrupts_pending = 0;
     Rf_onintr();
     /* Here if interrupts are suspended, or a handler resumed. */
-    Rf_errorcall(R_NilValue, "%s", why);
+    fail("%s", why);
 }
 
 static void unhold(void *data, Rboolean jump) { (void)data; if (jump) held = 0; }
@@ -2364,8 +2375,72 @@ static SEXP guarded(SEXP (*work)(void *), void *data)
     return value;
 }
 
-/* The answer to a request. `returns` NULL: a result without a schema. */
-struct answer { struct reader r; const struct type *returns; const char *name; SEXP held_by, wire; };
+/* The answer to a request. `returns` NULL: a result without a schema. RECEIVED and SELECTED hold a message of a worker,
+ * whose types are those of its target in `held_by`, if it has one. */
+struct answer { struct reader r; const struct type *returns; const char *name; SEXP held_by, wire; enum { RESULT, RECEIVED, SELECTED } form; };
+
+/* What raises the error at `r`. */
+static SEXP read_error(struct answer *a, struct reader r)
+{
+    struct token k;
+    const struct reader whole = r;
+    const unsigned char *start = r.at;
+    if (!next_token(&r, &k) || k.kind != MAP) fail("%s answered with an error that is no map", a->name);
+    r = whole;
+    skip_values(&r, 1);
+    a->wire = Rf_allocVector(RAWSXP, (R_xlen_t)(r.at - start));
+    PROTECT(a->wire);
+    memcpy(RAW(a->wire), start, (size_t)(r.at - start));
+    r = whole;
+    next_token(&r, &k);
+    SEXP error = decode_plain(&k, &r, 0);
+    if (!error) fail("%s answered with an error that can't be read", a->name);
+    PROTECT(error);
+    SEXP call = Rf_lang3(Rf_install("remote_error"), error, a->wire);
+    UNPROTECT(2);
+    return call;
+}
+
+static SEXP read_result(struct answer *a, struct reader *r)
+{
+    struct token k;
+    SEXP value = !next_token(r, &k) ? NULL : a->returns ? decode(a->returns, &k, r, 0) : decode_plain(&k, r, 0);
+    if (!value) mismatch("the result of ", 0, a->name);
+    return value;
+}
+
+/* [] at the end of a worker's output, [bytes] of a program, [[error, result]] of a command; SELECTED has its position
+ * before that. A list of the position and the value, as far as they are there. */
+static SEXP read_message(struct answer *a, struct reader r)
+{
+    struct token k;
+    SEXP target = a->held_by;
+    int before = a->form == SELECTED, good = 1;
+    R_xlen_t position = 0;
+    if (before) {
+        good = next_token(&r, &k) && next_token(&r, &k) && k.kind == INT && k.i >= 0 && k.i < XLENGTH(target);
+        if (good) target = VECTOR_ELT(target, position = (R_xlen_t)k.i);
+    }
+    if (!good || !next_token(&r, &k) || k.kind != ARRAY) fail("the answer of %s can't be read", a->name);
+    if (target_of(target)) {
+        struct target *t = R_ExternalPtrAddr(target);
+        a->returns = t->returns;
+        a->name = t->name;
+        owner = R_ExternalPtrProtected(target);
+    }
+    size_t count = k.n;
+    struct reader message = r, error;
+    if (count && next_token(&message, &k) && k.kind == ARRAY) {
+        error = message;
+        if (next_token(&message, &k) && k.kind != NIL) return read_error(a, error);
+        r = message;
+    }
+    SEXP found = PROTECT(Rf_allocVector(VECSXP, before + !!count));
+    if (before) SET_VECTOR_ELT(found, 0, Rf_ScalarInteger((int)position + 1));
+    if (count) SET_VECTOR_ELT(found, before, read_result(a, &r));
+    UNPROTECT(1);
+    return found;
+}
 
 static SEXP read_answer(void *data)
 {
@@ -2373,34 +2448,14 @@ static SEXP read_answer(void *data)
     struct reader r = a->r, check = r;
     struct token k;
     owner = a->held_by;
-    if (!skip_values(&check, 2) || check.at != check.end) Rf_errorcall(R_NilValue, "the answer of %s can't be read", a->name);
+    if (!skip_values(&check, 2) || check.at != check.end) fail("the answer of %s can't be read", a->name);
     next_token(&r, &k);
-    if (k.kind == NIL) {
-        next_token(&r, &k);
-        SEXP value = a->returns ? decode(a->returns, &k, &r, 0) : decode_plain(&k, &r, 0);
-        if (!value) mismatch("the result of ", 0, a->name);
-        return value;
-    }
-    const unsigned char *start = a->r.at;
-    if (k.kind != MAP) Rf_errorcall(R_NilValue, "%s answered with an error that is no map", a->name);
-    r = a->r;
-    skip_values(&r, 1);
-    a->wire = Rf_allocVector(RAWSXP, (R_xlen_t)(r.at - start));
-    PROTECT(a->wire);
-    memcpy(RAW(a->wire), start, (size_t)(r.at - start));
-    r = a->r;
-    next_token(&r, &k);
-    SEXP error = decode_plain(&k, &r, 0);
-    if (!error) Rf_errorcall(R_NilValue, "%s answered with an error that can't be read", a->name);
-    PROTECT(error);
-    SEXP call = Rf_lang3(Rf_install("remote_error"), error, a->wire);
-    UNPROTECT(2);
-    return call;
+    if (k.kind != NIL) return read_error(a, a->r);
+    return a->form == RESULT ? read_result(a, &r) : read_message(a, r);
 }
 
-static SEXP await(int64_t id, const struct type *returns, const char *name, SEXP held_by)
+static SEXP await(int64_t id, struct answer a)
 {
-    struct answer a = { .returns = returns, .name = name, .held_by = held_by };
     for (;;) {
         if (closed || calls[depth - 1].cancelled) { drop_request(id); interrupt(); }
         struct request *request = find_request(id);
@@ -2423,21 +2478,36 @@ static SEXP await(int64_t id, const struct type *returns, const char *name, SEXP
     return value;
 }
 
-struct question { const struct target *t; SEXP args, held_by; int64_t id; int parent; };
+struct question { const struct target *t; SEXP args, held_by; int64_t id; int parent; const char *method; };
+
+static void put_arguments(const struct target *t, SEXP args)
+{
+    for (R_xlen_t i = 0; i < XLENGTH(args); i++)
+        if (!encode(t->args[i], VECTOR_ELT(args, i), 0)) mismatch("", (int)i + 1, t->name);
+}
+
+static void check_count(const struct target *t, SEXP args)
+{
+    if (XLENGTH(args) != t->count) fail("%s: expected %d arguments, found %d", t->name, t->count, (int)XLENGTH(args));
+}
+
+static void start_request(int64_t id, const char *method, size_t params)
+{
+    start_message();
+    put_array(4);
+    put_byte(0);
+    put_i64(id);
+    put_string(method);
+    put_array(params);
+}
 
 static SEXP write_call(void *data)
 {
     struct question *q = data;
     const struct target *t = q->t;
-    R_xlen_t n = XLENGTH(q->args);
-    if (n != t->count) Rf_errorcall(R_NilValue, "%s: expected %d arguments, found %d", t->name, t->count, (int)n);
+    check_count(t, q->args);
     owner = q->held_by;
-    start_message();
-    put_array(4);
-    put_byte(0);
-    put_i64(q->id);
-    put_string("call");
-    put_array(2 + (size_t)t->bound_count + (size_t)n);
+    start_request(q->id, "call", 2 + (size_t)(t->bound_count + t->count));
     if (q->parent || t->pid >= 0) {
         put_array(t->pid >= 0 ? 3 : 2);
         put_string(t->pool);
@@ -2446,8 +2516,7 @@ static SEXP write_call(void *data)
     } else put_string(t->pool);
     put_i64(t->mid);
     put_bytes(t->bound, t->bound_length);
-    for (R_xlen_t i = 0; i < n; i++)
-        if (!encode(t->args[i], VECTOR_ELT(q->args, i), 0)) mismatch("", (int)i + 1, t->name);
+    put_arguments(t, q->args);
     check_size();
     open_request(q->id);
     return R_NilValue;
@@ -2456,10 +2525,10 @@ static SEXP write_call(void *data)
 static void ask(SEXP pointer, SEXP args, int parent)
 {
     struct target *t = target_of(pointer);
-    if (!t) Rf_errorcall(R_NilValue, "this function of another pool was saved and loaded, or is none");
+    if (!t) fail("this function of another pool was saved and loaded, or is none");
     check_here();
     hold();
-    struct question q = { t, args, R_ExternalPtrProtected(pointer), ++last_id, parent };
+    struct question q = { .t = t, .args = args, .held_by = R_ExternalPtrProtected(pointer), .id = ++last_id, .parent = parent };
     guarded(write_call, &q);
     send_message();
 }
@@ -2469,7 +2538,7 @@ static SEXP nexus_call(SEXP pointer, SEXP args)
 {
     ask(pointer, args, 0);
     struct target *t = R_ExternalPtrAddr(pointer);
-    return await(last_id, t->returns, t->name, R_ExternalPtrProtected(pointer));
+    return await(last_id, (struct answer){ .returns = t->returns, .name = t->name, .held_by = R_ExternalPtrProtected(pointer) });
 }
 
 static void drop_future(SEXP pointer)
@@ -2498,42 +2567,50 @@ static SEXP nexus_start(SEXP pointer, SEXP args)
 
 static SEXP nexus_result(SEXP future)
 {
-    if (TYPEOF(future) != EXTPTRSXP || R_ExternalPtrTag(future) != Rf_install("nexus_future")) Rf_errorcall(R_NilValue, "nexus_result takes what nexus_start returned");
+    if (TYPEOF(future) != EXTPTRSXP || R_ExternalPtrTag(future) != Rf_install("nexus_future")) fail("nexus_result takes what nexus_start returned");
     int64_t *id = R_ExternalPtrAddr(future);
     check_here();
-    if (!id || !find_request(*id) || find_request(*id)->state == R_DROPPED) Rf_errorcall(R_NilValue, "the result of this call was taken already, or its connection has ended");
+    if (!id || !find_request(*id) || find_request(*id)->state == R_DROPPED) fail("the result of this call was taken already, or its connection has ended");
     struct target *t = R_ExternalPtrAddr(R_ExternalPtrProtected(future));
     hold();
-    return await(*id, t->returns, t->name, R_ExternalPtrProtected(R_ExternalPtrProtected(future)));
+    return await(*id, (struct answer){ .returns = t->returns, .name = t->name, .held_by = R_ExternalPtrProtected(R_ExternalPtrProtected(future)) });
 }
 
-static SEXP write_command(void *data)
+/* Params without schemas; the last one, if there is a target, are the arguments of a worker's command. */
+static SEXP write_request(void *data)
 {
     struct question *q = data;
-    R_xlen_t n = XLENGTH(q->args);
-    start_message();
-    put_array(4);
-    put_byte(0);
-    put_i64(q->id);
-    put_string("command");
-    put_array((size_t)n);
-    for (R_xlen_t i = 0; i < n; i++) encode_plain(VECTOR_ELT(q->args, i), 0);
+    R_xlen_t n = XLENGTH(q->args), plain = n - (q->t != NULL);
+    start_request(q->id, q->method, (size_t)n);
+    for (R_xlen_t i = 0; i < plain; i++) encode_plain(VECTOR_ELT(q->args, i), 0);
+    if (q->t) {
+        SEXP message = VECTOR_ELT(q->args, plain);
+        check_count(q->t, message);
+        owner = q->held_by;
+        put_array((size_t)q->t->count);
+        put_arguments(q->t, message);
+    }
     check_size();
     open_request(q->id);
     return R_NilValue;
 }
 
-/* .Call(command, list(name, arg...)) */
-static SEXP nexus_command(SEXP args)
+/* .Call(ask, method, list(param...), targets): the answer of nexus. */
+static SEXP nexus_ask(SEXP method, SEXP params, SEXP targets)
 {
     char name[200];
-    snprintf(name, sizeof name, "command %.150s", string_arg(VECTOR_ELT(args, 0), "the name of a command"));
+    struct question q = { .args = params, .id = ++last_id, .method = CHAR(STRING_ELT(method, 0)) };
+    struct answer a = { .name = name, .held_by = targets };
+    snprintf(name, sizeof name, "nexus_%s", q.method);
+    if (!strcmp(q.method, "command")) snprintf(name, sizeof name, "command %.150s", string_arg(VECTOR_ELT(params, 0), "the name of a command"));
+    else if (!strcmp(q.method, "receive")) a.form = RECEIVED;
+    else if (!strcmp(q.method, "select")) a.form = SELECTED;
+    else if ((q.t = target_of(targets))) q.held_by = R_ExternalPtrProtected(targets);
     check_here();
     hold();
-    struct question q = { .args = args, .id = ++last_id };
-    guarded(write_command, &q);
+    guarded(write_request, &q);
     send_message();
-    return await(q.id, NULL, name, R_NilValue);
+    return await(q.id, a);
 }
 
 static SEXP write_notification(void *data)
@@ -2581,7 +2658,7 @@ static SEXP nexus_name_of(SEXP function)
 static int64_t mid_arg(SEXP value)
 {
     double d = Rf_isNumeric(value) && XLENGTH(value) == 1 ? Rf_asReal(value) : NA_REAL;
-    if (!(d == floor(d)) || fabs(d) > EXACT) Rf_errorcall(R_NilValue, "a function's mid is one whole number");
+    if (!(d == floor(d)) || fabs(d) > EXACT) fail("a function's mid is one whole number");
     return (int64_t)d;
 }
 
@@ -2589,11 +2666,11 @@ static int64_t mid_arg(SEXP value)
 static SEXP nexus_register(SEXP mid_value, SEXP function, SEXP name, SEXP args, SEXP returns)
 {
     int64_t mid = mid_arg(mid_value);
-    if (!Rf_isFunction(function)) Rf_errorcall(R_NilValue, "function %lld is %s, expected a function", (long long)mid, found(function, -1));
-    if (worker_pid) Rf_errorcall(R_NilValue, "functions are registered before nexus_serve()");
+    if (!Rf_isFunction(function)) fail("function %lld is %s, expected a function", (long long)mid, found(function, -1));
+    if (worker_pid) fail("functions are registered before nexus_serve()");
     SEXP signature = PROTECT(new_signature(string_arg(name, "a name"), args, returns));
     int at = find_mid(mid);
-    if (at < mids_count && mids[at] == mid) Rf_errorcall(R_NilValue, "function %lld is registered already", (long long)mid);
+    if (at < mids_count && mids[at] == mid) fail("function %lld is registered already", (long long)mid);
     int64_t *more = realloc(mids, (size_t)(mids_count + 1) * sizeof *more);
     if (!more) oom();
     mids = more;
@@ -2609,14 +2686,15 @@ static SEXP nexus_register(SEXP mid_value, SEXP function, SEXP name, SEXP args, 
     return R_NilValue;
 }
 
-/* .Call(foreign, pool, mid, args, returns): a target */
+/* .Call(foreign, pool, mid, args, returns): a target; mid NULL: the types of the command of that name */
 static SEXP nexus_foreign(SEXP pool, SEXP mid, SEXP args, SEXP returns)
 {
     SEXP signature = PROTECT(new_signature("", args, returns));
     struct signature *s = R_ExternalPtrAddr(signature);
     const char *name = string_arg(pool, "pool");
-    SEXP pointer = new_target(name, strlen(name), -1, mid_arg(mid), signature);
+    SEXP pointer = new_target(name, strlen(name), -1, mid == R_NilValue ? 0 : mid_arg(mid), signature);
     struct target *t = R_ExternalPtrAddr(pointer);
+    if (mid == R_NilValue) snprintf(t->name, sizeof t->name, "command %.100s", name);
     t->count = s->count;
     t->args = s->args;
     t->returns = s->returns;
@@ -2796,6 +2874,9 @@ static void become_worker(void)
     if (random >= 0) close(random);
     values_base = -((int64_t)1 << 32) * (int64_t)((seed & 0x3fffffff) | 1);
     handle(SIGINT, on_interrupt, SA_RESTART);
+    /* While R sleeps it has a handler of its own, which puts back what it replaced. That is noted only after the handler is
+     * set: a signal in between would put back what was noted last, which is the default before the first sleep. */
+    R_SelectEx(0, NULL, NULL, NULL, &(struct timeval){ .tv_usec = 1 }, NULL);
     handle(SIGTERM, SIG_DFL, 0);
     handle(SIGPIPE, ignore, SA_RESTART);   /* a handler, unlike SIG_IGN, is not inherited by programs */
     for (size_t size = STACK_BYTES; size >= 16 * STACK_SPARE; size /= 2) {
@@ -2873,9 +2954,10 @@ static void answer_grow(int64_t id, struct reader r, const sigset_t *signals)
             snprintf(text, sizeof text, "worker %d can't be forked: %s", workers_count + 1, strerror(errno));
         }
     }
+    if (*text) { refuse(id, kind, text); return; }
     start_answer(id);
-    if (*text) { put_failure(kind, text, NULL, NULL); put_nil(); }
-    else { put_nil(); put_i64(workers_count); }
+    put_nil();
+    put_i64(workers_count);
     send_message();
 }
 
@@ -2925,12 +3007,7 @@ static void run_parent(void)
                 leave(0);
             } else if (h.kind == 2 && is_text(&h.method, "signal")) pass_signal(r);
             else if (h.kind == 0 && is_text(&h.method, "grow")) answer_grow(h.id, r, &signals);
-            else if (h.kind == 0) {
-                start_answer(h.id);
-                put_failure("protocol", "a pool has only the methods grow, shutdown and signal", NULL, NULL);
-                put_nil();
-                send_message();
-            }
+            else if (h.kind == 0) refuse(h.id, "protocol", "a pool has only the methods grow, shutdown and signal");
         }
     }
     abandon(0);
@@ -3020,11 +3097,11 @@ SEXP nexus_setup(SEXP environment)
 {
     static const struct { const char *name; DL_FUNC function; } ROUTINES[] = {
         { "C_call", (DL_FUNC)nexus_call }, { "C_start", (DL_FUNC)nexus_start }, { "C_result", (DL_FUNC)nexus_result },
-        { "C_command", (DL_FUNC)nexus_command }, { "C_tell", (DL_FUNC)nexus_tell }, { "C_cancelled", (DL_FUNC)nexus_cancelled },
+        { "C_ask", (DL_FUNC)nexus_ask }, { "C_tell", (DL_FUNC)nexus_tell }, { "C_cancelled", (DL_FUNC)nexus_cancelled },
         { "C_trace", (DL_FUNC)nexus_trace }, { "C_name_of", (DL_FUNC)nexus_name_of }, { "C_register", (DL_FUNC)nexus_register },
         { "C_foreign", (DL_FUNC)nexus_foreign }, { "C_serve", (DL_FUNC)nexus_serve }, { "C_plain", (DL_FUNC)nexus_plain },
         { "C_invoke", (DL_FUNC)invoke } };
-    if (keep) Rf_errorcall(R_NilValue, "nexus_pool.R was loaded already");
+    if (keep) fail("nexus_pool.R was loaded already");
     R_PreserveObject(runtime = environment);
     R_PreserveObject(keep = Rf_allocVector(VECSXP, K_SLOTS));
     SET_VECTOR_ELT(keep, K_FUNCTIONS, Rf_allocVector(VECSXP, 0));

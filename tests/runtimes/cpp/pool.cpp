@@ -257,6 +257,76 @@ static void shout(i8 n) { nexus::log("warn", std::string(static_cast<std::size_t
 static i8 pid() { return getpid(); }
 static void crash() { std::raise(SIGSEGV); }
 
+static std::string lines() {
+    nexus::run_options options;
+    options.timeout = std::chrono::milliseconds(1500);
+    options.env = {{"A", "b"}};
+    options.cwd = "/tmp";
+    options.errors = "null";
+    const auto w = nexus::run({"cat", "-n"}, options);
+    w.send("\u00e4");
+    std::string said = *w.receive(std::chrono::milliseconds(250));
+    said += "," + w.call("two");
+    w.close();
+    said += w.receive() ? ",more" : ",end";
+    said += w.alive() ? ",yes" : ",no";
+    said += w.exit_code() ? ",some" : ",none";
+    w.kill(15);
+    said += "," + std::to_string(w.wait(std::chrono::seconds(2)));
+    return said + "," + std::to_string(*w.exit_code()) + "," + std::to_string(w.pid());
+}
+static std::string command_untyped() {
+    const auto w = nexus::run_command("mean");
+    const auto said = w.call<i8>(std::vector<std::int32_t>{1, 2}, "x");
+    try {
+        w.call<i8>(3, "y");
+    } catch (const nexus::error& e) {
+        return std::to_string(said) + "," + e.kind + "," + e.message + "," + std::to_string(e.pid.value_or(0));
+    }
+    return "";
+}
+static std::string command_typed() {
+    const auto w = nexus::run_command("mean");
+    const auto found = w.call<std::vector<std::int32_t>>(std::vector<double>{1, 2.5});
+    w.close();
+    return std::to_string(found.size());
+}
+static std::string worker_errors() {
+    const auto w = nexus::run({"sort"});
+    const auto said = [](const auto& work) -> std::string {
+        try {
+            work();
+        } catch (const nexus::error& e) {
+            return e.exit_code ? e.kind + " " + std::to_string(*e.pid) + " " + std::to_string(*e.exit_code) : e.kind;
+        }
+        return "";
+    };
+    const std::string late = said([&] { w.receive(std::chrono::milliseconds(0)); });
+    const std::string died = said([&] { w.receive(); });
+    return late + "," + died + "," + said([] { nexus::run({"no such"}); });
+}
+static std::string first() {
+    const std::vector<nexus::worker> workers = {nexus::run({"one"}), nexus::run({"two"})};
+    const auto [one, message] = nexus::select(workers);
+    const auto [two, none] = nexus::select(workers, std::chrono::seconds(1));
+    return std::to_string(workers[one].pid()) + " " + *message + "," + std::to_string(workers[two].pid()) + (none ? "" : " end");
+}
+static std::string blobs() {
+    nexus::run_options whole, detached;
+    whole.whole = detached.detach = true;
+    const auto w = nexus::run({"gzip"}, whole);
+    w.send(nexus::bytes{0xff, '\n', 0});
+    w.close();
+    const auto size = w.receive<nexus::bytes>()->size() + 1;
+    return std::to_string(size) + " " + std::to_string(nexus::run({"daemon"}, detached).pid());
+}
+static void wrong(const std::string& what) {
+    const auto w = nexus::run({"cat"});
+    if (what == "number") w.send(5);
+    if (what == "ended") w.call("x");
+    if (what == "type") w.receive<double>();
+}
+
 int main() {
     nexus::add<&sum>(1);
     nexus::add<join>(2);
@@ -303,6 +373,13 @@ int main() {
     nexus::add<&crash>(43);
     nexus::add(44, "echo_big", [](nexus::big_integer v) { return v; });
     nexus::add<&wait_with_child>(45);
+    nexus::add<&lines>(61);
+    nexus::add<&command_untyped>(62);
+    nexus::add<&command_typed>(63);
+    nexus::add<&worker_errors>(64);
+    nexus::add<&first>(65);
+    nexus::add<&blobs>(66);
+    nexus::add<&wrong>(67, {"mistaken", "mistakes.cpp", 12});
     add_same<bool, std::int8_t, std::int16_t, std::int32_t, std::int64_t, std::uint8_t, std::uint16_t, std::uint32_t,
              std::uint64_t, float, double, std::string, nexus::bytes, nexus::nil, std::optional<std::int32_t>,
              std::vector<std::int8_t>, std::vector<std::int16_t>, std::vector<std::int32_t>, std::vector<std::int64_t>,

@@ -19,6 +19,10 @@ import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+
+import played
+
 HEADER_DIR = os.path.join(HERE, "..", "..", "..", "src", "runtimes", "cpp")
 WAIT_S = 30
 COMPILER = [os.environ.get("CXX", "c++"), "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-pthread", "-I", HEADER_DIR]
@@ -898,7 +902,47 @@ class Concurrent:
         self.assertEqual(self.worker.call(15, 4), (None, 8))
 
 
-class Ordinary(Shared, Concurrent, unittest.TestCase):
+class Workers(played.WorkersTest):
+    """What the pool asks of nexus about worker processes."""
+
+    def check_workers(self, mid, steps, expected):
+        error, result = self.hosts(mid, [], steps)
+        self.assertEqual((error, result), (None, expected))
+
+    def hosts(self, mid, args, steps):
+        left = iter(steps)
+
+        def serve(worker, message):
+            method, params, answer = next(left)
+            if method == "run":
+                params = [params[0] if isinstance(params, list) else params, worker.last_id]
+            self.assertEqual([message[0], *message[2:]], [0, method, plain(params)])
+            return (answer.error, None) if isinstance(answer, played.Failure) else (None, plain(answer))
+        answered = self.worker.call(mid, *args, serve=serve)
+        self.assertEqual(list(left), [])
+        return answered
+
+    def test_wrong_messages(self):
+        began = ("run", {"argv": ["cat"]}, [1, 2])
+        ends = [began, ("send", [1, b"x"], None), ("receive", [1, None], [])]
+        for what, steps, kind, message in (
+                ("number", [began], "raised", "a program takes one message at a time, a text or nexus::bytes"),
+                ("ended", ends, "io", "the output of the worker process 2 has ended"),
+                ("type", [began, ("receive", [1, None], [b"1"])], "raised", "result of receive: expected f8, found 1 raw bytes")):
+            error, _ = self.hosts(67, [what], steps)
+            self.assertEqual((error["kind"], error["message"]), (kind, message))
+            self.assertEqual(error["trace"], [{"lang": "cpp", "function": "mistaken", "file": "mistakes.cpp", "line": 12}])
+
+
+def plain(value):
+    """Packed lists of played.py as lists."""
+    if isinstance(value, played.Ext):
+        form = PACKED[value.code]
+        return list(struct.unpack("<%d%s" % (len(value.data) // struct.calcsize(form), form), value.data))
+    return list(map(plain, value)) if isinstance(value, list) else value
+
+
+class Ordinary(Shared, Concurrent, Workers, unittest.TestCase):
     flags = ("-std=c++17", "-O2")
 
     def test_memory_limit(self):
@@ -926,7 +970,7 @@ class Ordinary(Shared, Concurrent, unittest.TestCase):
         self.assertEqual((done.stdout, done.stderr), (b"65\n", b""))
 
 
-class Sanitized(Shared, Concurrent, unittest.TestCase):
+class Sanitized(Shared, Concurrent, Workers, unittest.TestCase):
     flags = ("-std=c++20", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -1016,7 +1060,10 @@ class Transports(unittest.TestCase):
             pool.control.send([0, 1, "ping", []])
             self.assertEqual(pool.control.recv(), [1, 1, None, None])
             worker.send([2, "cancel", [mid]])
-            pool.control.send([2, "signal", [pid, 2]])
+            while True:  # as nexus does: a signal may come just before a sleep
+                pool.control.send([2, "signal", [pid, 2]])
+                if select.select([worker.sock], [], [], 0.05)[0]:
+                    break
             answer = worker.recv()
             self.assertEqual((answer[1], answer[2]["kind"]), (mid, "cancelled"))
         pool.control.send([2, "signal", [pid, 2]])

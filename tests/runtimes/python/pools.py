@@ -67,6 +67,7 @@ FUNCTIONS = '''
     def fails_deep(text):
         def inner(): fails(text)
         inner()
+    def parses(text): return __import__("json").loads(text)
     def runs_away(): return runs_away()
     def fact(n): return 1 if n < 2 else n * cpp_fact(n - 1)
     def depth(n): return 0 if n == 0 else 1 + cpp_fact(n - 1)
@@ -136,6 +137,55 @@ FUNCTIONS = '''
     def steps_in_thread():
         import threading
         thread = threading.Thread(target=nexus_pool.progress, args=(1, 2)); thread.start(); thread.join()
+    def received(worker, **more):
+        try: return worker.receive(**more)
+        except nexus_pool.EndOfStream as end: return "end" if end.worker is worker else None
+    def lines():
+        w = nexus_pool.run(["cat", "-n"], timeout=1.5, env={"A": "b"}, cwd="/tmp", stderr="null")
+        w.send("\\u00e4")
+        said = [w.receive(timeout=0.25), w.call("two")]
+        w.close()
+        said += [received(w), "yes" if w.alive else "no", "none" if w.exit_code is None else "some"]
+        w.kill(15)
+        return ",".join(map(str, [*said, w.wait(2), w.exit_code, w.pid]))
+    def command_untyped():
+        w = nexus_pool.run("mean")
+        said = w.call([1, 2], "x")
+        try: w.call(3, "y")
+        except nexus_pool.RemoteError as error: return "%d,%s,%s,%d" % (said, error.kind, error, error.pid)
+    def command_typed():
+        w = nexus_pool.run("mean", args=["[f8]"], returns="[i4]")
+        found = w.call([1, 2.5])
+        w.close()
+        return str(len(found))
+    def worker_errors():
+        w = nexus_pool.run(["sort"])
+        said = []
+        try: w.receive(timeout=0)
+        except TimeoutError as error: said.append(error.kind)
+        try: list(w)
+        except nexus_pool.RemoteError as error: said.append("%s %d %d" % (error.kind, error.pid, error.exit_code))
+        try: nexus_pool.run(["no such"])
+        except nexus_pool.RemoteError as error: said.append(error.kind)
+        return ",".join(said)
+    def first():
+        workers = [nexus_pool.run([name]) for name in ("one", "two")]
+        w, message = nexus_pool.select(workers)
+        try: nexus_pool.select(workers, timeout=1)
+        except nexus_pool.EndOfStream as end: return "%d %s,%d end" % (w.pid, message, end.worker.pid)
+    def blobs():
+        w = nexus_pool.run(["gzip"], text=False, whole=True)
+        w.send(b"\\xff\\n\\0")
+        w.close()
+        return "%d %d" % (len(w.receive()) + 1, nexus_pool.run(["daemon"], detach=True).pid)
+    def jsons():
+        with nexus_pool.run([__import__("pathlib").Path("jq"), "."], json=True) as w:
+            w.send({"a": [1, None]})
+            return "|".join([str(x["b"]) for x in w])
+    def leaves_block(how):
+        with nexus_pool.run(["cat"]) as w:
+            if how == "fails": 1 / 0
+            if how == "number": w.send(5)
     def unprintable():
         class Odd(Exception):
             def __str__(self): raise RuntimeError
@@ -151,6 +201,10 @@ SIGNATURES = {
     25: ("leaves_saying", ["s"], "z"), 26: ("interrupts", [], "z"), 27: ("waits_for", ["s", "s"], "j"),
     28: ("cleans_up", ["s"], "s"), 29: ("big_log", ["j"], "z"), 30: ("steps", ["j", "?j"], "z"),
     31: ("steps_in_thread", [], "z"),
+    32: ("parses", ["s"], "z"),
+    61: ("lines", [], "s"), 62: ("command_untyped", [], "s"), 63: ("command_typed", [], "s"),
+    64: ("worker_errors", [], "s"), 65: ("first", [], "s"), 66: ("blobs", [], "s"), 67: ("jsons", [], "s"),
+    68: ("leaves_block", ["s"], "z"),
 }
 
 

@@ -199,6 +199,33 @@ class TestTypes(PoolTest):
         for i, name in enumerate(names):
             self.assertEqual(line.call(i, floats(1.0)), (None, "array" if name in ("standard", "maybe") else "ndarray"))
 
+    def test_records_become_objects_of_their_class(self):
+        functions = """
+            import dataclasses, typing
+            @dataclasses.dataclass(frozen=True)
+            class Point:
+                x: float
+                y: typing.Optional[float] = None
+            class Line(typing.NamedTuple):
+                name: str
+                ends: list
+            class Told(typing.TypedDict): n: int
+            Other = 3
+            def told(value): return repr(value)
+            def same(value): return value
+        """
+        point = "<Point>{x:f8,y:?f8}"
+        table = [(point, {"x": 1.0, "y": None}, "Point(x=1.0, y=None)"), (point, {"x": 1.0}, "Point(x=1.0, y=None)"),
+                 ("<Line>{name:s,ends:[%s]}" % point, {"name": "l", "ends": [{"x": 1.0, "y": 2.0}]},
+                  "Line(name='l', ends=[Point(x=1.0, y=2.0)])"),
+                 ("<Told>{n:j}", {"n": 1}, "{'n': 1}"), ("<Other>{n:j}", {"n": 1}, "{'n': 1}"),
+                 ("<Gone>{n:j}", {"n": 1}, "{'n': 1}"), ("{n:%s}" % point, {"n": {"x": 1.0}}, "{'n': Point(x=1.0, y=None)}")]
+        line = self.line({2 * i + at: (("told", [row[0]], "s"), ("same", [row[0]], row[0]))[at]
+                          for i, row in enumerate(table) for at in range(2)}, functions)
+        for i, (_, sent, expected) in enumerate(table):
+            self.assertEqual(line.call(2 * i, sent), (None, expected))
+            self.assertIsNone(line.call(2 * i + 1, sent)[0])
+
     def test_arrays_in_lists_and_results(self):
         numpy_or_skip(self)
         line = self.line({1: ("rows", ["[[f8]]"], "s"), 2: ("results", [], "s"), 4: ("text", ["[f8]"], "s"),

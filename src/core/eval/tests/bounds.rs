@@ -99,7 +99,7 @@ fn text_as_deep_as_it_may_be_is_loaded() {
 #[test]
 fn endless_loops_use_up_a_budget() {
     let twice = || lambda(&["x"], app(var("x"), &[var("x")]));
-    let steps = "raised: evaluation takes more than 100000 steps, the limit of a pure command";
+    let steps = "raised: evaluation takes more than 100000 steps, the limit of an expression";
     check(app(twice(), &[twice()]), "j", steps);
     // A budget can't be caught, or it would be none.
     check(catch(app(twice(), &[twice()]), int(1)), "j", steps);
@@ -112,14 +112,14 @@ fn endless_loops_use_up_a_budget() {
             ..BUDGET
         },
     );
-    let bytes = "raised: evaluation needs more than 1048576 bytes, the limit of a pure command";
+    let bytes = "raised: evaluation needs more than 1048576 bytes, the limit of an expression";
     assert_eq!(evaluate_within(budget, &text, &[], "j"), bytes);
     assert_eq!(evaluate_within(budget, &catch(text, int(1)), &[], "j"), bytes);
 }
 
 #[test]
 fn doubling_uses_up_the_size_budget() {
-    let bytes = "raised: evaluation needs more than 1048576 bytes, the limit of a pure command";
+    let bytes = "raised: evaluation needs more than 1048576 bytes, the limit of an expression";
     // `it` is what came before.
     let doubled = |first: String, double: String| {
         let named = |level: usize| double.replace("\"it\"", &format!("\"x{level}\""));
@@ -209,7 +209,7 @@ impl Random {
             };
         }
         let depth = depth - 1;
-        match self.below(15) {
+        match self.below(22) {
             0 => lit(
                 self.schema(),
                 self.pick(&["1", "-300", "[1]", "true", "99999999999999999999"]),
@@ -240,6 +240,42 @@ impl Random {
                 0 => catch(self.expr(depth), self.expr(depth)),
                 _ => throw(self.pick(&["", "boom"])),
             },
+            14 => {
+                let list = self.expr(depth);
+                format!(
+                    r#"{{"tag":"fold","func":{},"init":{},"list":{list}}}"#,
+                    self.expr(depth),
+                    self.expr(depth)
+                )
+            }
+            15 => format!(
+                r#"{{"tag":"filter","func":{},"list":{}}}"#,
+                self.expr(depth),
+                self.expr(depth)
+            ),
+            16 => {
+                let (func, list, collect) = (self.expr(depth), self.expr(depth), self.below(2) == 0);
+                format!(
+                    r#"{{"tag":"pmap","width":{},"func":{func},"list":{list},"collect":{collect}}}"#,
+                    int(2)
+                )
+            }
+            17 => format!(r#"{{"tag":"race","elements":[{}]}}"#, self.exprs(depth).join(",")),
+            18 => {
+                let tag = self.pick(&["next", "beside"]);
+                format!(
+                    r#"{{"tag":"{tag}","first":{},"then":{}}}"#,
+                    self.expr(depth),
+                    self.expr(depth)
+                )
+            }
+            19 => {
+                let name = self.pick(&[
+                    "add", "quotient", "append", "equal", "less", "concat", "zip", "real",
+                ]);
+                format!(r#"{{"tag":"op","op":"{name}","schema":"{}"}}"#, self.schema())
+            }
+            20 => format!(r#"{{"tag":"try","child":{}}}"#, self.expr(depth)),
             _ => match self.below(2) {
                 0 => index(),
                 _ => slice([Some(self.below(5) as i64 - 2), None, None], self.expr(depth)),

@@ -16,7 +16,14 @@ pub(super) fn evaluate(expr: &str, args: &[(&str, &str)], returns: &str) -> Stri
     evaluate_within(BUDGET, expr, args, returns)
 }
 
+/// The same whether what is not needed any more is freed late or at once.
 pub(super) fn evaluate_within(budget: Budget, expr: &str, args: &[(&str, &str)], returns: &str) -> String {
+    let late = run_within(budget, expr, args, returns, false);
+    assert_eq!(run_within(budget, expr, args, returns, true), late, "{expr}");
+    late
+}
+
+fn run_within(budget: Budget, expr: &str, args: &[(&str, &str)], returns: &str, is_thrifty: bool) -> String {
     let document = Document::parse(expr.as_bytes()).unwrap_or_else(|error| panic!("{error:?}: {expr}"));
     let (mut types, mut exprs) = (Types::default(), Default::default());
     let root = match load(document.root(), &mut types, &mut exprs) {
@@ -28,6 +35,7 @@ pub(super) fn evaluate_within(budget: Budget, expr: &str, args: &[(&str, &str)],
         }
     };
     let mut machine = Machine::new(root, budget);
+    machine.is_thrifty = is_thrifty;
     for (schema, json) in args {
         let ty = types.parse(schema).unwrap();
         let mut msgpack = Vec::new();

@@ -2,5 +2,8 @@
 
 mod bounds;
 mod build;
+mod operators;
 mod places;
+mod play;
 mod tags;
+mod together;

@@ -57,6 +57,19 @@ echo_big <- function(n) n
 own_pid <- function() Sys.getpid()
 tree <- function(node) node$value + sum(vapply(node$kids, tree, 0))
 
+crew <- function(words, name, n) {
+    sort <- nexus_run("sort")
+    nexus_send(sort, words)
+    nexus_close(sort)
+    found <- character()
+    while (!is.null(line <- nexus_receive(sort))) found <- c(found, line)
+    twice <- nexus_run(command = name)
+    list(found, nexus_call(twice, nexus_call(twice, n)))
+}
+
+mishap <- function(argv, milliseconds)
+    tryCatch(nexus_receive(nexus_run(argv), timeout = milliseconds / 1000, end = "end"), nexus_error = function(error) error$kind)
+
 nexus_register(1, echo_floats, args = "[f8]", returns = "[f8]")
 nexus_register(2, add, args = c("i8", "i8"), returns = "i8")
 nexus_register(3, echo_record, args = "{name:s,age:?u1,tags:[s]}", returns = "{name:s,age:?u1,tags:[s]}")
@@ -86,4 +99,6 @@ nexus_register(26, nap, args = "i8", returns = "i8")
 nexus_register(27, echo_big, args = "j", returns = "j")
 nexus_register(28, own_pid, returns = "i8")
 nexus_register(29, tree, args = "&4Tree{value:i8,kids:[^4Tree]}", returns = "i8")
+nexus_register(30, crew, args = c("[s]", "s", "i8"), returns = "([s],i8)")
+nexus_register(31, mishap, args = c("[s]", "i8"), returns = "s")
 nexus_serve()

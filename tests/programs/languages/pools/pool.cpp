@@ -125,6 +125,24 @@ static i8 sum_of(const Tree& tree) {
     return sum;
 }
 
+static std::pair<std::vector<std::string>, i8> crew(const std::vector<std::string>& words, const std::string& name, i8 n) {
+    const nexus::worker sort = nexus::run({"sort"});
+    for (const std::string& word : words) sort.send(word);
+    sort.close();
+    std::vector<std::string> found;
+    while (auto line = sort.receive()) found.push_back(*line);
+    const nexus::worker twice = nexus::run_command(name);
+    return {found, twice.call<i8>(twice.call<i8>(n))};
+}
+
+static std::string mishap(const std::vector<std::string>& argv, i8 ms) {
+    try {
+        return nexus::run(argv).receive(std::chrono::milliseconds(ms)).value_or("end");
+    } catch (const nexus::error& e) {
+        return e.kind;
+    }
+}
+
 int main() {
     nexus::add(1, "echo_floats", echo<nexus::span<double>>);
     nexus::add<&add>(2);
@@ -155,5 +173,7 @@ int main() {
     nexus::add(27, "echo_big", echo<nexus::big_integer>);
     nexus::add<&own_pid>(28);
     nexus::add(29, "tree", sum_of);
+    nexus::add<&crew>(30);
+    nexus::add<&mishap>(31);
     return nexus::serve();
 }

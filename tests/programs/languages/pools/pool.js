@@ -48,6 +48,24 @@ function treeSum(tree) {
   return sum;
 }
 
+async function crew(words, name, n) {
+  const sort = await nexus.run(['sort']);
+  for (const word of words) await sort.send(word);
+  await sort.close();
+  const found = [];
+  for await (const line of sort) found.push(line);
+  const twice = await nexus.run(name);
+  return [found, await twice.call(await twice.call(n))];
+}
+
+async function mishap(argv, ms) {
+  try {
+    return await (await nexus.run(argv)).receive({ timeout: Number(ms) }) ?? 'end';
+  } catch (error) {
+    return error.kind;
+  }
+}
+
 const RECORD = '{name:s,age:?u1,tags:[s]}';
 const TUPLE = '(b,j,y,f4)';
 
@@ -81,6 +99,8 @@ for (const [mid, name, fn, args, returns] of [
   [27, 'echo_big', (n) => n, ['j'], 'j'],
   [28, 'own_pid', () => process.pid, [], 'i8'],
   [29, 'tree', treeSum, ['&4Tree{value:i8,kids:[^4Tree]}'], 'i8'],
+  [30, 'crew', crew, ['[s]', 's', 'i8'], '([s],i8)'],
+  [31, 'mishap', mishap, ['[s]', 'i8'], 's'],
 ]) {
   Object.defineProperty(fn, 'name', { value: name }); // by which errors name it
   nexus.register(mid, fn, { args, returns });

@@ -59,6 +59,25 @@ def tree(node):
     return node["value"] + sum(map(tree, node["kids"]))
 
 
+def crew(words, name, n):
+    with nexus_pool.run(["sort"]) as sort:
+        for word in words:
+            sort.send(word)
+        sort.close()
+        found = list(sort)
+    twice = nexus_pool.run(name)
+    return found, twice.call(twice.call(n))
+
+
+def mishap(argv, milliseconds):
+    try:
+        return nexus_pool.run(argv).receive(timeout=milliseconds / 1000)
+    except nexus_pool.EndOfStream:
+        return "end"
+    except nexus_pool.RemoteError as error:
+        return error.kind
+
+
 def register(mid, args, returns, fn):
     nexus_pool.register(mid, fn, args=args, returns=returns)
 
@@ -92,4 +111,6 @@ register(26, ["i8"], "i8", nap)
 register(27, ["j"], "j", same)
 register(28, [], "i8", os.getpid)
 register(29, ["&4Tree{value:i8,kids:[^4Tree]}"], "i8", tree)
+register(30, ["[s]", "s", "i8"], "([s],i8)", crew)
+register(31, ["[s]", "i8"], "s", mishap)
 nexus_pool.serve()

@@ -1,0 +1,12 @@
+//! Worker processes: programs that functions start and talk to. A pure state machine, as the hub: events and bytes come in
+//! with the time, effects and bytes go out. Starts no process.
+
+pub mod convert;
+mod handle;
+pub mod mailbox;
+pub mod pipe;
+pub mod request;
+mod stage;
+pub mod table;
+#[cfg(test)]
+mod tests;
