@@ -29,7 +29,8 @@ function svg(title, values) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const x = (i) => ((i / Math.max(1, values.length - 1)) * 600 + 20).toFixed(1);
   const y = (value) => (220 - ((value - low) / (high - low || 1)) * 180).toFixed(1);
-  const points = values.map((value, i) => `${x(i)},${y(value)}`).join(' ');
+  // A list of numbers comes as a Float64Array, whose own map would make numbers of these texts.
+  const points = Array.from(values, (value, i) => `${x(i)},${y(value)}`).join(' ');
   return [
     '<svg xmlns="http://www.w3.org/2000/svg" width="640" height="240" font-family="sans-serif" font-size="12">',
     `<text x="20" y="20">${title.replace(/&/g, '&amp;').replace(/</g, '&lt;')}</text>`,

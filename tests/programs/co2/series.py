@@ -22,11 +22,12 @@ def month(row: str) -> Month:
     return Month(int(year), int(month), float(ppm))
 
 
-def label(start: int, months: int) -> str:
-    """The name of a month.
+def label(month: Month) -> str:
+    """The name of a month, as 1997-12."""
+    return f"{month.year}-{month.month:02}"
 
-    Args:
-        start: The year of the first January
-        months: Months since then
-    """
-    return f"{start + months // 12}-{months % 12 + 1:02}"
+
+def following(last: Month, count: int) -> list[str]:
+    """The names of the months behind one."""
+    first = last.year * 12 + last.month
+    return [f"{month // 12}-{month % 12 + 1:02}" for month in range(first, first + count)]

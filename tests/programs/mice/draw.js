@@ -25,8 +25,8 @@ function parse(text) {
 /**
  * Draws a tree with lines of text, the longest way as wide as asked.
  * @param {string} newick - The tree in Newick's notation
- * @param {number} width - Columns for the tree [arg: -w/--width, default: 40]
- * @returns {string[]} Its lines
+ * @param {number} width - Columns for the tree
+ * @returns {string} Its lines
  */
 function draw(newick, width) {
   const tree = parse(newick);
@@ -52,7 +52,7 @@ function draw(newick, width) {
     }));
     return { rows: joined, at: middle };
   };
-  return lines(tree).rows.map((line) => line.trimEnd());
+  return lines(tree).rows.map((line) => line.trimEnd()).join('\n');
 }
 
 module.exports = { draw };
