@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{NEXUS, Ran, finish, search_path};
+use harness::{NEXUS, Ran, finish, has, search_path};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -117,18 +117,6 @@ impl Drop for Folder {
             let _ = fs::remove_dir_all(&self.dir);
         }
     }
-}
-
-/// Whether all of these programs are there; tells which is not.
-fn has(programs: &[&str]) -> bool {
-    let path = search_path();
-    let is_there =
-        |program: &&&str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    let missing: Vec<&&str> = programs.iter().filter(|program| !is_there(program)).collect();
-    if !missing.is_empty() {
-        eprintln!("left out, for there is no {missing:?}");
-    }
-    missing.is_empty()
 }
 
 const PYTHON: &str = r#""""Numbers."""
