@@ -22,7 +22,7 @@ double kimura(const std::string& a, const std::string& b) {
         if (a[i] != b[i]) (is_purine(a[i]) == is_purine(b[i]) ? transitions : transversions)++;
     }
     const double p = transitions / places, q = transversions / places;
-    return -0.5 * std::log((1 - 2 * p - q) * std::sqrt(1 - 2 * q));
+    return 0.5 * std::log(1 / ((1 - 2 * p - q) * std::sqrt(1 - 2 * q)));
 }
 
 }  // namespace

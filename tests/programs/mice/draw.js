@@ -32,10 +32,12 @@ function draw(newick, width) {
   const tree = parse(newick);
   const depth = (node) => node.length + Math.max(0, ...node.children.map(depth));
   const scale = width / (depth(tree) || 1);
-  const lines = (node) => {
-    const stem = Math.max(1, Math.round(node.length * scale));
+  // From a column and a distance to the root on; what rounding takes from one stem it gives to the next.
+  const lines = (node, column, above) => {
+    const distance = above + node.length;
+    const stem = Math.max(1, Math.round(distance * scale) - column);
     if (node.children.length === 0) return { rows: ['─'.repeat(stem) + ' ' + node.name], at: 0 };
-    const parts = node.children.map(lines);
+    const parts = node.children.map((child) => lines(child, column + stem + 1, distance));
     const rows = [];
     const first = parts[0].at;
     let last = 0;
@@ -52,7 +54,7 @@ function draw(newick, width) {
     }));
     return { rows: joined, at: middle };
   };
-  return lines(tree).rows.map((line) => line.trimEnd()).join('\n');
+  return lines(tree, 0, 0).rows.map((line) => line.trimEnd()).join('\n');
 }
 
 module.exports = { draw };
