@@ -171,6 +171,12 @@ pub const RECORDS_MAX: usize = 1000;
 /// Parameters of a function and fields of a record: more than anyone can tell apart.
 pub const PARAMS_MAX: usize = 256;
 
+/// Nesting of a default in a source, in levels: deeper than anyone writes.
+pub const LITERAL_DEPTH_MAX: usize = 16;
+
+/// Namespaces in each other: more than any C++ has; a function's name has all of theirs in it.
+pub const NAMESPACES_MAX: usize = 64;
+
 /// Work with types of one composition, in steps: a second or less; real ones take some thousands.
 pub const COMPOSE_STEPS_MAX: u64 = 10_000_000;
 

@@ -2,12 +2,14 @@
 //! they are. Names no fuzzer: `tests/fuzz_replay.rs` runs the same bodies over the corpora in `fuzz/corpus`.
 
 mod codec;
+mod compiler;
 mod compose;
 mod program;
 mod source;
 mod wire;
 
 pub use codec::{msgpack, schema, transcode};
+pub use compiler::compose;
 pub use compose::loc;
 pub use program::{args, expression, manifest};
 pub use source::signatures;

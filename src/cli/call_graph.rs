@@ -237,7 +237,11 @@ impl Walk<'_> {
             Expr::Foreign(position) => {
                 let foreign = self.exprs().foreign(position);
                 let pool = self.manifest.pools[foreign.pool.index()].name.clone();
-                let (name, at) = (foreign.name.to_string(), foreign.at.to_string());
+                let name = match foreign.function.is_empty() {
+                    true => format!("function {}", foreign.mid),
+                    false => foreign.function.to_string(),
+                };
+                let at = foreign.at.to_string();
                 self.node(name, pool, &at, &all)
             }
             Expr::Lambda { body, .. } => {

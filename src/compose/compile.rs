@@ -35,6 +35,7 @@ pub fn compile(file: &str, module: &Module, libraries: &[Sourced<'_>]) -> Result
         });
         match compiled {
             Ok(mut compiled) => {
+                warnings.append(&mut compiled.warnings);
                 compiled.warnings = sorted(warnings);
                 return Ok(compiled);
             }

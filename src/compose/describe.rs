@@ -10,6 +10,7 @@ const SHOWN_CHARS_MAX: usize = 160;
 pub fn describe(types: &mut Types, ty: Ty) -> String {
     if let Node::Variable { kinds, .. } = types.node(ty) {
         return match (default(kinds), called(kinds)) {
+            (_, phrase @ "null") => phrase.into(),
             (Some(base), _) => base.name().into(),
             (None, "another type") => "unknown".into(),
             (None, phrase) => phrase.into(),

@@ -251,8 +251,10 @@ pub struct Foreign {
     pub returns: TypeId,
     /// Where it stands in the composition, for people: `stats.loc:12`; may be empty.
     pub at: Box<str>,
-    /// What it is called there.
+    /// The definition that calls it there.
     pub name: Box<str>,
+    /// Its own name; may be empty.
+    pub function: Box<str>,
 }
 
 /// Where a variable's value is.
@@ -355,7 +357,9 @@ impl Exprs {
     pub fn foreign_name(&self, pool: PoolId, mid: i64) -> Option<&str> {
         let mut known = self.foreign.iter();
         let found = known.find(|foreign| (foreign.pool, foreign.mid) == (pool, mid))?;
-        Some(&found.name)
+        Some(&found.function)
+            .filter(|name| !name.is_empty())
+            .map(|name| &**name)
     }
 
     /// How many entries all tables have together, strings in bytes.

@@ -87,6 +87,7 @@ impl<'d> Loader<'_, 'd> {
             returns: returns?,
             at: word("at"),
             name: word("name"),
+            function: word("function"),
         };
         let id = self.exprs.add_foreign(foreign);
         Some(Loaded { id, ty: None })

@@ -194,7 +194,7 @@ impl Run<'_, '_> {
                     session.answers.push((id.raw(), result));
                 }
             }
-            self.pipes.retain(|(_, pipe)| !pipe.is_over());
+            self.pipes.retain(|(_, pipe)| !pipe.is_ended());
             if !has_moved {
                 return has_come;
             }

@@ -4,7 +4,7 @@
 use super::comment::{self, Said, SaidParam, Typed};
 use super::forms;
 use super::lexer::{Token, comment_lines};
-use super::notation::{Line, is_name};
+use super::notation::{Line, is_field_name, is_name};
 use super::signature::{Field, Flaw, Library, Param, Place, Record, Signature};
 use super::types::{Base, Type};
 use crate::codec::nearest::nearest;
@@ -48,6 +48,8 @@ pub(super) enum Default {
 pub(super) struct Collector {
     pub library: Library,
     pub flaws: Vec<Flaw>,
+    /// Two functions of one name are two functions.
+    pub has_overloads: bool,
 }
 
 impl Collector {
@@ -95,11 +97,19 @@ impl Collector {
             let message = format!("more than {RECORDS_MAX} records, or more than {PARAMS_MAX} fields in one");
             return self.flaw(Flaw::new(record.place, record.name.chars().count(), message));
         }
-        if let Some(field) = record.fields.iter().find(|field| !is_name(&field.name)) {
+        if let Some(field) = record.fields.iter().find(|field| !is_field_name(&field.name)) {
             let message = format!(
                 "the field '{}' has a name that no other language can have",
                 field.name
             );
+            return self.flaw(Flaw::new(record.place, record.name.chars().count(), message));
+        }
+        let misfit = record
+            .fields
+            .iter()
+            .find_map(|field| Some((field, field.doc.misfit(&field.ty)?)));
+        if let Some((field, misfit)) = misfit {
+            let message = format!("the field '{}' {misfit}", field.name);
             return self.flaw(Flaw::new(record.place, record.name.chars().count(), message));
         }
         match self.library.records.iter().any(|known| known.name == record.name) {
@@ -167,6 +177,19 @@ impl Collector {
         if !declared.is_variadic {
             self.warn_of_strangers(&said.params, &signature);
         }
+        let misfit = signature
+            .params
+            .iter()
+            .find_map(|param| Some((param, param.doc.misfit(&param.ty)?)));
+        if let Some((param, misfit)) = misfit {
+            let name = param.name.as_deref().unwrap_or_default();
+            let message = format!("the parameter '{name}' of '{}' {misfit}", signature.name);
+            return self.flaw(Flaw::new(
+                signature.place,
+                signature.name.chars().count(),
+                message,
+            ));
+        }
         if let Some(flaw) = forms::worker(&signature) {
             self.warn(flaw);
         }
@@ -176,15 +199,17 @@ impl Collector {
             .iter()
             .position(|known| known.name == signature.name);
         if let Some(position) = twice {
-            let message = format!(
-                "there are two functions of the name '{}', this one is taken",
-                signature.name
-            );
-            self.warn(Flaw::new(
-                signature.place,
-                signature.name.chars().count(),
-                message,
-            ));
+            let what = if self.has_overloads {
+                "only one can be exported"
+            } else {
+                "this one is taken"
+            };
+            let message = format!("there are two functions of the name '{}', {what}", signature.name);
+            let flaw = Flaw::new(signature.place, signature.name.chars().count(), message);
+            match self.has_overloads {
+                true => return self.flaw(flaw),
+                false => self.warn(flaw),
+            }
             self.library.functions.remove(position);
         }
         self.library.functions.push(signature);

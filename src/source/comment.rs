@@ -2,7 +2,7 @@
 //! the idioms of the four languages (`Args:` of Google, `Parameters` of NumPy, `:param x:`, `@param`). Knows no code.
 
 use super::directives::{describe_function, describe_param, is_directive};
-use super::notation::{Line, read_record, read_signature};
+use super::notation::{Line, is_name, read_record, read_signature};
 use super::signature::{Doc, Flaw, Mention, ParamDoc, Place, Record, Signature};
 use crate::limits::PARAMS_MAX;
 
@@ -187,10 +187,7 @@ fn is_signature(text: &str) -> bool {
     let Some((name, _)) = text.split_once(" ::") else {
         return false;
     };
-    let is_name = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '.' | ':' | '$' | '\'');
-    let name = name.trim_end();
-    name.chars().all(is_name)
-        && name.starts_with(|first: char| first.is_alphabetic() || matches!(first, '_' | '.' | '$'))
+    name.trim_end().split("::").all(is_name)
 }
 
 /// `record Person = ...`, `record Person where`.
@@ -302,6 +299,7 @@ impl<'a> Reader<'a, '_> {
         let mut open = 0usize;
         loop {
             let last = taken[taken.len() - 1].text;
+            let last = last.split("--").next().unwrap_or_default();
             open += last.matches('{').count();
             open = open.saturating_sub(last.matches('}').count());
             self.at += 1;

@@ -227,6 +227,13 @@ impl ParamDoc {
         }
     }
 
+    /// Why it does not fit a type that is known, in words about the parameter or field.
+    pub fn misfit(&self, ty: &Type) -> Option<String> {
+        let is_known = !ty.has(&|ty| matches!(ty, Type::Named(_) | Type::Variable(_)));
+        let is_wrong = self.is_flag && is_known && *ty != Type::Base(Base::Bool);
+        is_wrong.then(|| format!("is {ty}, expected Bool for a flag"))
+    }
+
     /// Makes it an option by the name of its parameter, unless it is one already, with that default.
     pub fn make_option(&mut self, name: &str, ty: &Type, default: Option<String>) {
         let word = name.trim_matches(['_', '.']).replace(['_', '.'], "-");

@@ -68,6 +68,7 @@ pub(super) fn tokens(lang: Lang, text: &str, place: Place) -> Vec<Token<'_>> {
         bytes: text.as_bytes(),
         at: 0,
         mark: 0,
+        divided: 0,
         place,
         templates: Vec::new(),
         tokens: Vec::new(),
@@ -84,6 +85,8 @@ struct Lexer<'a> {
     /// The byte whose place is known.
     mark: usize,
     place: Place,
+    /// Where a regular expression ended that was none: before it no other is looked for, so that a line is read once.
+    divided: usize,
     /// Open braces in each open `${`.
     templates: Vec<usize>,
     tokens: Vec<Token<'a>>,
@@ -162,15 +165,17 @@ impl<'a> Lexer<'a> {
         let byte = self.byte(0);
         let has_slashes = matches!(self.lang, Lang::JavaScript | Lang::Cpp);
         match byte {
-            b'#' if !has_slashes || (self.at == 0 && self.byte(1) == b'!') => self.to_line_end(Kind::Comment),
-            b'#' if self.lang == Lang::Cpp && is_first => self.to_line_end(Kind::Directive),
-            b'/' if has_slashes && self.byte(1) == b'/' => self.to_line_end(Kind::Comment),
+            b'#' if !has_slashes || (self.at == 0 && self.byte(1) == b'!') => self.line_end(Kind::Comment),
+            b'#' if self.lang == Lang::Cpp && is_first => self.line_end(Kind::Directive),
+            b'/' if has_slashes && self.byte(1) == b'/' => self.line_end(Kind::Comment),
             b'/' if has_slashes && self.byte(1) == b'*' => {
                 self.at += 2;
                 self.find("*/");
                 Kind::Comment
             }
-            b'/' if self.lang == Lang::JavaScript && self.is_regex_next() => self.regex(),
+            b'/' if self.lang == Lang::JavaScript && self.at >= self.divided && self.is_regex_next() => {
+                self.regex()
+            }
             b'0'..=b'9' => self.number(),
             b'.' if self.byte(1).is_ascii_digit() => self.number(),
             b'"' | b'\'' => self.string(byte),
@@ -185,7 +190,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn to_line_end(&mut self, kind: Kind) -> Kind {
+    fn line_end(&mut self, kind: Kind) -> Kind {
         while self.at < self.bytes.len() && self.byte(0) != b'\n' {
             // Lines of the preprocessor go on behind a backslash.
             let is_continued = self.byte(0) == b'\\' && kind == Kind::Directive;
@@ -343,6 +348,7 @@ impl<'a> Lexer<'a> {
                 Some(b'/') if !in_class => break,
                 // A division after all.
                 Some(b'\n') | None => {
+                    self.divided = end;
                     self.at += 1;
                     return Kind::Sign;
                 }

@@ -2,9 +2,7 @@
 
 use super::lexer::{Kind, Lang, Token};
 use crate::codec::json::{Reader, write_string};
-
-/// Nesting of a default, in levels: deeper than anyone writes.
-const LITERAL_DEPTH_MAX: usize = 16;
+use crate::limits::LITERAL_DEPTH_MAX;
 
 /// The JSON text of a literal; of anything else nothing.
 pub(super) fn json(lang: Lang, tokens: &[Token<'_>]) -> Option<String> {

@@ -150,6 +150,11 @@ pub(super) fn is_name(name: &str) -> bool {
         && name.chars().all(is_part)
 }
 
+/// Whether a field can have that name.
+pub(super) fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(is_word)
+}
+
 /// Whether a record can have that name.
 pub(super) fn is_record_name(name: &str) -> bool {
     name.starts_with(char::is_uppercase)

@@ -4,7 +4,7 @@ use crate::codec::nearest::nearest;
 use crate::compose::ast::{Node as Tree, NodeId};
 use crate::compose::builtins::{ALL, Form, OPTIONS};
 use crate::compose::describe::describe;
-use crate::compose::infer::complain::Why;
+use crate::compose::infer::complain::{NAMELESS, Why};
 use crate::compose::infer::program::Infer;
 use crate::compose::resolve::Target;
 use crate::compose::types::{Kinds, Node, Ty, kind};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 impl<'m> Infer<'m, '_> {
     /// The type of a function applied to arguments.
-    pub fn apply(&mut self, id: NodeId, func: NodeId, args: &'m [NodeId]) -> Ty {
+    pub fn apply(&mut self, func: NodeId, args: &'m [NodeId]) -> Ty {
         let mut checked = 0;
         let mut ty = match (self.module.nodes.node(func), args.first()) {
             // What a pattern selects from says what it gives.
@@ -39,7 +39,12 @@ impl<'m> Infer<'m, '_> {
             let (param, result) = self.arrow(func, ty);
             self.within.push((func, position));
             match self.options(func, position, *arg) {
-                Some(options) => self.inferred.nodes[arg.0 as usize] = options,
+                Some(options) => {
+                    self.inferred.nodes[arg.0 as usize] = options;
+                    if let Err(mismatch) = self.inferred.types.unify(options, param) {
+                        self.misfit(*arg, options, param, Why::Argument(func, position), mismatch);
+                    }
+                }
                 None => self.check(*arg, param, Why::Argument(func, position)),
             }
             self.within.pop();
@@ -49,7 +54,9 @@ impl<'m> Infer<'m, '_> {
             let level = self.level;
             self.settle_patterns(level);
         }
-        let _ = id;
+        if let Some(Form::Cmd { .. }) = self.form(func) {
+            self.programs.push(ty);
+        }
         ty
     }
 
@@ -57,10 +64,13 @@ impl<'m> Infer<'m, '_> {
         let name = self.called(func);
         let is = describe(&mut self.inferred.types, ty);
         let flaw = match taken {
-            0 => self.at(
-                func,
-                format!("{name} is {is}, which is no function, but is given an argument"),
-            ),
+            0 => {
+                let what = if name == NAMELESS { "this" } else { &name };
+                self.at(
+                    func,
+                    format!("{what} is {is}, but is given an argument like a function"),
+                )
+            }
             1 => self.at(arg, format!("{name} takes 1 argument, but is given a second")),
             _ => self.at(
                 arg,

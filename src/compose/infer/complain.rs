@@ -41,6 +41,9 @@ pub(super) enum Why {
     Interpolated,
 }
 
+/// What a function is called that has no name.
+pub(super) const NAMELESS: &str = "the function";
+
 impl Infer<'_, '_> {
     /// What people call a function.
     pub fn called(&self, func: NodeId) -> String {
@@ -48,7 +51,7 @@ impl Infer<'_, '_> {
             Tree::Name(name) => name.clone(),
             Tree::Pattern(_) => "the pattern".into(),
             Tree::Typed(inner, _) | Tree::Apply(inner, _) => self.called(*inner),
-            _ => "the function".into(),
+            _ => NAMELESS.into(),
         }
     }
 
@@ -113,12 +116,15 @@ impl Infer<'_, '_> {
         };
         let end = match why {
             Why::Signature(at) => format!("its signature in line {} says {wanted}", at.line),
-            Why::Branch => format!("the one before it {wanted}"),
+            Why::Branch => format!(
+                "the one before it {}",
+                describe(&mut self.inferred.types, expected)
+            ),
             Why::Annotation => format!("its annotation says {wanted}"),
             _ => format!("expected {wanted}"),
         };
         let message = match mismatch {
-            Mismatch::Infinite => format!("{what} would contain itself: {is} in {wanted}"),
+            Mismatch::Infinite => format!("{what} is {is}, which would have to contain itself"),
             _ => format!("{what} is {is}, {end}"),
         };
         let mut flaw = self.at(id, message);

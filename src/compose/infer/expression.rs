@@ -3,7 +3,8 @@
 use crate::codec::nearest::nearest;
 use crate::compose::ast::{Definition, Name, Node as Tree, NodeId, Op};
 use crate::compose::declare::{Variables, Written};
-use crate::compose::infer::complain::Why;
+use crate::compose::describe::{describe, describe_expected};
+use crate::compose::infer::complain::{NAMELESS, Why};
 use crate::compose::infer::program::Infer;
 use crate::compose::types::{Kinds, Mismatch, Node, Scheme, Ty, kind};
 use crate::source::signature::Flaw;
@@ -48,7 +49,7 @@ impl<'m> Infer<'m, '_> {
                 self.coerce(id, ty, expected, why);
             }
             Tree::Apply(func, args) => {
-                let ty = self.apply(id, *func, args);
+                let ty = self.apply(*func, args);
                 self.coerce(id, ty, expected, why);
             }
             Tree::Lambda(params, body) => self.lambda(id, params, *body, expected, why),
@@ -342,13 +343,15 @@ impl<'m> Infer<'m, '_> {
                 return self.coerce(id, ty, expected, why);
             }
             Op::AndThen | Op::Beside => {
-                self.infer(left);
-                return self.check(right, expected, why);
+                let first = self.infer(left);
+                self.check(right, expected, why);
+                return self.doubt(id, op, first, expected);
             }
             Op::OrElse => {
                 let between = self.between(expected, why);
                 self.check(left, expected, why);
-                return self.check(right, expected, between);
+                self.check(right, expected, between);
+                return self.doubt(id, op, expected, expected);
             }
             Op::Add | Op::Subtract | Op::Multiply => Kinds::NUMBER,
             Op::Divide => Kinds::FLOAT,
@@ -369,6 +372,23 @@ impl<'m> Infer<'m, '_> {
         self.coerce(id, ty, expected, why);
     }
 
+    /// Other languages join truth values so.
+    fn doubt(&mut self, id: NodeId, op: Op, left: Ty, right: Ty) {
+        let word = match op {
+            Op::AndThen => "and",
+            Op::OrElse => "or",
+            _ => return,
+        };
+        if [left, right].map(|ty| self.inferred.types.node(ty)) == [Node::Base(Base::Bool); 2] {
+            let sign = op.sign();
+            let message = format!("{sign} goes by success and failure, not by True and False");
+            let flaw = self
+                .at(id, message)
+                .hint(format!("{word} a b joins truth values"));
+            self.warnings.push(flaw);
+        }
+    }
+
     /// `f . g`: first `g`, so that `f` knows what it gets.
     fn compose(&mut self, left: NodeId, right: NodeId) -> Ty {
         let inner = self.infer(right);
@@ -386,13 +406,12 @@ impl<'m> Infer<'m, '_> {
             return self.exhausted(self.module.nodes.place(taker));
         }
         let types = &mut self.inferred.types;
-        let given = crate::compose::describe::describe(types, given);
-        let taken = crate::compose::describe::describe_expected(types, taken);
-        let (taker_name, giver) = (self.called(taker), self.called(giver));
-        let flaw = self.at(
-            taker,
-            format!("{taker_name} takes {taken}, but {giver} gives {given}"),
-        );
+        let (given, taken) = (describe(types, given), describe_expected(types, taken));
+        let (mut outer, mut inner) = (self.called(taker), self.called(giver));
+        if outer == NAMELESS || inner == NAMELESS {
+            (outer, inner) = ("the left side of .".into(), "the right side".into());
+        }
+        let flaw = self.at(taker, format!("{outer} takes {taken}, but {inner} gives {given}"));
         self.complain(flaw);
     }
 
@@ -404,9 +423,9 @@ impl<'m> Infer<'m, '_> {
         let (from, to) = (self.fresh(Kinds::ANY), self.fresh(Kinds::ANY));
         let arrow = self.inferred.types.add(Node::Arrow(from, to));
         if self.inferred.types.unify(ty, arrow).is_err() {
-            let is = crate::compose::describe::describe(&mut self.inferred.types, ty);
+            let is = describe(&mut self.inferred.types, ty);
             let name = self.called(id);
-            let what = if name == "the function" {
+            let what = if name == NAMELESS {
                 "this".to_string()
             } else {
                 name

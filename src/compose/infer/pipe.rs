@@ -35,6 +35,7 @@ impl<'m> Infer<'m, '_> {
             if is_between {
                 self.middles.push(param);
             }
+            self.programs.push(func);
             self.inferred.stages.insert(id, Stage::Program);
             if types.unify(source, param).is_err() {
                 self.stage_misfit(right, source, param);

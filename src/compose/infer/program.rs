@@ -9,7 +9,7 @@ use crate::compose::infer::complain::Why;
 use crate::compose::infer::pattern::Pending;
 use crate::compose::infer::pipe::Stage;
 use crate::compose::resolve::{Names, Target};
-use crate::compose::types::{Kinds, Mismatch, Node, Scheme, Ty, Types};
+use crate::compose::types::{GENERIC, Kinds, Mismatch, Node, Scheme, Ty, Types};
 use crate::limits::FLAWS_MAX;
 use crate::source::notation::parse_type;
 use crate::source::signature::{Flaw, Place, Record};
@@ -82,6 +82,7 @@ pub fn infer<'m>(
         builtins: BTreeMap::new(),
         pending: Vec::new(),
         middles: Vec::new(),
+        programs: Vec::new(),
         scoped: BTreeMap::new(),
         within: Vec::new(),
         level: 1,
@@ -107,6 +108,8 @@ pub(super) struct Infer<'m, 'n> {
     pub pending: Vec<Pending>,
     /// What passes between two programs of the system: bytes, if nothing else is said.
     pub middles: Vec<Ty>,
+    /// Programs of the system, as functions: what is only known to be a list is one of lines.
+    pub programs: Vec<Ty>,
     /// The variables of the signature around this place.
     pub scoped: BTreeMap<String, Ty>,
     /// The applications around this place: function and position of the argument.
@@ -279,17 +282,31 @@ impl<'m> Infer<'m, '_> {
         }
     }
 
+    /// Makes a type that is still open a base type, if it may become that.
+    fn default(&mut self, ty: Ty, base: Base) {
+        let types = &mut self.inferred.types;
+        if let Node::Variable { level, .. } = types.node(ty)
+            && level != GENERIC
+        {
+            let base = types.base(base);
+            // What it can't become is complained of where its type is needed.
+            let _: Result<(), Mismatch> = types.unify(ty, base);
+        }
+    }
+
     fn finish(mut self) -> Result<(Inferred<'m>, Vec<Flaw>), Vec<Flaw>> {
         self.settle_patterns(0);
         self.complain_of_pending();
         for middle in std::mem::take(&mut self.middles) {
-            let types = &mut self.inferred.types;
-            if let Node::Variable { kinds, .. } = types.node(middle)
-                && kinds.has(Kinds::BYTES)
-            {
-                let bytes = types.base(Base::Bytes);
-                // A variable that may be bytes becomes bytes.
-                let _: Result<(), Mismatch> = types.unify(middle, bytes);
+            self.default(middle, Base::Bytes);
+        }
+        for program in std::mem::take(&mut self.programs) {
+            let (mut ends, result) = self.inferred.types.parameters(program, 1);
+            ends.push(result);
+            for end in ends {
+                if let Node::List(element) = self.inferred.types.node(end) {
+                    self.default(element, Base::Str);
+                }
             }
         }
         if self.inferred.types.is_exhausted() {

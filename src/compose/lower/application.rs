@@ -333,6 +333,7 @@ impl<'m> Lower<'m> {
         let name = &self.module.definitions[self.current.definition].name.text;
         out.member("at", &format!("{}:{}", self.file, place.line));
         out.member("name", name);
+        out.member("function", &instance.function);
         out.raw("}");
         if is_value {
             out.raw(",\"args\":[]}");

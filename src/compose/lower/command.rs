@@ -3,9 +3,11 @@
 use crate::compose::ast::{Declaration, Name, Node as Tree};
 use crate::compose::compiled::{Body as Done, Command};
 use crate::compose::concrete::{Choice, Concrete, ConcreteId, Unsettled};
+use crate::compose::describe::describe;
 use crate::compose::lower::json::{Json, depth};
 use crate::compose::lower::program::{Lower, Worker, nameless};
 use crate::compose::resolve::Target;
+use crate::compose::types::{Kinds, kind};
 use crate::limits::DEPTH_MAX;
 use crate::source::signature::{Doc, Flaw, Param, ParamDoc, Place, Record};
 use crate::source::types::Type;
@@ -102,22 +104,37 @@ impl<'m> Lower<'m> {
             Target::Definition(definition) => self.inferred.definitions[definition].clone(),
             _ => return None,
         };
-        let is_value = self.inferred.types.parameters(scheme.ty, 1).0.is_empty();
+        let params = self.inferred.types.parameters(scheme.ty, usize::MAX).0;
+        let is_value = params.is_empty();
+        let mut taken = Vec::new();
+        for param in params {
+            taken.extend(self.inferred.types.variables(param).unwrap_or_default());
+        }
         let mut choice = Vec::new();
         for var in &scheme.vars {
+            // A number that nobody says more about is an Int, but what takes any number could as well take a Real.
+            let root = self.inferred.types.root(*var);
+            let node = self.inferred.types.node(root);
+            let is_any = kind(node) == Kinds::NUMBER && taken.contains(&root);
             match self
                 .concretes
-                .settle(&mut self.inferred.types, *var, &Choice::new())
+                .settle(&mut self.inferred.types, root, &Choice::new())
             {
-                // A number that nobody says more about is an Int, but a function of any number is one of many.
-                Ok(id) if is_value => choice.push(id),
+                Ok(id) if !is_any => choice.push(id),
                 Ok(_) | Err(Unsettled::Open(_)) => {
-                    let ty = crate::compose::describe::describe(&mut self.inferred.types, scheme.ty);
+                    let ty = describe(&mut self.inferred.types, scheme.ty);
                     let name = &export.text;
-                    let message = format!("{name} is {ty}, but a command has only known types");
-                    let len = name.chars().count();
-                    let hint = format!("write a signature without variables: {name} :: [Real] -> Real");
-                    self.complain(Flaw::new(export.place, len, message).hint(hint));
+                    let message = match ty.as_str() {
+                        "unknown" => format!("nothing says of which type {name} is"),
+                        _ => format!("{name} is {ty}, but a command has only known types"),
+                    };
+                    let example = if is_value { "[Real]" } else { "[Real] -> Real" };
+                    let hint = format!("write a signature without variables, such as {name} :: {example}");
+                    self.no_command(
+                        target,
+                        export,
+                        Flaw::new(export.place, len(name), message).hint(hint),
+                    );
                     return None;
                 }
                 Err(unsettled) => {
@@ -127,6 +144,15 @@ impl<'m> Lower<'m> {
             }
         }
         Some(choice)
+    }
+
+    /// That an export is no command: meant so if its types are written down, for others may use it.
+    fn no_command(&mut self, target: Target, name: &Name, flaw: Flaw) {
+        let is_written = matches!(target, Target::Function(_)) || self.declaration(&name.text).is_some();
+        match is_written {
+            true => self.warnings.push(flaw),
+            false => self.complain(flaw),
+        }
     }
 
     fn command(&mut self, position: usize) -> Option<Command> {
@@ -148,14 +174,14 @@ impl<'m> Lower<'m> {
         for (var, id) in scheme.vars.iter().zip(&choice) {
             own.insert(self.inferred.types.root(*var), *id);
         }
-        let len = own_name.chars().count();
         let whole = match self.concretes.settle(&mut self.inferred.types, scheme.ty, &own) {
             Ok(whole) => whole,
             Err(unsettled) => {
-                self.unsettled(unsettled, place, len);
+                self.unsettled(unsettled, place, len(own_name));
                 return None;
             }
         };
+        let schema = self.schema(whole, place);
         let declared = self.declaration(own_name);
         let count = match (target, declared) {
             (Target::Function(function), _) => self.inferred.arities[function],
@@ -168,7 +194,11 @@ impl<'m> Lower<'m> {
             if !self.is_data(ty) {
                 let message = format!("{own_name} {what} a function or a worker, which a command can't");
                 let hint = "leave it out of the exports; others can use it all the same";
-                self.complain(Flaw::new(place, len, message).hint(hint));
+                let name = Name {
+                    text: own_name.clone(),
+                    place,
+                };
+                self.no_command(target, &name, Flaw::new(place, len(own_name), message).hint(hint));
                 return None;
             }
             // Not even a schema: what is wrong was said.
@@ -178,14 +208,14 @@ impl<'m> Lower<'m> {
         }
         if !self.flaws.is_empty() {
             // Bodies are looked at all the same, for what is wrong with them.
-            self.write(target, choice, place);
+            self.write(target, choice, &schema, place);
             return None;
         }
         let arg_schemas = types.iter().map(|ty| self.schema(*ty, place)).collect();
         let return_schema = self.schema(returns, place);
         let params = self.described(target, declared, &types);
         let doc = self.doc(target, declared);
-        let body = self.write(target, choice, place)?;
+        let body = self.write(target, choice, &schema, place)?;
         Some(Command {
             name,
             is_internal,
@@ -264,7 +294,7 @@ impl<'m> Lower<'m> {
     }
 
     /// Writes what a command does.
-    fn write(&mut self, target: Target, choice: Vec<ConcreteId>, place: Place) -> Option<Done> {
+    fn write(&mut self, target: Target, choice: Vec<ConcreteId>, schema: &str, place: Place) -> Option<Done> {
         let definition = match target {
             Target::Function(function) => return Some(Done::Remote(self.instance(function, choice, place))),
             Target::Definition(definition) => definition,
@@ -273,7 +303,7 @@ impl<'m> Lower<'m> {
         let from = self.bodies.len();
         let root = self.body(definition, choice);
         self.write_bodies(from);
-        let expr = self.around(root)?;
+        let expr = self.around(root, schema)?;
         if depth(&expr) + AROUND > DEPTH_MAX {
             let name = &self.module.definitions[definition].name;
             let message = format!(
@@ -320,7 +350,7 @@ impl<'m> Lower<'m> {
     }
 
     /// The expression of a body within all that it needs: what needs nothing outermost.
-    fn around(&mut self, root: usize) -> Option<String> {
+    fn around(&mut self, root: usize, schema: &str) -> Option<String> {
         let mut order = self.needed(root);
         order.pop();
         let mut levels: Vec<Vec<usize>> = Vec::new();
@@ -337,7 +367,6 @@ impl<'m> Lower<'m> {
             levels[level].push(body);
         }
         let mut out = Json::default();
-        let schema = "z";
         for bodies in &levels {
             out.open("app");
             out.member("schema", schema);
@@ -416,6 +445,10 @@ impl<'m> Lower<'m> {
         records.sort_by(|a, b| a.name.cmp(&b.name));
         records
     }
+}
+
+fn len(name: &str) -> usize {
+    name.chars().count()
 }
 
 /// Adds the names of the records in a type that are not among them.

@@ -50,7 +50,9 @@ pub fn lower<'m>(
         current: Current::default(),
         written: 0,
         variables: 0,
+        open: Vec::new(),
         flaws: Vec::new(),
+        warnings: Vec::new(),
     };
     let commands = lower.commands();
     lower.finish(commands)
@@ -121,7 +123,10 @@ pub(super) struct Lower<'m> {
     /// Bytes of all bodies that are done.
     pub written: usize,
     variables: usize,
+    /// Definitions in which something has no known type.
+    open: Vec<usize>,
     pub flaws: Vec<Flaw>,
+    pub warnings: Vec<Flaw>,
 }
 
 impl<'m> Lower<'m> {
@@ -137,6 +142,14 @@ impl<'m> Lower<'m> {
     }
 
     pub fn unsettled(&mut self, unsettled: Unsettled, place: Place, len: usize) {
+        if let Unsettled::Open(_) = unsettled {
+            // One of a definition will do: all others come from it.
+            let definition = self.current.definition;
+            if self.open.contains(&definition) {
+                return;
+            }
+            self.open.push(definition);
+        }
         let (message, hint) = match unsettled {
             Unsettled::Open(kinds) => {
                 let message = match called(kinds) {
@@ -377,7 +390,7 @@ impl<'m> Lower<'m> {
             instances: self.instances,
             commands,
             records,
-            warnings: Vec::new(),
+            warnings: self.warnings,
         })
     }
 }

@@ -2,9 +2,12 @@
 //! with the time, effects and bytes go out. Starts no process.
 
 pub mod convert;
+mod ending;
 mod handle;
 pub mod mailbox;
 pub mod pipe;
+#[cfg(test)]
+mod pipe_tests;
 pub mod request;
 mod stage;
 pub mod table;

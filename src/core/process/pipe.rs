@@ -77,6 +77,8 @@ pub struct Pipe {
     to_apply: VecDeque<Item>,
     result: Option<Result<Vec<u8>>>,
     is_over: bool,
+    /// Its programs were told so.
+    is_ended: bool,
 }
 
 /// What is left of the value.
@@ -222,6 +224,7 @@ impl Pipe {
             to_apply: VecDeque::new(),
             result: None,
             is_over: false,
+            is_ended: false,
         })
     }
 
@@ -257,23 +260,26 @@ impl Pipe {
         }
     }
 
-    /// Moves on all that can be moved on.
-    /// False if nothing could be.
+    /// Moves on all that can be moved on. False if nothing could be.
     pub fn step(&mut self, table: &mut Table, types: &Types, now_ms: u64) -> bool {
+        if self.is_ended {
+            return false;
+        }
         let has_moved = self.try_step(table, types).unwrap_or_else(|error| {
             self.end(Err(error));
             true
         });
         if self.is_over {
             let is_well = matches!(self.result, Some(Ok(_)));
+            self.is_ended = true;
             table.end_owner(self.owner, is_well, now_ms);
         }
         has_moved
     }
 
-    /// Whether its result was there.
-    pub fn is_over(&self) -> bool {
-        self.is_over
+    /// Whether nothing of it goes on.
+    pub fn is_ended(&self) -> bool {
+        self.is_ended
     }
 
     fn try_step(&mut self, table: &mut Table, types: &Types) -> Result<bool> {

@@ -15,8 +15,7 @@ use crate::core::hub::{Ended, PeerId};
 use crate::core::slab::{Key, Slab};
 use crate::error::{Error, Kind, Result};
 use crate::limits::{
-    DEATH_REPORT_MS, HANDLES_MAX, JOIN_GRACE_MS, KILL_AGAIN_MS, MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX,
-    WORKER_MESSAGE_BYTES_MAX,
+    DEATH_REPORT_MS, HANDLES_MAX, MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX, WORKER_MESSAGE_BYTES_MAX,
 };
 use std::collections::VecDeque;
 
@@ -24,9 +23,6 @@ use std::collections::VecDeque;
 pub type HandleId = Key<Handle>;
 /// The number of somebody who waits.
 pub type WaiterId = Key<Waiter>;
-
-const SIGTERM: i32 = 15;
-const SIGKILL: i32 = 9;
 
 /// To whom a process belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +64,7 @@ pub enum Effect {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
+pub(super) enum Timer {
     /// The next step to end a process.
     Handle(HandleId),
     /// Its output has ended, and why is not known.
@@ -81,7 +77,7 @@ enum Timer {
 pub struct Waiter {
     asker: Asker,
     /// The call on whose behalf, if that is known.
-    owner: Option<Owner>,
+    pub(super) owner: Option<Owner>,
     handles: Vec<HandleId>,
     wish: Wish,
     timeout_ms: Option<u64>,
@@ -102,11 +98,11 @@ enum Wish {
 pub struct Table {
     pub(super) handles: Slab<Handle>,
     pub(super) waiters: Slab<Waiter>,
-    deadlines: Deadlines<Timer>,
+    pub(super) deadlines: Deadlines<Timer>,
     pub(super) effects: VecDeque<Effect>,
     listed: VecDeque<HandleId>,
     /// Those that have ended and have processes left.
-    leaving: Vec<Owner>,
+    pub(super) leaving: Vec<Owner>,
 }
 
 impl Default for Table {
@@ -404,7 +400,7 @@ impl Table {
         }
     }
 
-    fn answer(&mut self, key: WaiterId, answer: Result<Vec<u8>>) {
+    pub(super) fn answer(&mut self, key: WaiterId, answer: Result<Vec<u8>>) {
         if let Some(mut waiter) = self.waiters.remove(key) {
             self.deadlines.set(Timer::Waiter(key), &mut waiter.due, None);
             self.effects.push_back(Effect::Answer(waiter.asker, answer));
@@ -527,97 +523,9 @@ impl Table {
         }
     }
 
-    /// An owner has ended, well or not: so do its processes, and those who wait on its behalf. [`Effect::Joined`] comes when
-    /// all are gone.
-    pub fn end_owner(&mut self, owner: Owner, is_well: bool, now_ms: u64) {
-        let waiters = self
-            .waiters
-            .iter()
-            .filter(|(_, waiter)| waiter.owner == Some(owner));
-        for key in waiters.map(|(key, _)| key).collect::<Vec<_>>() {
-            self.answer(key, Err(Error::new(Kind::Cancelled, OWNER_ENDED)));
-        }
-        if !self.leaving.contains(&owner) {
-            self.leaving.push(owner);
-        }
-        let owned = self.handles.iter().filter(|(_, handle)| handle.owner == owner);
-        for id in owned.map(|(id, _)| id).collect::<Vec<_>>() {
-            self.leave(id, is_well, now_ms);
-        }
-        self.tell_if_joined(owner);
-    }
-
-    fn leave(&mut self, id: HandleId, is_well: bool, now_ms: u64) {
-        let Some(handle) = self.handles.get_mut(id) else {
-            return;
-        };
-        if handle.is_detached {
-            self.effects.push_back(Effect::Release(id));
-        }
-        if handle.is_detached || handle.is_gone() {
-            return self.forget(id);
-        }
-        handle.is_leaving = true;
-        handle.inbox.close();
-        if !is_well {
-            return self.press(id, Pressure::Kill, now_ms);
-        }
-        if handle.life_at_ms.is_none() {
-            handle.life_at_ms = Some(now_ms.saturating_add(JOIN_GRACE_MS));
-        }
-        self.close(id);
-        self.schedule(id, now_ms);
-    }
-
-    /// Forgets a process that is gone, or let go.
-    fn forget(&mut self, id: HandleId) {
-        let Some(mut handle) = self.handles.remove(id) else {
-            return;
-        };
-        self.deadlines.set(Timer::Handle(id), &mut handle.due, None);
-        self.deadlines.set(Timer::End(id), &mut handle.end_due, None);
-        for key in handle.waiters {
-            self.answer(key, Err(unknown(id)));
-        }
-        self.tell_if_joined(handle.owner);
-    }
-
-    fn tell_if_joined(&mut self, owner: Owner) {
-        if self.handles.iter().all(|(_, handle)| handle.owner != owner)
-            && let Some(position) = self.leaving.iter().position(|leaving| *leaving == owner)
-        {
-            self.leaving.swap_remove(position);
-            self.effects.push_back(Effect::Joined(owner));
-        }
-    }
-
     fn drop_waiter(&mut self, key: WaiterId) {
         if let Some(mut waiter) = self.waiters.remove(key) {
             self.deadlines.set(Timer::Waiter(key), &mut waiter.due, None);
-        }
-    }
-
-    /// Sends a process the next signal that is to end it.
-    fn press(&mut self, id: HandleId, pressure: Pressure, now_ms: u64) {
-        if let Some(handle) = self.handles.get_mut(id) {
-            handle.pressure = pressure.max(handle.pressure);
-            let signal = match handle.pressure {
-                Pressure::Kill => SIGKILL,
-                _ => SIGTERM,
-            };
-            self.effects.push_back(Effect::Signal(id, signal));
-            self.schedule(id, now_ms);
-        }
-    }
-
-    fn schedule(&mut self, id: HandleId, now_ms: u64) {
-        if let Some(handle) = self.handles.get_mut(id) {
-            let due = match handle.pressure {
-                Pressure::None => handle.life_at_ms,
-                Pressure::Term => Some(now_ms.saturating_add(JOIN_GRACE_MS)),
-                Pressure::Kill => Some(now_ms.saturating_add(KILL_AGAIN_MS)),
-            };
-            self.deadlines.set(Timer::Handle(id), &mut handle.due, due);
         }
     }
 
@@ -682,9 +590,9 @@ impl Table {
 }
 
 const NIL: [u8; 1] = [0xc0];
-const OWNER_ENDED: &str = "the call that this worker belongs to has ended";
+pub(super) const OWNER_ENDED: &str = "the call that this worker belongs to has ended";
 
-fn unknown(id: HandleId) -> Box<Error> {
+pub(super) fn unknown(id: HandleId) -> Box<Error> {
     let message = format!(
         "worker {} is not known: the call that started it has ended, or it never was",
         id.raw()

@@ -1,6 +1,7 @@
 //! The functions of a C++ file that have a signature comment, at the outermost level or in namespaces. Compiles
 //! nothing, expands no macro, and does not look into classes and bodies.
 
+use crate::limits::NAMESPACES_MAX;
 use crate::source::collect::{Collector, Declared, DeclaredParam, Default, Pending};
 use crate::source::comment::{self, has_signature};
 use crate::source::forms;
@@ -17,7 +18,10 @@ pub fn read(text: &str) -> Result<Library, Vec<Flaw>> {
         at: 0,
         scopes: Vec::new(),
         pending: Pending::default(),
-        collector: Collector::default(),
+        collector: Collector {
+            has_overloads: true,
+            ..Collector::default()
+        },
     };
     reader.run();
     reader.collector.finish()
@@ -162,6 +166,10 @@ impl<'a> Reader<'a, '_> {
         let Some((name, open)) = function_name(head) else {
             return self.stray(above);
         };
+        if self.scopes.len() > NAMESPACES_MAX {
+            let message = format!("'{}' stands in more than {NAMESPACES_MAX} namespaces", name.text);
+            return self.collector.flaw(flaw(&name, message));
+        }
         if self.scopes.iter().any(|scope| matches!(scope, Scope::Class)) {
             let message = format!(
                 "'{}' stands in a class, only functions outside of classes are exported",
@@ -187,20 +195,7 @@ impl<'a> Reader<'a, '_> {
             returns: None,
         };
         let place = declared.place;
-        let known = self
-            .collector
-            .library
-            .functions
-            .iter()
-            .any(|known| known.name == declared.name);
         self.collector.function(said, declared);
-        if known {
-            let message = format!(
-                "there are two functions of the name '{}', only one can be exported",
-                name.text
-            );
-            return self.collector.flaw(flaw(&name, message));
-        }
         let exported = self
             .collector
             .library

@@ -6,7 +6,7 @@ use crate::source::comment::{self, Said, Typedef, record_name};
 use crate::source::forms;
 use crate::source::lexer::{Kind, Lang, Token, comment_lines, tokens};
 use crate::source::literal;
-use crate::source::notation::{Line, is_record_name};
+use crate::source::notation::{Line, is_name, is_record_name};
 use crate::source::signature::{Exports, Field, Flaw, Library, ParamDoc, Place, Record};
 use crate::source::types::Type;
 use std::collections::BTreeMap;
@@ -111,15 +111,18 @@ impl<'a> Reader<'a, '_> {
                 }
             };
             match ty {
-                Ok(ty) => fields.push(Field {
-                    name: property.name.to_string(),
-                    ty: match ty {
-                        Type::Optional(_) => ty,
-                        ty if property.is_optional => Type::Optional(Box::new(ty)),
-                        ty => ty,
-                    },
-                    doc: ParamDoc::default(),
-                }),
+                Ok(ty) => {
+                    fields.retain(|field: &Field| field.name != property.name);
+                    fields.push(Field {
+                        name: property.name.to_string(),
+                        ty: match ty {
+                            Type::Optional(_) => ty,
+                            ty if property.is_optional => Type::Optional(Box::new(ty)),
+                            ty => ty,
+                        },
+                        doc: ParamDoc::default(),
+                    });
+                }
                 Err(flaw) => flaws.push(flaw),
             }
         }
@@ -133,8 +136,10 @@ impl<'a> Reader<'a, '_> {
             );
         }
         let inner = std::mem::take(&mut types.records);
-        let mut said = Said::default();
-        said.params = std::mem::take(&mut typedef.properties);
+        let mut said = Said {
+            params: std::mem::take(&mut typedef.properties),
+            ..Said::default()
+        };
         describe_fields(&mut fields, &mut said);
         if !flaws.is_empty() {
             self.names.insert(name, Meaning::Flawed(flaws.remove(0)));
@@ -365,7 +370,7 @@ impl<'a> Reader<'a, '_> {
             _ => self.exported.get(name.text).copied(),
         };
         let is_typed = said.signature.is_some() || said.returns.is_some();
-        let Some(exported) = exported else {
+        let Some(exported) = exported.filter(|exported| is_name(exported)) else {
             if is_typed {
                 let message = format!("'{}' has a signature, but the file does not export it", name.text);
                 self.collector.warn(flaw(&name, message));

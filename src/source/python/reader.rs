@@ -198,25 +198,22 @@ fn listed(tokens: &[Token<'_>]) -> Option<Vec<String>> {
 
 /// The lines of a docstring.
 fn docstring<'a>(token: &Token<'a>) -> Vec<Line<'a>> {
-    let quote = token.text.find(['"', '\'']).unwrap_or(0);
-    let body = &token.text[quote..];
-    let len = if body.len() >= 6 && body.starts_with(&body[..1].repeat(3)) {
-        3
-    } else {
-        1
+    let quotes = token.text.find(['"', '\'']).unwrap_or(0);
+    let body = &token.text[quotes..];
+    let quote = match ["\"\"\"", "'''"]
+        .into_iter()
+        .find(|quote| body.starts_with(quote))
+    {
+        Some(quote) => quote,
+        None => &body[..usize::from(!body.is_empty())],
     };
     let whole = Line {
         text: token.text,
         place: token.place,
-    }
-    .skip((quote + len).min(token.text.len()));
-    let text = &whole.text[..whole.text.len().saturating_sub(len)];
-    let text = if token.text.is_char_boundary(text.len()) {
-        text
-    } else {
-        whole.text
     };
-    lines(text, whole.place).into_iter().map(Line::trim).collect()
+    let inner = whole.skip(quotes + quote.len());
+    let text = inner.text.strip_suffix(quote).unwrap_or(inner.text);
+    lines(text, inner.place).into_iter().map(Line::trim).collect()
 }
 
 /// Google's `float: The mean` in a section about the result.
@@ -314,7 +311,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// Goes behind the colon of a head; gives what stands before it.
-    fn to_colon(&mut self) -> &'_ [Token<'a>] {
+    fn until_colon(&mut self) -> &'_ [Token<'a>] {
         let start = self.at;
         while let Some(token) = self.tokens.get(self.at).filter(|token| !is_head(token)) {
             if token.is(":") {
@@ -342,7 +339,7 @@ impl<'a> Reader<'a, '_> {
         let Some(name) = self.word() else { return };
         let variables = self.bracketed("[").unwrap_or_default();
         let Some(inner) = self.bracketed("(") else { return };
-        let head = self.to_colon();
+        let head = self.until_colon();
         let hint: Option<Vec<Token<'a>>> = head
             .first()
             .is_some_and(|arrow| arrow.is("->"))
@@ -436,7 +433,7 @@ impl<'a> Reader<'a, '_> {
         let Some(name) = self.word() else { return };
         self.bracketed("[");
         self.bracketed("(");
-        self.to_colon();
+        self.until_colon();
         if has_signature(above) {
             self.stray(above);
         }
@@ -518,7 +515,7 @@ impl<'a> Reader<'a, '_> {
                 while self
                     .tokens
                     .get(end)
-                    .is_some_and(|token| !token.is("=") && !(token.is_first && end > begin))
+                    .is_some_and(|token| !(token.is("=") || token.is_first && end > begin))
                 {
                     end = closed(self.tokens, end);
                 }
