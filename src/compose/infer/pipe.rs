@@ -6,6 +6,7 @@ use crate::compose::describe::{describe, describe_expected};
 use crate::compose::infer::program::Infer;
 use crate::compose::resolve::Target;
 use crate::compose::types::{Node, Ty};
+use crate::source::types::Base;
 
 /// What the right side of `|>` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,18 +27,14 @@ impl<'m> Infer<'m, '_> {
         let source = self.infer(left);
         let func = self.infer(right);
         let (param, result) = self.arrow(right, func);
-        let types = &mut self.inferred.types;
+        let is_printed = self.is_printed(left);
         if is_program(self.module, &self.names.targets, right) {
-            let is_between = match self.module.nodes.node(left) {
-                Tree::Binary(Op::Pipe, _, before) => is_program(self.module, &self.names.targets, *before),
-                _ => is_program_applied(self.module, &self.names.targets, left),
-            };
-            if is_between {
+            if is_printed {
                 self.middles.push(param);
             }
             self.programs.push(func);
             self.inferred.stages.insert(id, Stage::Program);
-            if types.unify(source, param).is_err() {
+            if self.inferred.types.unify(source, param).is_err() {
                 self.stage_misfit(right, source, param);
             }
             return result;
@@ -50,6 +47,18 @@ impl<'m> Infer<'m, '_> {
             return result;
         }
         let types = &mut self.inferred.types;
+        // What a program prints is what the next stage takes: text as a whole, all else item by item.
+        let is_whole = |node| {
+            use Base::{Bytes, Str, Unit};
+            matches!(
+                node,
+                Node::Variable { .. } | Node::List(_) | Node::Base(Str | Bytes | Unit)
+            )
+        };
+        if is_printed && matches!(types.node(source), Node::Variable { .. }) && !is_whole(types.node(param)) {
+            let items = types.add(Node::List(param));
+            let _ = types.unify(source, items);
+        }
         if let Node::List(element) = types.node(source)
             && types.unify(param, element).is_ok()
         {
@@ -61,6 +70,14 @@ impl<'m> Infer<'m, '_> {
             self.stage_misfit(right, source, param);
         }
         result
+    }
+
+    /// Whether an expression is what a program prints.
+    fn is_printed(&self, id: NodeId) -> bool {
+        match self.module.nodes.node(id) {
+            Tree::Binary(Op::Pipe, _, before) => is_program(self.module, &self.names.targets, *before),
+            _ => is_program_applied(self.module, &self.names.targets, id),
+        }
     }
 
     fn stage_misfit(&mut self, stage: NodeId, source: Ty, param: Ty) {
