@@ -131,7 +131,7 @@ impl Folder {
         Ok(())
     }
 
-    /// The data that the sources of these languages name: files whose names stand in their texts.
+    /// The data that the sources of these languages and the compositions name: files whose names stand in their texts.
     ///
     /// # Errors
     /// Kind `io`: one can't be read.
@@ -141,7 +141,7 @@ impl Folder {
         }
         let mut words = BTreeSet::new();
         for file in &self.sources {
-            if file.language.is_some_and(is_used) {
+            if file.is_composition() || file.language.is_some_and(is_used) {
                 words.extend(words_of(&file.content));
             }
         }

@@ -329,3 +329,97 @@ impl Json {
         self.close(b']');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::compiled::Instance;
+    use crate::manifest::parse::parse;
+    use crate::source::read;
+
+    /// The arguments of a function in Python, as the manifest has them. The whole manifest is checked.
+    fn check(source: &str, expected: &[&str]) {
+        let library = read("py", source).unwrap();
+        let function = library.functions.last().unwrap().clone();
+        let command = Command {
+            name: function.name,
+            is_internal: false,
+            doc: function.doc,
+            arg_schemas: function.params.iter().map(|param| schema(&param.ty)).collect(),
+            params: function.params,
+            return_schema: schema(&function.returns),
+            returns: function.returns,
+            body: Body::Remote(0),
+        };
+        let compiled = Compiled {
+            pools: vec![Pool {
+                lang: "py".into(),
+                at_once: 1,
+            }],
+            instances: vec![Instance {
+                pool: 0,
+                mid: 1,
+                file: "a.py".into(),
+                function: command.name.clone(),
+                params: Vec::new(),
+                returns: command.returns.clone(),
+                arg_schemas: Vec::new(),
+                return_schema: String::new(),
+            }],
+            commands: vec![command],
+            records: library.records,
+            ..Compiled::default()
+        };
+        let text = String::from_utf8(write("stats", &compiled)).unwrap();
+        let start = text.find("\"args\": [").unwrap() + "\"args\": [".len();
+        let end = text.find("],\n      \"return_schema\"").unwrap();
+        let found: Vec<&str> = text[start..end]
+            .split("\n")
+            .map(|line| line.trim().trim_end_matches(','))
+            .collect();
+        assert_eq!(
+            found.iter().filter(|line| !line.is_empty()).collect::<Vec<_>>(),
+            expected.iter().collect::<Vec<_>>()
+        );
+        if let Err(errors) = parse(text.as_bytes(), "stats.manifest") {
+            panic!("{errors:?}");
+        }
+    }
+
+    fn schema(ty: &Type) -> String {
+        match ty {
+            Type::Base(base) => base.schema().into(),
+            Type::List(inner) => format!("[{}]", schema(inner)),
+            Type::Optional(inner) => format!("?{}", schema(inner)),
+            _ => "{x:f8,many:i8}".into(),
+        }
+    }
+
+    #[test]
+    fn parameters() {
+        check(
+            "def f(xs: list[float], name: str) -> None: pass",
+            &[
+                r#"{"kind": "pos", "metavar": "XS", "type_desc": "[Real]", "desc": []}"#,
+                r#"{"kind": "pos", "metavar": "NAME", "type_desc": "Str", "quoted": true, "desc": []}"#,
+            ],
+        );
+        // A letter of its own, that of help, and one that another has chosen.
+        check(
+            "# f :: Int -> Int -> Int -> Int\n# param k: [arg: -n]\ndef f(k: int, n: int = 1, h: int = 2) -> int: pass",
+            &[
+                r#"{"kind": "opt", "short": "n", "metavar": "K", "type_desc": "Int", "desc": []}"#,
+                r#"{"kind": "opt", "long": "n", "default": 1, "metavar": "N", "type_desc": "Int", "desc": []}"#,
+                r#"{"kind": "opt", "long": "h", "default": 2, "metavar": "H", "type_desc": "Int", "desc": []}"#,
+            ],
+        );
+        check(
+            "def f(*, loud: bool = False, dry_run: bool = True, word: str = 'a\"b') -> None: pass",
+            &[
+                r#"{"kind": "flag", "long": "loud", "long_rev": "no-loud", "default": false, "desc": []}"#,
+                r#"{"kind": "flag", "long": "no-dry-run", "long_rev": "dry-run", "default": true, "desc": []}"#,
+                r#"{"kind": "opt", "long": "word", "default": "a\"b", "metavar": "WORD", "type_desc": "Str", "quoted": true, "desc": []}"#,
+            ],
+        );
+    }
+}

@@ -76,7 +76,8 @@ struct New {
 #[argh(
     subcommand,
     name = "build",
-    example = "nexus build stats\n  nexus build mean.py fast.cpp -o bin/stats",
+    example = "nexus build stats",
+    example = "nexus build mean.py fast.cpp -o bin/stats",
     note = "C++ is compiled by CXX, or else c++, with the flags in NEXUS_CXXFLAGS and those of comments (// flags: -lfoo)."
 )]
 struct Build {

@@ -139,6 +139,7 @@ pub fn resolve<'m>(module: &'m Module, libraries: &'m [Sourced<'m>]) -> Names<'m
             bound: BTreeMap::new(),
             mentions: Vec::new(),
             defining: vec![&definition.name.text],
+            later: Vec::new(),
         };
         scope.definition(definition);
         mentions.push(scope.mentions);
@@ -410,6 +411,8 @@ struct Scope<'m, 'n> {
     mentions: Vec<(usize, Place)>,
     /// The definitions around this place.
     defining: Vec<&'m str>,
+    /// Definitions around this place that come after it.
+    later: Vec<&'m str>,
 }
 
 impl<'m> Scope<'m, '_> {
@@ -476,9 +479,13 @@ impl<'m> Scope<'m, '_> {
                     });
                 }
                 for (position, definition) in definitions.iter().enumerate() {
+                    let known = self.later.len();
+                    let later = definitions[position + 1..].iter();
+                    self.later.extend(later.map(|later| later.name.text.as_str()));
                     self.defining.push(&definition.name.text);
                     self.definition(definition);
                     self.defining.pop();
+                    self.later.truncate(known);
                     let bound = self.bound.entry(&definition.name.text).or_default();
                     bound.push(first + position);
                 }
@@ -520,6 +527,9 @@ impl<'m> Scope<'m, '_> {
         let known = known.chain(self.names.globals.keys().copied());
         let known = known.chain(builtins::ALL.iter().map(|builtin| builtin.name));
         let hint = match (name, nearest(name, known)) {
+            (name, _) if self.later.contains(&name) => Some(format!(
+                "{name} is defined below; a definition knows those above it"
+            )),
             ("_", _) => Some("a parameter _ has no value; give it a name".into()),
             (_, Some(near)) => Some(format!("did you mean {near}?")),
             (_, None) => None,

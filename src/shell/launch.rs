@@ -72,6 +72,12 @@ pub fn socket_path(pool: &Pool, dir: &Path) -> PathBuf {
     dir.join(&pool.socket)
 }
 
+/// Whether a pool's interpreter makes a directory for temporary files when it starts, and leaves it there if it is ended
+/// before its code is loaded. It makes it in that of the run, which goes away whatever happens.
+pub fn has_temp_dir(pool: &Pool) -> bool {
+    pool.lang == "r"
+}
+
 /// Starts a pool whose transport is `unix`: the parent of its workers. Its socket has a name only until the pool's program
 /// runs: whoever ends this process then, has nothing to remove.
 ///
@@ -116,6 +122,9 @@ pub fn launch(pool: &Pool, place: &Place<'_>) -> Result<Launched> {
     ];
     if pool.lifetime == Lifetime::Oneshot || pool.recycle.is_any() {
         variables.push(("NEXUS_ISOLATE", "1".as_ref()));
+    }
+    if has_temp_dir(pool) {
+        variables.push(("TMPDIR", dir.as_ref()));
     }
     let descriptors = [
         input.as_fd(),

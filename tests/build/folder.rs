@@ -114,15 +114,3 @@ impl Drop for Folder {
         }
     }
 }
-
-/// Whether all of these programs are there; tells which is not.
-pub fn has(programs: &[&str]) -> bool {
-    let path = search_path();
-    let is_there =
-        |program: &&&str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    let missing: Vec<&&str> = programs.iter().filter(|program| !is_there(program)).collect();
-    if !missing.is_empty() {
-        eprintln!("left out, for there is no {missing:?}");
-    }
-    missing.is_empty()
-}

@@ -1,7 +1,7 @@
 //! What the pools of each language get and give, and how they are loaded; programs of several.
 
-use crate::folder::{Folder, has};
-use crate::harness::NEXUS;
+use crate::folder::Folder;
+use crate::harness::{NEXUS, has};
 use crate::{CPP, PYTHON};
 use std::fs;
 use std::path::Path;

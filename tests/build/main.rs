@@ -6,8 +6,8 @@ mod folder;
 mod harness;
 mod languages;
 
-use folder::{Folder, has};
-use harness::{NEXUS, search_path};
+use folder::Folder;
+use harness::{NEXUS, has, search_path};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;

@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -50,6 +50,29 @@ impl Program {
         let mut program = Program::empty(name);
         program.elsewhere = Some(path.to_path_buf());
         program
+    }
+
+    /// The program of that name in tests/programs, made of its sources by `nexus build`. What is built survives the tests,
+    /// so that it is compiled once.
+    pub fn built(name: &str) -> Program {
+        static BUILT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join("built")
+            .join(name)
+            .join(name);
+        let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+        if !built.iter().any(|other| other == name) {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let sources = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/programs")
+                .join(name);
+            let mut command = Command::new(NEXUS);
+            command.arg("build").arg(sources).arg("-o").arg(&path);
+            let status = command.env("PATH", search_path()).status().unwrap();
+            assert!(status.success(), "{name} can't be built");
+            built.push(name.into());
+        }
+        Program::at(&path)
     }
 
     fn empty(name: &str) -> Program {
@@ -202,6 +225,18 @@ impl Drop for Program {
 /// The real interpreters first: a version manager's shim would cost each run a tenth of a second.
 pub fn search_path() -> String {
     format!("/usr/bin:/bin:{}", std::env::var("PATH").unwrap_or_default())
+}
+
+/// Whether all of these programs are there; tells which is not.
+pub fn has(programs: &[&str]) -> bool {
+    let path = search_path();
+    let is_there =
+        |program: &&&str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    let missing: Vec<&&str> = programs.iter().filter(|program| !is_there(program)).collect();
+    if !missing.is_empty() {
+        eprintln!("left out, for there is no {missing:?}");
+    }
+    missing.is_empty()
 }
 
 fn python_manifest(commands: &[(&str, &[&str], &str)], pool: &str) -> String {

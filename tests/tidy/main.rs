@@ -17,7 +17,7 @@ fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every text file below a directory, without what builds and runs leave behind.
+/// Every text file below a directory, without what builds and runs leave behind, and what fuzz targets are fed.
 fn collect(dir: &Path, files: &mut Vec<File>) {
     let mut entries: Vec<PathBuf> = fs::read_dir(dir)
         .expect("a directory of the project can be read")
@@ -28,7 +28,10 @@ fn collect(dir: &Path, files: &mut Vec<File>) {
         let path = entry.strip_prefix(top()).expect("an entry stands below the top");
         let path = path.to_str().expect("a path is text").to_string();
         let name = path.rsplit('/').next().unwrap_or_default();
-        if matches!(name, ".git" | "target" | "artifacts" | "coverage" | "__pycache__") {
+        if matches!(
+            name,
+            ".git" | "target" | "artifacts" | "corpus" | "coverage" | "__pycache__"
+        ) {
             continue;
         }
         if entry.is_dir() {

@@ -1,6 +1,7 @@
 //! How worker processes end: with their owners, in time, and by force if they must. The part of [`Table`] that presses.
 
 use super::handle::Pressure;
+use super::mailbox::Framing;
 use super::table::{Effect, HandleId, OWNER_ENDED, Owner, Table, Timer, unknown};
 use crate::error::{Error, Kind};
 use crate::limits::{JOIN_GRACE_MS, KILL_AGAIN_MS};
@@ -42,7 +43,12 @@ impl Table {
         handle.is_leaving = true;
         handle.inbox.close();
         if !is_well {
-            return self.press(id, Pressure::Kill, now_ms);
+            // A nexus ends its own pools before it goes; killed, it leaves them to end a moment later, and its directory.
+            let pressure = match handle.framing {
+                Framing::Frames => Pressure::Term,
+                _ => Pressure::Kill,
+            };
+            return self.press(id, pressure, now_ms);
         }
         if handle.life_at_ms.is_none() {
             handle.life_at_ms = Some(now_ms.saturating_add(JOIN_GRACE_MS));

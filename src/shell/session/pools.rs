@@ -7,7 +7,7 @@ use crate::ids::PoolId;
 use crate::limits::WORKERS_MAX;
 use crate::manifest::model::{Body, Lifetime, Manifest, Recycle, Transport};
 use crate::shell::confine::give_directory;
-use crate::shell::launch::{Launched, LaunchedWorker, Place, launch, launch_worker};
+use crate::shell::launch::{Launched, LaunchedWorker, Place, has_temp_dir, launch, launch_worker};
 use crate::shell::processes::Owner;
 use crate::sys::descriptor::make_temp_dir;
 use crate::sys::process::cores;
@@ -60,6 +60,7 @@ impl Session<'_> {
 
     pub(super) fn spawn(&mut self, pool: PoolId, control: PeerId, worker: PeerId) -> Result<()> {
         self.make_dir()?;
+        self.keeps_dir |= has_temp_dir(&self.manifest.pools[pool.index()]);
         let launched = launch(&self.manifest.pools[pool.index()], &self.place());
         // Neither after a failure nor while something else is in it has it been removed.
         self.has_dir = self.keeps_dir || self.dir.as_ref().is_some_and(|dir| dir.exists());

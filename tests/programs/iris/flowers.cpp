@@ -1,7 +1,5 @@
-// Statistics of iris flowers. Plain C++: nothing in here knows that it is called from another language.
-
-#ifndef IRIS_HPP
-#define IRIS_HPP
+// Statistics of flowers. Plain C++: nothing in here knows that it is called from another language. The signatures in the
+// comments are what nexus reads; a record is declared once in the words of all languages, and once in those of C++.
 
 #include <algorithm>
 #include <cmath>
@@ -11,29 +9,33 @@
 #include <utility>
 #include <vector>
 
-namespace iris {
-
-/// In centimetres.
+// In centimetres.
+// record Measures = Measures { sepal_length :: Real, sepal_width :: Real, petal_length :: Real, petal_width :: Real }
 struct Measures {
     double sepal_length = 0, sepal_width = 0, petal_length = 0, petal_width = 0;
 };
+// record Flower = Flower { sepal_length :: Real, sepal_width :: Real, petal_length :: Real, petal_width :: Real,
+//                          species :: Str }
 struct Flower : Measures {
     std::string species;
 };
+// record Summary = Summary { species :: Str, n :: Int, sepal_length :: Real, sepal_width :: Real, petal_length :: Real,
+//                            petal_width :: Real }
 struct Summary : Measures {
     std::string species;
-    std::uint32_t n = 0;
+    std::int64_t n = 0;
 };
+// record Verdict = Verdict { species :: Str, votes :: Int, k :: Int }
 struct Verdict {
     std::string species;
-    std::uint32_t votes = 0, k = 0;
+    std::int64_t votes = 0, k = 0;
 };
 
 constexpr double Measures::*columns[] = {&Measures::sepal_length, &Measures::sepal_width, &Measures::petal_length,
                                          &Measures::petal_width};
 
 /// Mean and sample standard deviation.
-inline std::pair<double, double> moments(const std::vector<double>& xs) {
+static std::pair<double, double> moments(const std::vector<double>& xs) {
     const auto n = static_cast<long double>(xs.size());
     long double sum = 0, squares = 0;
     for (double x : xs) sum += x;
@@ -41,8 +43,9 @@ inline std::pair<double, double> moments(const std::vector<double>& xs) {
     return {static_cast<double>(sum / n), xs.size() < 2 ? 0 : static_cast<double>(std::sqrt(squares / (n - 1)))};
 }
 
-/// The means of each species, or the standard deviations, in the order in which the species appear.
-inline std::vector<Summary> summarize(const std::vector<Flower>& flowers, bool deviation) {
+// The means of each species, or the standard deviations, in the order in which the species appear.
+// summarize :: [Flower] -> Bool -> [Summary]
+std::vector<Summary> summarize(const std::vector<Flower>& flowers, bool deviation) {
     std::vector<Summary> out;
     for (const Flower& flower : flowers) {
         const auto same = [&](const Summary& s) { return s.species == flower.species; };
@@ -64,21 +67,21 @@ inline std::vector<Summary> summarize(const std::vector<Flower>& flowers, bool d
     return out;
 }
 
-/// What most of the `k` nearest flowers are; of equals, the one that reached its votes first. Passes over `left_out`.
-inline Verdict classify(const std::vector<Flower>& flowers, const Measures& measures, std::uint32_t k,
-                        const Flower* left_out = nullptr) {
+// What most of the `k` nearest flowers are; of equals, the one that reached its votes first.
+// nearest :: [Flower] -> Measures -> Int -> Verdict
+Verdict nearest(const std::vector<Flower>& flowers, const Measures& measures, std::int64_t k) {
+    if (k < 1 || k > static_cast<std::int64_t>(flowers.size()))
+        throw std::runtime_error("k is " + std::to_string(k) + ", expected 1 to " + std::to_string(flowers.size()));
     std::vector<std::pair<double, const Flower*>> near;
     for (const Flower& flower : flowers) {
         double squares = 0;
         for (auto column : columns) squares += (flower.*column - measures.*column) * (flower.*column - measures.*column);
-        if (&flower != left_out) near.emplace_back(squares, &flower);
+        near.emplace_back(squares, &flower);
     }
-    if (k < 1 || k > near.size())
-        throw std::runtime_error("k is " + std::to_string(k) + ", expected 1 to " + std::to_string(near.size()));
     std::partial_sort(near.begin(), near.begin() + k, near.end());
     std::vector<Verdict> votes;
     Verdict best;
-    for (std::uint32_t i = 0; i < k; i++) {
+    for (std::int64_t i = 0; i < k; i++) {
         const std::string& species = near[i].second->species;
         auto found = std::find_if(votes.begin(), votes.end(), [&](const Verdict& v) { return v.species == species; });
         if (found == votes.end()) found = votes.insert(votes.end(), {species, 0, k});
@@ -87,15 +90,15 @@ inline Verdict classify(const std::vector<Flower>& flowers, const Measures& meas
     return best;
 }
 
-/// For each flower, what the others say it is.
-inline std::vector<std::string> leave_one_out(const std::vector<Flower>& flowers, std::uint32_t k) {
-    std::vector<std::string> out;
-    for (const Flower& flower : flowers) out.push_back(classify(flowers, flower, k, &flower).species);
-    return out;
-}
-
-/// Pearson's coefficient.
-inline double correlate(const std::vector<double>& xs, const std::vector<double>& ys) {
+// The correlation of two lists of numbers.
+// Pearson's coefficient, by C++ alone.
+// correlate :: [Real] -> [Real] -> Real
+// param xs: Numbers
+// param ys: As many numbers
+// return: From -1 to 1
+// example: iris correlate '[1, 2, 3]' '[2, 4, 7]'
+// example: iris correlate "$(iris column petal_length)" "$(iris column petal_width)"
+double correlate(const std::vector<double>& xs, const std::vector<double>& ys) {
     if (xs.size() != ys.size() || xs.size() < 2)
         throw std::runtime_error("the lists have " + std::to_string(xs.size()) + " and " + std::to_string(ys.size()) +
                                  " numbers, expected as many of each, and two at least");
@@ -106,7 +109,3 @@ inline double correlate(const std::vector<double>& xs, const std::vector<double>
     for (std::size_t i = 0; i < xs.size(); i++) sum += (xs[i] - mean_x) * (ys[i] - mean_y);
     return static_cast<double>(sum / (static_cast<long double>(xs.size() - 1) * spread_x * spread_y));
 }
-
-}  // namespace iris
-
-#endif  // IRIS_HPP
