@@ -273,16 +273,16 @@ impl Collector {
     fn with_hints(&mut self, declared: &Declared) -> Option<Signature> {
         let types = declared.params.iter().map(|param| &param.ty);
         let types: Vec<_> = types.chain([&declared.returns]).collect();
+        if types.iter().any(|ty| ty.is_none()) {
+            self.warn_of_partial(declared);
+            return None;
+        }
         let flaws: Vec<Flaw> = types
             .iter()
             .filter_map(|ty| ty.as_ref()?.as_ref().err().cloned())
             .collect();
         if !flaws.is_empty() {
             flaws.into_iter().for_each(|flaw| self.flaw(flaw));
-            return None;
-        }
-        if types.iter().any(|ty| ty.is_none()) {
-            self.warn_of_partial(declared);
             return None;
         }
         let mut known = types

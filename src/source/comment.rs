@@ -194,9 +194,10 @@ fn is_signature(text: &str) -> bool {
 pub(super) fn record_name(line: Line<'_>) -> Option<&str> {
     let (word, rest) = first_word(line);
     let (name, rest) = first_word(rest);
-    let is_record = word == "record" && name.starts_with(char::is_uppercase);
-    let goes_on = rest.text.is_empty() || rest.text.starts_with(['=', '{']) || rest.text == "where";
-    (is_record && goes_on).then_some(name)
+    let is_declared = rest.text.starts_with(['=', '{']) && rest.text.contains('{');
+    let is_begun = rest.text.is_empty() || rest.text.starts_with('=') || rest.text == "where";
+    let is_record = is_declared || is_begun && name.starts_with(char::is_uppercase);
+    (word == "record" && is_record && !name.is_empty()).then_some(name)
 }
 
 /// The title of a section and how many lines it takes.

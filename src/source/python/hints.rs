@@ -244,12 +244,13 @@ impl<'a> Reader<'a, '_> {
         }
         let is_dotted = last.place != first.place;
         let whole = Token {
-            // Both stand on one line or are told by the first.
-            text: match is_dotted {
-                true => last.text,
-                false => first.text,
-            },
+            text: last.text,
             ..first
+        };
+        // From the first word to the last, if they stand on one line.
+        let len = match first.place.line == last.place.line {
+            true => (last.place.column - first.place.column) as usize + last.text.chars().count(),
+            false => first.text.chars().count(),
         };
         if !is_dotted && let Some(meaning) = self.names.get(first.text) {
             match meaning {
@@ -294,7 +295,7 @@ impl<'a> Reader<'a, '_> {
              exported",
             |row| row.1,
         );
-        Err(flaw(&whole, message).hint(hint))
+        Err(Flaw::new(first.place, len, message).hint(hint))
     }
 
     fn record(&mut self, token: Token<'a>) -> Type {

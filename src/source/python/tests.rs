@@ -48,7 +48,7 @@ fn hints() {
     check_hint("Plain", "8:12+5 the class Plain has no form in other languages");
     check_hint(
         "pd.DataFrame",
-        "8:12+9 the type DataFrame has no form in other languages",
+        "8:12+12 the type DataFrame has no form in other languages",
     );
     check_hint(
         "dict[str, int]",
@@ -154,6 +154,10 @@ fn what_is_not_exported() {
     );
     check(
         "def f(x: int, y) -> int: pass",
+        "warning 1:5+1 'f' is not exported: its parameter 'y' has no type\n",
+    );
+    check(
+        "def f(x: Foo, y) -> int: pass",
         "warning 1:5+1 'f' is not exported: its parameter 'y' has no type\n",
     );
     check(
