@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Program, finish, has};
+use harness::{NEXUS, Program, finish, has};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -166,4 +166,40 @@ fn a_pipe_fails_as_a_whole() {
     program.file("bad.csv", "year,month,ppm\n1959,1,315.42\n1959,two,316\n");
     let path = program.dir.join("bad.csv").to_str().unwrap().to_string();
     program.check_error(&["months", &path], 1, &["'two'", "py   month", "series.py:"]);
+}
+
+#[test]
+fn what_a_composition_calls_is_explained() {
+    let Some(program) = program("mice") else { return };
+    let path = program.path();
+    let explain = |options: &[&str]| {
+        let words = [
+            &["explain"],
+            options,
+            &[path.to_str().unwrap(), "clans", "-k", "2"],
+        ]
+        .concat();
+        let ran = finish(program.command_of(Path::new(NEXUS), &words).spawn().unwrap());
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        (ran.stdout, ran.stderr)
+    };
+    let (told, _) = explain(&[]);
+    assert!(told.contains("clans is composed"), "{told}");
+    for call in [
+        "clusters (r), mice.loc:",
+        "distances (cpp), mice.loc:",
+        "read (py), mice.loc:",
+    ] {
+        assert!(told.contains(call), "'{call}' is not in {told}");
+    }
+    let (drawn, _) = explain(&["--dot"]);
+    assert!(
+        drawn.starts_with("digraph calls {") && drawn.contains("label=\"read\\npy\""),
+        "{drawn}"
+    );
+    let (result, told) = explain(&["--run"]);
+    assert!(result.starts_with(r#"[{"name":"No305","clan":1}"#), "{result}");
+    for part in ["ready: r", "answered", "all processes gone", "distances in cpp"] {
+        assert!(told.contains(part), "'{part}' is not in {told}");
+    }
 }

@@ -3,7 +3,8 @@
 
 use crate::cli::names::{full_name, label};
 use crate::expr::arena::{Expr, Exprs, Strict, Variable};
-use crate::ids::ExprId;
+use crate::expr::process::Stage;
+use crate::ids::{ExprId, Span};
 use crate::manifest::model::{Body, Command, Manifest};
 use std::rc::Rc;
 
@@ -27,7 +28,7 @@ pub struct Graph {
 #[derive(Debug)]
 struct Node {
     name: String,
-    /// Pool that runs it; empty: it is a value.
+    /// Pool that runs it, or that it is a program; empty: it is a value.
     pool: String,
     /// Where the composition calls it.
     at: String,
@@ -39,6 +40,8 @@ struct Flow {
     from: Vec<usize>,
     /// The function that it is, if that is known, and the arguments that it has.
     function: Option<Rc<Function>>,
+    /// Of a list, the string that it begins with: the name of a program.
+    word: Option<String>,
 }
 
 #[derive(Debug)]
@@ -115,7 +118,7 @@ impl Walk<'_> {
         }
         Flow {
             from: vec![node],
-            function: None,
+            ..Flow::default()
         }
     }
 
@@ -150,7 +153,11 @@ impl Walk<'_> {
                 let captures = captures.into_iter().map(|variable| self.variable(variable));
                 function(id, captures.collect())
             }
-            Expr::Foreign(_) => function(id, Vec::new()),
+            Expr::Foreign(_) | Expr::Cmd(_) => function(id, Vec::new()),
+            Expr::Strict {
+                op: Strict::Pipe(number),
+                args,
+            } => self.pipe(number, args),
             Expr::Joined(value) => self.flow(value),
             Expr::Apply { func, args } => {
                 let args = self.exprs().children(args).to_vec();
@@ -167,12 +174,43 @@ impl Walk<'_> {
                 self.locals.truncate(before);
                 body
             }
-            _ => {
+            node => {
                 let parts = parts(self.exprs(), id);
+                let first = parts.first().map(|part| self.exprs().node(*part));
                 let parts: Vec<Flow> = parts.into_iter().map(|part| self.flow(part)).collect();
-                self.mixed(&parts)
+                let mut mixed = self.mixed(&parts);
+                if let (Expr::Container { .. }, Some(Expr::Str(word))) = (node, first) {
+                    mixed.word = Some(self.exprs().text(word).to_string());
+                }
+                mixed
             }
         }
+    }
+
+    /// What comes out of a pipe.
+    fn pipe(&mut self, number: u32, args: Span) -> Flow {
+        let mut args = self.exprs().children(args).to_vec().into_iter();
+        let mut value = args.next().map_or_else(Flow::default, |source| self.flow(source));
+        let stages = self.exprs().pipe(number).stages.clone();
+        for stage in &stages {
+            let takes = args.next().map_or_else(Flow::default, |arg| self.flow(arg));
+            value = match stage {
+                Stage::Cmd(_) => self.program(&takes, &[value]),
+                Stage::Each { has_width, .. } => {
+                    if *has_width {
+                        args.next();
+                    }
+                    self.called(&takes, &value)
+                }
+            };
+        }
+        value
+    }
+
+    /// A program of the system, by its words.
+    fn program(&mut self, words: &Flow, takes: &[Flow]) -> Flow {
+        let name = words.word.clone().unwrap_or_else(|| "program".to_string());
+        self.node(name, "program".to_string(), "", takes)
     }
 
     /// A value that is made of others; the functions among them are applied to the others.
@@ -201,6 +239,7 @@ impl Walk<'_> {
         match self.exprs().node(id) {
             Expr::Lambda { params, .. } => params as usize,
             Expr::Foreign(position) => self.exprs().foreign(position).params.len(),
+            Expr::Cmd(_) => 2,
             _ => 0,
         }
     }
@@ -230,6 +269,7 @@ impl Walk<'_> {
                     captures,
                     held: all,
                 })),
+                word: None,
             };
         }
         let rest = all.split_off(arity);
@@ -244,6 +284,10 @@ impl Walk<'_> {
                 let at = foreign.at.to_string();
                 self.node(name, pool, &at, &all)
             }
+            Expr::Cmd(_) => match all.split_first() {
+                Some((words, takes)) => self.program(words, takes),
+                None => Flow::default(),
+            },
             Expr::Lambda { body, .. } => {
                 let base = std::mem::replace(&mut self.base, self.locals.len());
                 let captures = std::mem::replace(&mut self.captures, known.captures.clone());
@@ -289,8 +333,8 @@ fn parts(exprs: &Exprs, id: ExprId) -> Vec<ExprId> {
 fn function(id: ExprId, captures: Vec<Flow>) -> Flow {
     let held = Vec::new();
     Flow {
-        from: Vec::new(),
         function: Some(Rc::new(Function { id, captures, held })),
+        ..Flow::default()
     }
 }
 
@@ -339,10 +383,14 @@ impl Graph {
 
     fn told(&self, node: usize) -> String {
         let Node { name, pool, at } = &self.nodes[node];
-        match (pool.is_empty(), at.is_empty()) {
-            (true, _) => name.clone(),
-            (false, true) => format!("{name} in {pool}"),
-            (false, false) => format!("{name} in {pool}, {at}"),
+        let place = if at.is_empty() {
+            String::new()
+        } else {
+            format!(", {at}")
+        };
+        match pool.is_empty() {
+            true => name.clone(),
+            false => format!("{name} ({pool}){place}"),
         }
     }
 
