@@ -78,7 +78,7 @@ fn a_stack_over_the_composition() {
         &["tree", "-f", &path],
         1,
         &[
-            "item 1: sequences of 4 and 2 bases are not aligned",
+            "bases are not aligned",
             "cpp  distances",
             "distance.cpp:",
             "loc  ",
