@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{NEXUS, Program, search_path};
+use harness::{Program, build_languages};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -11,18 +11,7 @@ use std::sync::OnceLock;
 /// The directory of the pools in all languages, made once.
 fn pools() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("languages");
-        let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/languages/build");
-        let status = Command::new("python3")
-            .arg(build)
-            .arg(NEXUS)
-            .arg(&dir)
-            .env("PATH", search_path())
-            .status();
-        assert!(status.unwrap().success(), "the pools can be made");
-        dir.join("languages.pools")
-    })
+    DIR.get_or_init(|| build_languages(&[]).join("languages.pools"))
 }
 
 /// Functions that the pools of all languages lack.

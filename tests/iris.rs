@@ -5,7 +5,6 @@ mod harness;
 
 use harness::{Program, finish, has};
 use std::fs;
-use std::process::Command;
 
 fn program() -> Option<Program> {
     has(&["python3", "c++", "R", "node"]).then(|| Program::built("iris"))
@@ -106,22 +105,10 @@ fn errors_show_one_stack_over_both_languages() {
 #[test]
 fn a_moved_program_runs() {
     let Some(program) = program() else { return };
-    let moved = program.dir.join("moved");
-    fs::create_dir(&moved).unwrap();
-    let built = program.path();
-    let mut copy = Command::new("cp");
-    copy.arg("-rL")
-        .args(["iris", "iris.manifest", "iris.pools"])
-        .arg(&moved);
-    assert!(
-        copy.current_dir(built.parent().unwrap())
-            .status()
-            .unwrap()
-            .success()
-    );
+    let moved = program.moved();
     let ran = finish(
         program
-            .command_of(&moved.join("iris"), &["correlate", "[1,2,3]", "[2,4,7]"])
+            .command_of(&moved, &["correlate", "[1,2,3]", "[2,4,7]"])
             .spawn()
             .unwrap(),
     );

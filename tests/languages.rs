@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{NEXUS, Program, search_path};
+use harness::{Program, build_languages, search_path};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -37,19 +37,7 @@ fn languages() -> &'static [&'static str] {
 /// The directory in which the programs were made, once for all tests.
 fn built() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("languages");
-        let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/languages/build");
-        let status = Command::new("python3")
-            .arg(build)
-            .arg(NEXUS)
-            .arg(&dir)
-            .args(languages())
-            .env("PATH", search_path())
-            .status();
-        assert!(status.unwrap().success(), "the program can be made");
-        dir
-    })
+    DIR.get_or_init(|| build_languages(languages()))
 }
 
 /// The program of that name, run with a temp dir of its own.

@@ -4,9 +4,7 @@
 mod harness;
 
 use harness::{NEXUS, Program, finish, has};
-use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 fn program(name: &str) -> Option<Program> {
     has(&["python3", "c++", "R", "node"]).then(|| Program::built(name))
@@ -96,21 +94,9 @@ fn a_stack_over_the_composition() {
 #[test]
 fn mice_move() {
     let Some(program) = program("mice") else { return };
-    let moved = program.dir.join("moved");
-    fs::create_dir(&moved).unwrap();
-    let built = program.path();
-    let mut copy = Command::new("cp");
-    copy.arg("-rL")
-        .args(["mice", "mice.manifest", "mice.pools"])
-        .arg(&moved);
-    assert!(
-        copy.current_dir(built.parent().unwrap())
-            .status()
-            .unwrap()
-            .success()
-    );
-    let mut command = program.command_of(&moved.join("mice"), &["tree"]);
-    let ran = finish(command.current_dir(&moved).spawn().unwrap());
+    let moved = program.moved();
+    let mut command = program.command_of(&moved, &["tree"]);
+    let ran = finish(command.current_dir(moved.parent().unwrap()).spawn().unwrap());
     assert!(
         ran.stdout.starts_with("\"((") && ran.stdout.ends_with(";\"\n"),
         "{}{}",

@@ -78,8 +78,7 @@ pub fn make(
         make_pool(units, tools, root, stage, before, state, say)?;
     }
     if let Some((running, made)) = helper {
-        let output = finish(running, say)?;
-        drop(output);
+        finish(running, say)?;
         place(stage, &made, R_HELPER)?;
     }
     Ok(())

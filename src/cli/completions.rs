@@ -11,7 +11,7 @@ use crate::cli::output::FORMATS;
 use crate::cli::request::{Found, find, groups, only_command};
 use crate::cli::source::{inner, is_text};
 use crate::codec::schema::{Type, Types};
-use crate::error::{Error, Kind, Result};
+use crate::error::{self, Error, Kind};
 use crate::ids::TypeId;
 use crate::manifest::model::{Arg, Command, Manifest};
 
@@ -83,7 +83,7 @@ complete -c PROGRAM -f -a '(_nexus_FUNCTION)'
 ///
 /// # Errors
 /// Kind `usage`: there is none for it.
-pub fn script(shell: &str, program: &str) -> Result<String> {
+pub fn script(shell: &str, program: &str) -> error::Result<String> {
     let script = match shell {
         "bash" => BASH,
         "zsh" => ZSH,
@@ -105,11 +105,10 @@ pub fn script(shell: &str, program: &str) -> Result<String> {
 pub fn complete(manifest: &Manifest, words: &[String]) -> String {
     let mut found = Candidates::default();
     if let Some((word, before)) = words.split_last() {
-        // In bash a value is a word of its own, elsewhere it stands behind its option.
-        let (own, rest) = split_own(before);
-        match rest {
-            None => found.own_value(before, word),
-            Some(rest) => found.in_program(manifest, rest, word, own == 0 || rest.is_empty()),
+        match after_own(before) {
+            Ok(rest) => found.in_program(manifest, rest, word),
+            Err("--format") => found.formats(word),
+            Err(_) => {}
         }
     }
     found.lines
@@ -137,18 +136,18 @@ pub fn split(line: &str) -> Vec<String> {
     words.split_off(1.min(words.len()))
 }
 
-/// How many of nexus's own options stand first, and what comes after them; none if the last one waits for its value.
-fn split_own(words: &[String]) -> (usize, Option<&[String]>) {
+/// What comes after nexus's own options, which stand first; or the last of them, if it waits for its value.
+fn after_own(words: &[String]) -> Result<&[String], &str> {
     let mut rest = words;
     while let Some((word, after)) = rest.split_first() {
-        rest = match word.as_str() {
-            "--format" | "--timeout" if after.is_empty() => return (words.len(), None),
-            "--format" | "--timeout" => &after[1..],
-            word if is_own(word) => after,
+        rest = match (word.as_str(), after) {
+            (option @ ("--format" | "--timeout"), []) => return Err(option),
+            ("--format" | "--timeout", [_, after @ ..]) => after,
+            (word, after) if is_own(word) => after,
             _ => break,
         };
     }
-    (words.len() - rest.len(), Some(rest))
+    Ok(rest)
 }
 
 fn is_own(word: &str) -> bool {
@@ -173,22 +172,19 @@ impl Candidates {
         self.lines.push_str(":files\n");
     }
 
-    /// The value of one of nexus's own options, the last of the words before.
-    fn own_value(&mut self, before: &[String], word: &str) {
-        if before.last().is_some_and(|option| option == "--format") {
-            for (name, _) in FORMATS {
-                self.add(word, name, None);
-            }
+    fn formats(&mut self, word: &str) {
+        for (name, _) in FORMATS {
+            self.add(word, name, None);
         }
     }
 
-    fn in_program(&mut self, manifest: &Manifest, before: &[String], word: &str, may_be_own: bool) {
+    fn in_program(&mut self, manifest: &Manifest, before: &[String], word: &str) {
         if let Some(value) = word.strip_prefix("--format=").filter(|_| before.is_empty()) {
-            return self.own_value(&["--format".to_string()], value);
+            return self.formats(value);
         }
         let only = only_command(manifest);
         if before.is_empty() {
-            if word.starts_with('-') && may_be_own {
+            if word.starts_with('-') {
                 for option in OWN_OPTIONS {
                     self.add(word, option, None);
                 }

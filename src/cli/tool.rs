@@ -256,18 +256,19 @@ fn misused(words: &[String], told: &str) -> Box<Error> {
 pub fn run_itself(words: &[String]) -> ExitCode {
     let result = match words {
         [path, words @ ..] => launcher::run(path, words, &launcher::Options::default()),
-        [] => Err(no_program()),
+        [] => Err(no_program("run")),
     };
     result.unwrap_or_else(|error| report::print("nexus", &error))
 }
 
-fn no_program() -> Box<Error> {
-    Error::new(Kind::Usage, "no program is given").hint("usage: nexus run PROGRAM COMMAND ARGUMENTS...")
+fn no_program(action: &str) -> Box<Error> {
+    let hint = format!("usage: nexus {action} PROGRAM COMMAND ARGUMENTS...");
+    Error::new(Kind::Usage, "no program is given").hint(hint)
 }
 
 fn run_program(run: &Run) -> Result<ExitCode> {
     let Some((path, words)) = run.words.split_first() else {
-        return Err(no_program());
+        return Err(no_program("run"));
     };
     let options = launcher::Options {
         detach: run.detach,
@@ -280,8 +281,7 @@ fn run_program(run: &Run) -> Result<ExitCode> {
 
 fn explain_command(explain: &Explain) -> Result<ExitCode> {
     let Some((path, words)) = explain.words.split_first() else {
-        return Err(Error::new(Kind::Usage, "no program is given")
-            .hint("usage: nexus explain PROGRAM COMMAND ARGUMENTS..."));
+        return Err(no_program("explain"));
     };
     let telling = match (explain.run, explain.dot, explain.mermaid) {
         (false, false, false) => Telling::Of(Drawing::Text),

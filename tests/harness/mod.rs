@@ -3,4 +3,4 @@
 
 mod program;
 
-pub use program::{NEXUS, Program, Ran, finish, has, search_path};
+pub use program::{NEXUS, Program, Ran, build_languages, finish, has, search_path};

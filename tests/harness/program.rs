@@ -27,6 +27,22 @@ pub struct Program {
     elsewhere: Option<PathBuf>,
 }
 
+/// Makes the programs of `tests/programs/languages` with the pools of these languages, or of all that are there; the directory
+/// in which they are.
+pub fn build_languages(languages: &[&str]) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("languages");
+    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/languages/build");
+    let status = Command::new("python3")
+        .arg(build)
+        .arg(NEXUS)
+        .arg(&dir)
+        .args(languages)
+        .env("PATH", search_path())
+        .status();
+    assert!(status.unwrap().success(), "the programs can be made");
+    dir
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ran {
@@ -73,6 +89,18 @@ impl Program {
             built.push(name.into());
         }
         Program::at(&path)
+    }
+
+    /// A copy of all that belongs to it, in another directory: the copy's path.
+    pub fn moved(&self) -> PathBuf {
+        let to = self.dir.join("moved");
+        fs::create_dir(&to).unwrap();
+        let mut copy = Command::new("cp");
+        copy.arg("-rL")
+            .args(["", ".manifest", ".pools"].map(|part| format!("{}{part}", self.name)));
+        let copied = copy.arg(&to).current_dir(self.path().parent().unwrap()).status();
+        assert!(copied.unwrap().success(), "{} can't be copied", self.name);
+        to.join(&self.name)
     }
 
     fn empty(name: &str) -> Program {
