@@ -28,8 +28,18 @@ pub enum Kind {
     Io,
     /// Calls wait and nothing runs.
     Deadlock,
-    /// A worker asked for what its pool may not have.
+    /// Somebody asked for what they may not have: a worker what its pool isn't allowed, a caller what the server keeps back.
     Denied,
+    /// The server wants to know who asks.
+    Unauthorized,
+    /// The server has nothing of that name.
+    NotFound,
+    /// It can't be done as things stand: a name is taken, or something is under way.
+    Conflict,
+    /// Too much waits already.
+    Overloaded,
+    /// It is not there for now: still loading, or left alone after it has died too often.
+    Unavailable,
     /// A deadline passed.
     Timeout,
     /// The user or a caller gave up.
@@ -37,7 +47,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Kind, &'static str, u8); 13] = [
+    const ALL: [(Kind, &'static str, u8); 18] = [
         (Kind::Raised, "raised", 1),
         (Kind::Usage, "usage", 2),
         (Kind::BadArgument, "bad_argument", 2),
@@ -49,6 +59,11 @@ impl Kind {
         (Kind::Io, "io", 5),
         (Kind::Deadlock, "deadlock", 5),
         (Kind::Denied, "denied", 126),
+        (Kind::Unauthorized, "unauthorized", 6),
+        (Kind::NotFound, "not_found", 6),
+        (Kind::Conflict, "conflict", 6),
+        (Kind::Overloaded, "overloaded", 6),
+        (Kind::Unavailable, "unavailable", 6),
         (Kind::Timeout, "timeout", 124),
         (Kind::Cancelled, "cancelled", 130),
     ];
