@@ -235,3 +235,6 @@ pub const JOIN_GRACE_MS: u64 = 2000;
 
 /// Words of a worker process's command line, and of its environment: what the system takes is less in bytes.
 pub const WORDS_MAX: usize = 1 << 16;
+
+/// Events of a session that nobody has taken, in numbers: those of a turn are taken after it; beyond it the oldest are dropped.
+pub const TOLD_EVENTS_MAX: usize = 4096;
