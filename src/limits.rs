@@ -235,3 +235,6 @@ pub const JOIN_GRACE_MS: u64 = 2000;
 
 /// Words of a worker process's command line, and of its environment: what the system takes is less in bytes.
 pub const WORDS_MAX: usize = 1 << 16;
+
+/// Fields of one query string: more than a command has parameters.
+pub const HTTP_QUERY_FIELDS_MAX: usize = 1024;
