@@ -13,17 +13,22 @@ macro_rules! trace {
 }
 
 mod checks;
+mod desk;
 mod effects;
 mod faults;
 mod function;
 mod host;
 mod mischief;
+mod piping;
 pub(super) mod plan;
 mod pool;
 mod process;
+mod program;
 mod random;
 mod shadow;
+mod system;
 pub(super) mod wire;
+mod work;
 mod worker;
 mod world;
 
@@ -111,6 +116,21 @@ fn number(variable: Option<&str>) -> Option<u64> {
 fn seeds() {
     if let Some(seed) = number(option_env!("NEXUS_SEED")) {
         run(seed, None, true);
+        return;
+    }
+    if let Ok(dev) = std::env::var("DEVSEED") {
+        run(dev.parse().unwrap(), None, true);
+        return;
+    }
+    if let Ok(dev) = std::env::var("DEVSEEDS") {
+        let mut failed = 0;
+        for seed in 0..dev.parse().unwrap() {
+            if std::panic::catch_unwind(|| run(seed, None, false)).is_err() {
+                failed += 1;
+                if failed > 25 { break; }
+            }
+        }
+        println!("failed {failed}");
         return;
     }
     let seeds = number(option_env!("NEXUS_SEEDS")).unwrap_or(SEEDS);

@@ -4,7 +4,7 @@
 use super::session::{Hosted, Session};
 use crate::core::eval::{Ask, AskId, Budget, Machine, Outcome, Program, Progress};
 use crate::core::hub::Request;
-use crate::core::process::pipe::Pipe;
+use crate::core::process::pipes::{Pipes, Wanted};
 use crate::core::process::table::{Asker, Owner};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{ExprId, TypeId};
@@ -31,7 +31,7 @@ struct Run<'s, 'm> {
     machine: Machine,
     /// What is to be answered when.
     timers: Vec<(u64, AskId)>,
-    pipes: Vec<(AskId, Pipe)>,
+    pipes: Pipes,
 }
 
 impl Session<'_> {
@@ -50,7 +50,7 @@ impl Session<'_> {
             },
             machine: Machine::new(composition.root, Budget::default()),
             timers: Vec::new(),
-            pipes: Vec::new(),
+            pipes: Pipes::default(),
             session: self,
         };
         run.session.hosted = Some(Vec::new());
@@ -118,10 +118,7 @@ impl Run<'_, '_> {
         while let Some(id) = self.machine.poll_cancel() {
             self.timers.retain(|(_, timer)| *timer != id);
             self.session.workers.table.forget_asker(Asker::Nexus(id.raw()));
-            if let Some(position) = self.pipes.iter().position(|(pipe, _)| *pipe == id) {
-                let owner = self.pipes.swap_remove(position).1.owner();
-                self.session.workers.table.end_owner(owner, false, now);
-            }
+            self.pipes.end(id.raw(), &mut self.session.workers.table, now);
             let error = Error::new(
                 Kind::Cancelled,
                 "the composition does not need this call any more",
@@ -139,10 +136,9 @@ impl Run<'_, '_> {
                     table.request(asker, Some(Owner::Run), request, now);
                 }
                 Ask::Pipe(plan) => {
-                    let (owner, table) = (Owner::Pipe(id.raw()), &mut self.session.workers.table);
-                    match Pipe::new(*plan, owner, table, self.program.types, now) {
-                        Ok(pipe) => self.pipes.push((id, pipe)),
-                        Err(error) => self.session.answers.push((id.raw(), Err(error))),
+                    let (types, table) = (self.program.types, &mut self.session.workers.table);
+                    if let Err(error) = self.pipes.begin(id.raw(), *plan, table, types, now) {
+                        self.session.answers.push((id.raw(), Err(error)));
                     }
                 }
                 Ask::Sleep { ms } => {
@@ -177,24 +173,21 @@ impl Run<'_, '_> {
     fn move_pipes(&mut self, now: u64) -> bool {
         let mut has_come = false;
         while let Some((id, stage, number, result)) = self.machine.poll_item() {
-            if let Some((_, pipe)) = self.pipes.iter_mut().find(|(pipe, _)| *pipe == id) {
-                pipe.handle_applied(stage as usize, number, result);
-            }
+            self.pipes
+                .handle_applied(id.raw(), stage as usize, number, result);
         }
         loop {
-            let mut has_moved = false;
-            let session = &mut *self.session;
-            for (id, pipe) in &mut self.pipes {
-                has_moved |= pipe.step(&mut session.workers.table, self.program.types, now);
-                while let Some(item) = pipe.poll_item() {
-                    self.machine.apply_item(*id, item);
-                    has_come = true;
-                }
-                if let Some(result) = pipe.poll_result() {
-                    session.answers.push((id.raw(), result));
-                }
-            }
-            self.pipes.retain(|(_, pipe)| !pipe.is_ended());
+            let (session, machine) = (&mut *self.session, &mut self.machine);
+            let (table, answers) = (&mut session.workers.table, &mut session.answers);
+            let has_moved = self
+                .pipes
+                .step(table, self.program.types, now, |token, wanted| match wanted {
+                    Wanted::Item(item) => {
+                        machine.apply_item(AskId::from_raw(token), item);
+                        has_come = true;
+                    }
+                    Wanted::Result(result) => answers.push((token, result)),
+                });
             if !has_moved {
                 return has_come;
             }
@@ -206,9 +199,7 @@ impl Run<'_, '_> {
     /// What belongs to the composition ends with it.
     fn end_processes(&mut self, is_well: bool) -> Result<()> {
         let now = now_ms();
-        for (_, pipe) in std::mem::take(&mut self.pipes) {
-            self.session.workers.table.end_owner(pipe.owner(), false, now);
-        }
+        self.pipes.end_all(&mut self.session.workers.table, now);
         self.session.workers.table.end_owner(Owner::Run, is_well, now);
         self.session.carry_out(now);
         while self.session.workers.table.is_joining() {

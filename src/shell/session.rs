@@ -10,6 +10,7 @@ use super::strays::end_strays;
 use super::workers::{Run, Workers};
 use crate::core::deadlock::Suspect;
 use crate::core::hub::{Effect, Hub, PeerId, Request};
+use crate::core::process::bridge::{to_hub, to_table};
 use crate::core::process::table::Owner as ProcessOwner;
 use crate::core::process::table::{self, Asker, Table};
 use crate::core::timeline::Mark;
@@ -485,13 +486,10 @@ impl<'m> Session<'m> {
             program: Some(self.path),
             registry: self.poll.registry(),
         };
-        match self.workers.perform(effect, &mut self.processes, &run) {
-            Some(table::Effect::Answer(Asker::Worker(worker, request), result)) => {
-                self.hub.handle_process_answer(worker, request, result);
-            }
-            Some(table::Effect::Answer(Asker::Nexus(token), result)) => self.answers.push((token, result)),
-            Some(table::Effect::Joined(ProcessOwner::Call(call))) => self.hub.handle_joined(call, now),
-            _ => {}
+        let left = self.workers.perform(effect, &mut self.processes, &run);
+        let left = left.and_then(|effect| to_hub(effect, &mut self.hub, now));
+        if let Some(table::Effect::Answer(Asker::Nexus(token), result)) = left {
+            self.answers.push((token, result));
         }
     }
 
@@ -521,6 +519,9 @@ impl<'m> Session<'m> {
     }
 
     fn perform(&mut self, effect: Effect, now: u64) {
+        let Some(effect) = to_table(effect, &mut self.workers.table, now) else {
+            return;
+        };
         match effect {
             Effect::Spawn {
                 pool,
@@ -548,25 +549,8 @@ impl<'m> Session<'m> {
                     self.hub.handle_closed(worker, now);
                 }
             }
-            Effect::Close(peer) => {
-                self.connections.remove(&peer);
-                self.workers.table.forget_peer(peer);
-            }
-            Effect::Process {
-                worker,
-                request,
-                call,
-                asked,
-            } => {
-                let owner = call.map(ProcessOwner::Call);
-                let asker = Asker::Worker(worker, request);
-                self.workers.table.request(asker, owner, asked, now);
-            }
-            Effect::EndOwner(call, is_well) => {
-                self.workers
-                    .table
-                    .end_owner(ProcessOwner::Call(call), is_well, now);
-            }
+            Effect::Close(peer) => drop(self.connections.remove(&peer)),
+            Effect::Process { .. } | Effect::EndOwner(..) => {}
             Effect::Signal(pool, signal) => self.processes.signal_pool(pool, signal),
             Effect::SignalWorker(worker, signal) => {
                 // It looks for the reason on its connection.

@@ -34,6 +34,11 @@ impl Table {
         let Some(handle) = self.handles.get_mut(id) else {
             return;
         };
+        if handle.is_detached && handle.asker.is_some() {
+            // It is about to be started, and let go then.
+            handle.is_leaving = true;
+            return;
+        }
         if handle.is_detached {
             self.effects.push_back(Effect::Release(id));
         }

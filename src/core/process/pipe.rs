@@ -102,20 +102,20 @@ enum Stage {
 }
 
 #[derive(Default)]
-struct Each {
-    width: u32,
+pub(super) struct Each {
+    pub width: u32,
     output: Option<TypeId>,
-    waiting: VecDeque<Vec<u8>>,
-    waiting_bytes: usize,
-    running: u32,
+    pub waiting: VecDeque<Vec<u8>>,
+    pub waiting_bytes: usize,
+    pub running: u32,
     /// Results that wait for those before them, or for room in the next stage.
-    done: BTreeMap<u64, Vec<u8>>,
+    pub done: BTreeMap<u64, Vec<u8>>,
     /// Items that were begun, and results that were passed on.
     begun: u64,
     given: u64,
     input_ended: bool,
     /// Nobody wants its results.
-    is_shut: bool,
+    pub is_shut: bool,
 }
 
 struct Cmd {
@@ -225,6 +225,15 @@ impl Pipe {
             result: None,
             is_over: false,
             is_ended: false,
+        })
+    }
+
+    /// Its functions.
+    #[cfg(test)]
+    pub(super) fn functions(&self) -> impl Iterator<Item = &Each> {
+        self.stages.iter().filter_map(|stage| match stage {
+            Stage::Each(each) => Some(each),
+            Stage::Cmd(_) => None,
         })
     }
 
@@ -457,7 +466,7 @@ impl Pipe {
                         }
                     };
                     let Some(item) = item else {
-                        each.input_ended = true;
+                        has_moved |= !std::mem::replace(&mut each.input_ended, true);
                         break;
                     };
                     each.push(item.to_vec());

@@ -78,10 +78,10 @@ pub struct Waiter {
     asker: Asker,
     /// The call on whose behalf, if that is known.
     pub(super) owner: Option<Owner>,
-    handles: Vec<HandleId>,
+    pub(super) handles: Vec<HandleId>,
     wish: Wish,
     timeout_ms: Option<u64>,
-    due: Due,
+    pub(super) due: Due,
 }
 
 /// What somebody waits for.
@@ -417,6 +417,10 @@ impl Table {
             write::unsigned(&mut answer, pid.into());
             if let Some(asker) = handle.asker.take() {
                 self.effects.push_back(Effect::Answer(asker, Ok(answer)));
+            }
+            if handle.is_detached && handle.is_leaving {
+                self.effects.push_back(Effect::Release(id));
+                self.forget(id);
             }
         }
     }
