@@ -69,9 +69,19 @@ pub enum Bug {
     HostGoesOn,
     /// Calls that nexus makes for a call are in no chain with it.
     HostCallsAlone,
+    /// Whoever waits for a worker process is not answered.
+    DropProcessAnswer,
+    /// A wait that is over is taken for the end of all messages.
+    TimeoutIsEnd,
+    /// What waits to be sent to a worker process has no bound.
+    EndlessMailbox,
+    /// A call is answered while its worker processes run.
+    JoinNothing,
+    /// The stages of a pipe before one that has ended go on.
+    UpstreamGoesOn,
 }
 
-const BUGS: [Bug; 16] = [
+const BUGS: [Bug; 21] = [
     Bug::AnswerTwice,
     Bug::ForgetQueue,
     Bug::SendToDead,
@@ -88,6 +98,11 @@ const BUGS: [Bug; 16] = [
     Bug::NeverReplaced,
     Bug::HostGoesOn,
     Bug::HostCallsAlone,
+    Bug::DropProcessAnswer,
+    Bug::TimeoutIsEnd,
+    Bug::EndlessMailbox,
+    Bug::JoinNothing,
+    Bug::UpstreamGoesOn,
 ];
 
 /// Seeds that a planted bug has to be found in.
@@ -116,21 +131,6 @@ fn number(variable: Option<&str>) -> Option<u64> {
 fn seeds() {
     if let Some(seed) = number(option_env!("NEXUS_SEED")) {
         run(seed, None, true);
-        return;
-    }
-    if let Ok(dev) = std::env::var("DEVSEED") {
-        run(dev.parse().unwrap(), None, true);
-        return;
-    }
-    if let Ok(dev) = std::env::var("DEVSEEDS") {
-        let mut failed = 0;
-        for seed in 0..dev.parse().unwrap() {
-            if std::panic::catch_unwind(|| run(seed, None, false)).is_err() {
-                failed += 1;
-                if failed > 25 { break; }
-            }
-        }
-        println!("failed {failed}");
         return;
     }
     let seeds = number(option_env!("NEXUS_SEEDS")).unwrap_or(SEEDS);

@@ -26,6 +26,10 @@ pub struct Handle {
     pub outgoing: Outgoing,
     pub inbox: Inbox,
     pub fate: Fate,
+    /// How many had ended before it did.
+    pub end_number: u64,
+    /// It wanted no more, though there was more, or might have been.
+    pub refuses: bool,
     /// It wrote what is no message, and is ended for it.
     pub fault: Option<String>,
     /// The wait for the reason of its output's end is over.
@@ -107,6 +111,8 @@ impl Handle {
             outgoing: Outgoing::default(),
             inbox,
             fate: Fate::Alive,
+            end_number: 0,
+            refuses: false,
             fault: None,
             is_end_told: launch.stdout != Redirect::Pipe,
             tail: Tail::default(),

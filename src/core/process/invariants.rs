@@ -5,9 +5,7 @@ use super::mailbox::Framing;
 use super::pipe::Pipe;
 use super::table::{Asker, Effect, HandleId, Owner, Table};
 use crate::error::Result;
-use crate::limits::{
-    HANDLES_MAX, MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX, PIPE_ITEMS_MAX, STREAM_BYTES_MAX,
-};
+use crate::limits::{HANDLES_MAX, MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX, PIPE_ITEMS_MAX, STREAM_BYTES_MAX};
 
 impl Table {
     /// `slack_bytes` may stand in a mailbox beyond its limit: one message or one read.
@@ -29,12 +27,22 @@ impl Table {
             let is_left = self.handles.iter().any(|(_, handle)| handle.owner == *owner);
             assert!(is_left, "{owner:?} waits for somebody");
         }
-        let dues = self.handles.iter().flat_map(|(_, handle)| [handle.due, handle.end_due]);
+        let dues = self
+            .handles
+            .iter()
+            .flat_map(|(_, handle)| [handle.due, handle.end_due]);
         let dues = dues.chain(self.waiters.iter().map(|(_, waiter)| waiter.due));
-        assert_eq!(self.deadlines.len(), dues.flatten().count(), "timers belong to somebody");
+        assert_eq!(
+            self.deadlines.len(),
+            dues.flatten().count(),
+            "timers belong to somebody"
+        );
         for (_, waiter) in self.waiters.iter() {
             let mut handles = waiter.handles.iter().map(|id| self.handles.get(*id));
-            assert!(handles.all(|handle| handle.is_some()), "who waits is told of an end");
+            assert!(
+                handles.all(|handle| handle.is_some()),
+                "who waits is told of an end"
+            );
         }
     }
 
@@ -69,7 +77,9 @@ impl Table {
 
     /// Whether a process is to be sent no more.
     pub fn is_full(&self, id: HandleId) -> bool {
-        self.handles.get(id).is_some_and(|handle| handle.outgoing.is_full())
+        self.handles
+            .get(id)
+            .is_some_and(|handle| handle.outgoing.is_full())
     }
 
     /// Bytes that wait to be written to a process.
@@ -90,11 +100,23 @@ fn assert_handle(handle: &Handle, slack_bytes: usize) {
         Framing::Stream => STREAM_BYTES_MAX,
         _ => MAILBOX_BYTES_MAX,
     };
-    assert!(waiting <= MAILBOX_BYTES_MAX + slack_bytes, "{waiting} bytes wait to be written");
-    assert!(messages <= MAILBOX_MESSAGES_MAX, "{messages} messages wait to be written");
+    assert!(
+        waiting <= MAILBOX_BYTES_MAX + slack_bytes,
+        "{waiting} bytes wait to be written"
+    );
+    assert!(
+        messages <= MAILBOX_MESSAGES_MAX,
+        "{messages} messages wait to be written"
+    );
     assert!(come <= most + slack_bytes, "{come} bytes wait to be taken");
-    assert!(whole <= MAILBOX_MESSAGES_MAX + slack_bytes, "{whole} messages wait to be taken");
-    assert!(!handle.is_gone() || waiting == 0, "nothing is written to the dead");
+    assert!(
+        whole <= MAILBOX_MESSAGES_MAX + slack_bytes,
+        "{whole} messages wait to be taken"
+    );
+    assert!(
+        !handle.is_gone() || waiting == 0,
+        "nothing is written to the dead"
+    );
     assert!(
         !handle.is_gone() || matches!(handle.input, Input::Closed | Input::Elsewhere) || handle.pid == 0,
         "the dead take no input"
@@ -113,8 +135,14 @@ impl Pipe {
     /// `slack_bytes` is the largest item.
     pub fn assert_invariants(&self, slack_bytes: usize) {
         for each in self.functions() {
-            assert!(each.waiting.len() <= PIPE_ITEMS_MAX, "items that wait are bounded");
-            assert!(each.waiting_bytes < STREAM_BYTES_MAX + slack_bytes, "and their bytes");
+            assert!(
+                each.waiting.len() <= PIPE_ITEMS_MAX,
+                "items that wait are bounded"
+            );
+            assert!(
+                each.waiting_bytes < STREAM_BYTES_MAX + slack_bytes,
+                "and their bytes"
+            );
             let bytes: usize = each.waiting.iter().map(Vec::len).sum();
             assert_eq!(bytes, each.waiting_bytes);
             let is_held = each.done.len() + each.running as usize <= 2 * each.width as usize;

@@ -125,7 +125,7 @@ struct Cmd {
     /// Its input is the output of the stage before, by a pipe of the system.
     is_joined: bool,
     output_ended: bool,
-    /// How it ended, and whether the stage after it had ended by then.
+    /// How it ended, and whether the stage after it wanted no more by then.
     ended: Option<(Ended, bool)>,
 }
 
@@ -165,7 +165,9 @@ impl Stage {
     fn is_shut(&self, table: &Table) -> bool {
         match self {
             Stage::Each(each) => each.is_shut,
-            Stage::Cmd(cmd) => cmd.ended.is_some() || !(cmd.is_joined || table.takes_input(cmd.id)),
+            // Of a pipe of the system nobody knows whether all of it was read.
+            Stage::Cmd(cmd) if cmd.is_joined => cmd.ended.is_some(),
+            Stage::Cmd(cmd) => table.refuses(cmd.id),
         }
     }
 }
@@ -328,7 +330,10 @@ impl Pipe {
             let (stages, after) = self.stages.split_at_mut(position + 1);
             let next_is_shut = after.first().is_some_and(|next| next.is_shut(table));
             let Some(stage) = stages.last_mut() else { continue };
-            let is_before_cmd = matches!(after.first(), Some(Stage::Cmd(next)) if next.is_joined);
+            let joined = match after.first() {
+                Some(Stage::Cmd(next)) if next.is_joined => Some(next.id),
+                _ => None,
+            };
             match stage {
                 Stage::Each(each) if next_is_shut && !each.is_shut => {
                     *each = Each {
@@ -344,13 +349,15 @@ impl Pipe {
                         error.message = format!("stage {}, {}: {}", position + 1, cmd.name, error.message);
                         return Err(error);
                     }
-                    if next_is_shut && !is_before_cmd && !cmd.output_ended {
+                    if next_is_shut && joined.is_none() && !cmd.output_ended {
                         table.hang_up(cmd.id);
                         cmd.output_ended = true;
                     }
                     if let (None, Some(ended)) = (cmd.ended, table.ended(cmd.id)) {
-                        cmd.ended = Some((ended?, next_is_shut));
-                        cmd.output_ended |= is_before_cmd;
+                        // Where it is the earlier end, the next one only found nothing more to read.
+                        let is_later = joined.is_none_or(|next| table.ended_before(next, cmd.id));
+                        cmd.ended = Some((ended?, next_is_shut && is_later));
+                        cmd.output_ended |= joined.is_some();
                     }
                 }
             }

@@ -6,6 +6,8 @@ use super::mailbox::Framing;
 use super::request::Launch;
 use super::table::{Effect, HandleId, Owner, Table};
 use crate::core::hub::Ended;
+#[cfg(test)]
+use crate::core::simulation::Bug;
 use crate::error::{Error, Kind};
 
 impl Table {
@@ -19,11 +21,15 @@ impl Table {
         self.handles.get_mut(id)?.start_failure.take()
     }
 
-    /// Whether a process takes input.
-    pub(super) fn takes_input(&self, id: HandleId) -> bool {
-        self.handles
-            .get(id)
-            .is_some_and(|handle| handle.input == Input::Open)
+    /// Whether a process has ended, or ended its input, with more to come for all that nexus knows.
+    pub(super) fn refuses(&self, id: HandleId) -> bool {
+        self.handles.get(id).is_some_and(|handle| handle.refuses)
+    }
+
+    /// Whether the one process had ended when the other did. Both may have been told of at once.
+    pub(super) fn ended_before(&self, one: HandleId, other: HandleId) -> bool {
+        let number = |id| self.handles.get(id).map(|handle| handle.end_number);
+        number(one) < number(other)
     }
 
     /// Where to append what is to be written to a process, which is to be listed then; none while there is no room, or it
@@ -65,6 +71,10 @@ impl Table {
 
     /// Reads no more of what a process writes.
     pub(super) fn hang_up(&mut self, id: HandleId) {
+        #[cfg(test)]
+        if self.planted == Some(Bug::UpstreamGoesOn) {
+            return;
+        }
         if let Some(handle) = self.handles.get_mut(id) {
             handle.inbox.close();
             handle.inbox.end();

@@ -69,6 +69,7 @@ pub struct Account {
     pub said: Vec<u8>,
     taken: usize,
     is_whole_taken: bool,
+    has_output: bool,
     /// When nexus learned of the end of its output.
     pub output_ended_ms: Option<u64>,
     pub ended: Option<Ended>,
@@ -90,7 +91,8 @@ impl Account {
             said: Vec::new(),
             taken: 0,
             is_whole_taken: !has_output,
-            output_ended_ms: (!has_output).then_some(now_ms.saturating_sub(DEATH_REPORT_MS)),
+            output_ended_ms: (!has_output).then_some(now_ms),
+            has_output,
             ended: None,
             left: None,
             is_closed: launch.stdin != Redirect::Pipe,
@@ -137,7 +139,7 @@ impl Account {
 
     /// Whether a receiver is to be told of the end.
     fn is_over(&self, now_ms: u64) -> bool {
-        let is_told = |at_ms: u64| now_ms >= at_ms + DEATH_REPORT_MS;
+        let is_told = |at_ms: u64| !self.has_output || now_ms >= at_ms + DEATH_REPORT_MS;
         self.next().is_none() && (self.ended.is_some() || self.output_ended_ms.is_some_and(is_told))
     }
 
@@ -177,11 +179,7 @@ impl World {
         {
             account.is_closed = true;
         }
-        let pending = Pending {
-            asked,
-            owner,
-            due_ms,
-        };
+        let pending = Pending { asked, owner, due_ms };
         let before = self.desk.pending.insert(key(asker), pending);
         assert!(before.is_none(), "an id is used once");
     }
@@ -206,7 +204,9 @@ impl World {
             _ => message,
         };
         if account.framing == Framing::Frames {
-            account.given.extend_from_slice(&(content.len() as u32).to_be_bytes());
+            account
+                .given
+                .extend_from_slice(&(content.len() as u32).to_be_bytes());
         }
         account.given.extend_from_slice(content);
         if account.framing == Framing::Lines {
@@ -389,8 +389,9 @@ impl World {
         let any = |is_it: &dyn Fn(&Account) -> bool| known.iter().any(|account| is_it(account));
         match error.kind {
             Kind::Terminated => {
-                let is_bad =
-                    |account: &Account| !matches!(account.ended, None | Some(Ended::Code(0) | Ended::Unknown));
+                let is_bad = |account: &Account| {
+                    !matches!(account.ended, None | Some(Ended::Code(0) | Ended::Unknown))
+                };
                 // What is to be sent first can't be.
                 let refuses = |account: &Account| shape == Shape::Bare && account.ended.is_some();
                 let owes = |account: &Account| shape == Shape::Bare && account.is_over(now_ms);
@@ -401,7 +402,10 @@ impl World {
             }
             Kind::Timeout => {
                 let is_it = |account: &Account| account.is_overdue() && account.ended.is_some();
-                assert!(any(&|account| is_it(account) && account.next().is_none()), "{error}");
+                assert!(
+                    any(&|account| is_it(account) && account.next().is_none()),
+                    "{error}"
+                );
             }
             Kind::Protocol => assert!(any(&Account::is_broken), "{error}"),
             Kind::Io if any(&|account| account.left.is_some()) => {}
@@ -415,6 +419,9 @@ impl World {
 
     /// After every event: whoever can be told something was.
     pub fn check_desk(&self) {
+        if self.desk.accounts.is_empty() {
+            return;
+        }
         for (id, peer) in self.hub.peers.iter().filter(|(_, peer)| !peer.is_closed()) {
             let open = self.desk.pending.keys().filter(|(asker, _)| *asker == id.raw());
             let asked = peer.worker().map_or(0, |_| self.hub.asked(id)) as usize;

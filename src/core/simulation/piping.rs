@@ -84,7 +84,9 @@ impl World {
             let volume = self.system.volume();
             let nature = Nature::draw_stage(&self.faults, volume, &mut self.random);
             if nature.produces > 0 {
-                lines = (0..nature.produces).map(|number| produced_line(number, nature.bytes)).collect();
+                lines = (0..nature.produces)
+                    .map(|number| produced_line(number, nature.bytes))
+                    .collect();
             } else {
                 lines.truncate(nature.reads_max.unwrap_or(u64::MAX) as usize);
                 lines.iter_mut().for_each(|line| line.push('c'));
@@ -117,7 +119,9 @@ impl World {
         trace!(self, "pipe {token} of {count} items begins: {:?}", plan.stages);
         self.piping.known.insert(token, known);
         let (piping, now_ms) = (&mut self.piping, self.now_ms);
-        let begun = piping.pipes.begin(token, plan, &mut self.table, &piping.types, now_ms);
+        let begun = piping
+            .pipes
+            .begin(token, plan, &mut self.table, &piping.types, now_ms);
         begun.expect("it has a form");
         if may_hang || self.random.chance(100) {
             let delay = self.random.below(3000);
@@ -159,10 +163,15 @@ impl World {
             let Piping {
                 pipes, items, types, ..
             } = &mut self.piping;
-            let has_moved = pipes.step(&mut self.table, types, self.now_ms, |token, wanted| match wanted {
-                Wanted::Item(item) => items.push((token, item)),
-                Wanted::Result(result) => results.push((token, result)),
-            });
+            let has_moved = pipes.step(
+                &mut self.table,
+                types,
+                self.now_ms,
+                |token, wanted| match wanted {
+                    Wanted::Item(item) => items.push((token, item)),
+                    Wanted::Result(result) => results.push((token, result)),
+                },
+            );
             for (token, result) in results {
                 self.note_owner_ended(Owner::Pipe(token), result.is_ok());
                 self.judge_pipe(token, result);
@@ -235,11 +244,19 @@ impl World {
     }
 
     fn judge_failed_pipe(&self, known: &Known, error: &Error) {
-        let place = error.message.strip_prefix("stage ").and_then(|rest| rest.split_once([',', ':']));
+        let place = error
+            .message
+            .strip_prefix("stage ")
+            .and_then(|rest| rest.split_once([',', ':']));
         let position = place.and_then(|(number, _)| number.parse::<usize>().ok());
         match position.and_then(|position| known.stages.get(position - 1)) {
             Some(Stage::Each(Some(number))) => {
-                assert!(error.message.contains(&format!("item {}: no {number}", number + 1)), "{error}");
+                assert!(
+                    error
+                        .message
+                        .contains(&format!("item {}: no {number}", number + 1)),
+                    "{error}"
+                );
             }
             Some(Stage::Cmd(name)) => {
                 assert!(error.message.contains(name.as_str()), "{error}");

@@ -208,8 +208,7 @@ impl Program {
 
     fn writes(&self, channels: &[Channel], room: usize) -> bool {
         let stdout = self.stdout.map(|stdout| &channels[stdout]);
-        !self.outbox.is_empty()
-            && stdout.is_none_or(|stdout| !stdout.has_reader || stdout.bytes.len() < room)
+        !self.outbox.is_empty() && stdout.is_none_or(|stdout| !stdout.has_reader || stdout.bytes.len() < room)
     }
 
     fn has_done_all(&self) -> bool {
@@ -281,6 +280,7 @@ impl Program {
         } else if self.wants_to_close() {
             if let Some(stdin) = self.stdin.take() {
                 channels[stdin].has_reader = false;
+                channels[stdin].bytes.clear();
             }
         } else if self.nature.ends && self.has_done_all() {
             return (Some(Ended::Code(self.nature.code)), read);
@@ -304,7 +304,10 @@ impl Program {
         while !self.has_read_enough() {
             let message = match self.framing {
                 Framing::Frames => {
-                    let len = self.inbox.first_chunk().map(|len| u32::from_be_bytes(*len) as usize);
+                    let len = self
+                        .inbox
+                        .first_chunk()
+                        .map(|len| u32::from_be_bytes(*len) as usize);
                     let Some(len) = len.filter(|len| self.inbox.len() >= 4 + len) else {
                         return;
                     };

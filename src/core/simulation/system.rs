@@ -111,7 +111,10 @@ impl System {
 
     /// The nature of a program of that name.
     pub fn nature(&self, name: &str) -> &Nature {
-        let number: usize = name.strip_prefix('p').and_then(|number| number.parse().ok()).expect("it is named");
+        let number: usize = name
+            .strip_prefix('p')
+            .and_then(|number| number.parse().ok())
+            .expect("it is named");
         &self.natures[number]
     }
 
@@ -179,7 +182,10 @@ impl World {
                     return;
                 };
                 let program = &mut self.system.programs[number];
-                assert!(program.is_detached && !program.is_released, "only who is detached is let go");
+                assert!(
+                    program.is_detached && !program.is_released,
+                    "only who is detached is let go"
+                );
                 program.is_released = true;
                 self.system.close(number);
             }
@@ -199,7 +205,10 @@ impl World {
         let is_ending = self.over_at_ms.is_some();
         trace!(self, "spawn {id:?} {launch:?}, {nature:?}");
         if nature.is_missing {
-            if let Some(before) = launch.input_from.and_then(|before| self.system.by_id.get(&before)) {
+            if let Some(before) = launch
+                .input_from
+                .and_then(|before| self.system.by_id.get(&before))
+            {
                 let before = self.system.programs[*before].next_input.take();
                 self.system.drop_reader(before);
             }
@@ -229,7 +238,10 @@ impl World {
         }
         let owner = self.table.owner(id);
         if let Some(owner) = owner {
-            assert!(!is_ending || owner != Owner::Run, "nothing is started after the end");
+            assert!(
+                !is_ending || owner != Owner::Run,
+                "nothing is started after the end"
+            );
             let mut account = Account::new(launch, owner, self.now_ms);
             account.pid = self.last_pid;
             // It may have ended before it began.
@@ -386,7 +398,12 @@ impl World {
     /// After every event.
     pub fn check_system(&self) {
         let clock_ms = self.clock_ms();
-        for account in self.desk.accounts.values().filter(|account| account.ended.is_none()) {
+        for account in self
+            .desk
+            .accounts
+            .values()
+            .filter(|account| account.ended.is_none())
+        {
             let Some((since_ms, is_well)) = account.left else {
                 continue;
             };
@@ -408,9 +425,17 @@ impl World {
         let is_left = |program: &&Program| !program.is_reaped && !program.is_released;
         let left = self.system.programs.iter().find(is_left);
         assert!(left.is_none(), "no program is left running");
-        let bytes: usize = self.system.channels.iter().map(|channel| channel.bytes.len()).sum();
+        let bytes: usize = self
+            .system
+            .channels
+            .iter()
+            .map(|channel| channel.bytes.len())
+            .sum();
         let has_end = |program: &Program| program.near_input.or(program.near_output).is_some();
-        assert!(!self.system.programs.iter().any(has_end), "no end of a pipe is left open");
+        assert!(
+            !self.system.programs.iter().any(has_end),
+            "no end of a pipe is left open"
+        );
         assert!(self.has_released() || bytes == 0, "no pipe holds anything");
     }
 

@@ -159,7 +159,11 @@ impl World {
         if self.random.chance(20) {
             text.push('\n');
         }
-        let is_command = self.desk.accounts.get(&id).is_some_and(|account| account.framing == Framing::Frames);
+        let is_command = self
+            .desk
+            .accounts
+            .get(&id)
+            .is_some_and(|account| account.framing == Framing::Frames);
         let mut out = Vec::new();
         if is_command != self.random.chance(20) {
             write::array(&mut out, 1);

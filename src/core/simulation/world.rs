@@ -6,7 +6,7 @@ use super::desk::Desk;
 use super::faults::Faults;
 use super::host::Host;
 use super::piping::Piping;
-use super::plan::{Forest, Plan, is_command};
+use super::plan::{Forest, Plan, Step, is_command};
 use super::pool::Pool;
 use super::random::Random;
 use super::shadow::Shadow;
@@ -170,7 +170,7 @@ impl World {
             hosts,
             client: 0,
             hosted: random.pick(&[0, 200, 500]),
-            works: random.pick(&[0, 0, 0, 100, 400]),
+            works: random.pick(&[0, 0, 0, 0, 0, 0, 100, 300]),
             depth_max: random.between(0, 6),
             children_max: random.between(1, 3),
             parallel: random.pick(&[0, 0, 300, 800]),
@@ -193,7 +193,7 @@ impl World {
         }
         // Some programs are kept for long, and have time to go idle, age, and die again and again.
         let span_ms = random.pick(&[60, 60, 60, 400, 3000, 120_000]);
-        let pipes = random.pick(&[0, 0, 0, 300, 600]);
+        let pipes = random.pick(&[0, 0, 0, 0, 0, 0, 300, 600]);
         let is_parallel = forest.parallel > 0 || pools.iter().any(|pool| pool.is_concurrent);
         let mut plans = Vec::new();
         let mut clients = Vec::new();
@@ -229,7 +229,11 @@ impl World {
             .map(|plan| plan.argument.bytes().len())
             .max()
             .unwrap_or(0);
-        let hosted = plans.iter().filter(|plan| plan.pool == pools.len());
+        // An answer is kept back whole until the worker processes of its call have ended.
+        let works = |plan: &Plan| plan.steps.iter().any(|step| matches!(step, Step::Work));
+        let hosted = plans
+            .iter()
+            .filter(|plan| plan.pool == pools.len() || works(plan));
         let hosted_bytes: usize = hosted.map(|plan| plan.result.bytes().len()).sum();
         let mut world = World {
             hub,
@@ -262,6 +266,7 @@ impl World {
             faults,
             random,
         };
+        world.table.planted = planted;
         trace!(world, "{:?}", world.faults);
         for pool in &world.pools {
             trace!(world, "{:?}, retires {}", pool.spec, pool.can_retire);
