@@ -77,11 +77,9 @@ pub enum Bug {
     EndlessMailbox,
     /// A call is answered while its worker processes run.
     JoinNothing,
-    /// The stages of a pipe before one that has ended go on.
-    UpstreamGoesOn,
 }
 
-const BUGS: [Bug; 21] = [
+const BUGS: [Bug; 20] = [
     Bug::AnswerTwice,
     Bug::ForgetQueue,
     Bug::SendToDead,
@@ -102,7 +100,6 @@ const BUGS: [Bug; 21] = [
     Bug::TimeoutIsEnd,
     Bug::EndlessMailbox,
     Bug::JoinNothing,
-    Bug::UpstreamGoesOn,
 ];
 
 /// Seeds that a planted bug has to be found in.

@@ -6,8 +6,6 @@ use super::mailbox::Framing;
 use super::request::Launch;
 use super::table::{Effect, HandleId, Owner, Table};
 use crate::core::hub::Ended;
-#[cfg(test)]
-use crate::core::simulation::Bug;
 use crate::error::{Error, Kind};
 
 impl Table {
@@ -71,10 +69,6 @@ impl Table {
 
     /// Reads no more of what a process writes.
     pub(super) fn hang_up(&mut self, id: HandleId) {
-        #[cfg(test)]
-        if self.planted == Some(Bug::UpstreamGoesOn) {
-            return;
-        }
         if let Some(handle) = self.handles.get_mut(id) {
             handle.inbox.close();
             handle.inbox.end();
