@@ -12,6 +12,7 @@ use super::workers::{Run, Workers};
 use crate::core::deadlock::Suspect;
 use crate::core::health::{Health, PoolProcess};
 use crate::core::hub::{Effect, Hub, PeerId};
+use crate::core::process::bridge::{to_hub, to_table};
 use crate::core::process::table::Owner as ProcessOwner;
 use crate::core::process::table::{self, Asker, Table};
 use crate::core::timeline::Mark;
@@ -535,13 +536,10 @@ impl Session {
             program: Some(&self.path),
             registry: self.poll.registry(),
         };
-        match self.workers.perform(effect, &mut self.processes, &run) {
-            Some(table::Effect::Answer(Asker::Worker(worker, request), result)) => {
-                self.hub.handle_process_answer(worker, request, result);
-            }
-            Some(table::Effect::Answer(Asker::Nexus(token), result)) => self.take_answer(token, result),
-            Some(table::Effect::Joined(ProcessOwner::Call(call))) => self.hub.handle_joined(call, now),
-            _ => {}
+        let left = self.workers.perform(effect, &mut self.processes, &run);
+        let left = left.and_then(|effect| to_hub(effect, &mut self.hub, now));
+        if let Some(table::Effect::Answer(Asker::Nexus(token), result)) = left {
+            self.take_answer(token, result);
         }
     }
 
@@ -571,6 +569,9 @@ impl Session {
     }
 
     fn perform(&mut self, effect: Effect, now: u64) {
+        let Some(effect) = to_table(effect, &mut self.workers.table, now) else {
+            return;
+        };
         match effect {
             Effect::Spawn {
                 pool,
@@ -598,25 +599,8 @@ impl Session {
                     self.hub.handle_closed(worker, now);
                 }
             }
-            Effect::Close(peer) => {
-                self.connections.remove(&peer);
-                self.workers.table.forget_peer(peer);
-            }
-            Effect::Process {
-                worker,
-                request,
-                call,
-                asked,
-            } => {
-                let owner = call.map(ProcessOwner::Call);
-                let asker = Asker::Worker(worker, request);
-                self.workers.table.request(asker, owner, asked, now);
-            }
-            Effect::EndOwner(call, is_well) => {
-                self.workers
-                    .table
-                    .end_owner(ProcessOwner::Call(call), is_well, now);
-            }
+            Effect::Close(peer) => drop(self.connections.remove(&peer)),
+            Effect::Process { .. } | Effect::EndOwner(..) => {}
             Effect::Signal(pool, signal) => self.processes.signal_pool(pool, signal),
             Effect::SignalWorker(worker, signal) => {
                 // It looks for the reason on its connection.
