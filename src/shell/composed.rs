@@ -1,12 +1,15 @@
 //! Composed commands: the evaluator says what it wants done and the hub does it, both in one loop. Evaluates nothing and
 //! knows no pool.
 
-use super::session::{Hosted, Session};
+use super::file_bytes::FileBytes;
+use super::session::{Hosted, OUTPUT, Session};
+use super::sink::Sink;
 use crate::core::eval::{Ask, AskId, Budget, Machine, Outcome, Program, Progress};
 use crate::core::hub::Request;
-use crate::core::process::pipe::Pipe;
+use crate::core::process::pipe::{Pipe, Plan};
 use crate::core::process::table::{Asker, Owner};
 use crate::error::{Error, Kind, Result};
+use crate::expr::process::Form;
 use crate::ids::{ExprId, TypeId};
 use crate::limits::EVAL_STEPS_PER_TURN;
 use crate::sys::clock::now_ms;
@@ -16,12 +19,23 @@ use crate::sys::clock::now_ms;
 pub struct Composition {
     /// The expression, of the session's manifest.
     pub root: ExprId,
-    /// The arguments as msgpack, with their types.
-    pub args: Vec<(Vec<u8>, TypeId)>,
+    /// The arguments with their types.
+    pub args: Vec<(Argument, TypeId)>,
     /// Type of the result.
     pub returns: TypeId,
     /// When to give up, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// How a result that stands so in the bytes that a program writes can be printed as these bytes are; none: it can't.
+    pub printed: Option<Form>,
+}
+
+/// An argument of a composition.
+#[derive(Debug)]
+pub enum Argument {
+    /// As msgpack.
+    Value(Vec<u8>),
+    /// Bytes in a file.
+    File(FileBytes),
 }
 
 /// An evaluation under way.
@@ -32,15 +46,20 @@ struct Run<'s, 'm> {
     /// What is to be answered when.
     timers: Vec<(u64, AskId)>,
     pipes: Vec<(AskId, Pipe)>,
+    returns: TypeId,
+    printed: Option<Form>,
+    /// Standard output, and which pipe writes to it: what it gives is the result.
+    sink: Option<(Sink, AskId)>,
 }
 
 impl Session<'_> {
-    /// Evaluates an expression: its calls run side by side where they can.
+    /// Evaluates an expression: its calls run side by side where they can. The result as msgpack; none: it was printed as it
+    /// came.
     ///
     /// # Errors
     /// What the expression raises and its calls answer; `timeout`; `cancelled` after SIGINT, SIGTERM or SIGHUP; `io` when the
     /// poll fails.
-    pub fn evaluate(&mut self, composition: Composition) -> Result<Vec<u8>> {
+    pub fn evaluate(&mut self, composition: Composition) -> Result<Option<Vec<u8>>> {
         let manifest = self.manifest;
         let mut run = Run {
             program: Program {
@@ -51,11 +70,21 @@ impl Session<'_> {
             machine: Machine::new(composition.root, Budget::default()),
             timers: Vec::new(),
             pipes: Vec::new(),
+            returns: composition.returns,
+            printed: composition.printed,
+            sink: None,
             session: self,
         };
         run.session.hosted = Some(Vec::new());
         for (arg, ty) in composition.args {
-            run.machine.push_wire(arg, ty);
+            match arg {
+                Argument::Value(value) => run.machine.push_wire(value, ty),
+                Argument::File(content) => {
+                    let files = &mut run.session.workers.files;
+                    run.machine.push_file(files.len() as u32, ty);
+                    files.push(content);
+                }
+            }
         }
         let timeout_ms = composition.timeout_ms;
         let until = timeout_ms.map(|timeout| now_ms().saturating_add(timeout));
@@ -67,20 +96,66 @@ impl Session<'_> {
         run.end_processes(is_well)?;
         run.session.notes.finish();
         match outcome? {
-            Outcome::Done => {
-                let (exprs, types) = (run.program.exprs, run.program.types);
-                let mut result = Vec::new();
-                let written = run
-                    .machine
-                    .write_result(exprs, types, composition.returns, &mut result);
-                written.map(|()| result)
-            }
+            Outcome::Done if run.sink.is_some() => run.finish_printing().map(|()| None),
+            Outcome::Done => run.result().map(Some),
             Outcome::Raised(error) => Err(error),
         }
     }
 }
 
 impl Run<'_, '_> {
+    fn result(&mut self) -> Result<Vec<u8>> {
+        let (exprs, types) = (self.program.exprs, self.program.types);
+        loop {
+            let mut result = Vec::new();
+            let written = self.machine.write_result(exprs, types, self.returns, &mut result);
+            match self.machine.unread() {
+                Some(file) => {
+                    let content = self.read_file(file)?;
+                    self.machine.handle_file(content);
+                }
+                None => return written.map(|()| result),
+            }
+        }
+    }
+
+    fn read_file(&self, file: u32) -> Result<Vec<u8>> {
+        let content = self.session.workers.files.get(file as usize).map(FileBytes::read);
+        content.unwrap_or_else(|| Ok(Vec::new())).map_err(|error| {
+            let message = format!("can't read the file of an argument: {error}");
+            Error::new(Kind::BadArgument, message)
+        })
+    }
+
+    /// Opens standard output for a pipe, if what it gives can be printed as it comes.
+    fn can_print(&mut self, id: AskId, plan: &Plan) -> bool {
+        let fits = plan.is_result
+            && self.printed.is_some()
+            && self.printed == plan.output_form()
+            && self.program.types.are_alike(plan.output, self.returns);
+        if !fits {
+            return false;
+        }
+        let sink = Sink::open(OUTPUT, self.session.poll.registry());
+        self.sink = sink.ok().map(|sink| (sink, id));
+        self.sink.is_some()
+    }
+
+    /// Writes what stands after the result.
+    fn finish_printing(&mut self) -> Result<()> {
+        while let (Some((sink, _)), Some(Form::Text | Form::Lines)) = (&mut self.sink, self.printed) {
+            sink.is_ready |= std::mem::take(&mut self.session.has_output_room);
+            if sink.end_line(self.printed == Some(Form::Text))? {
+                break;
+            }
+            match self.session.stopped() {
+                Some(error) => return Err(error),
+                None => self.session.turn()?,
+            }
+        }
+        Ok(())
+    }
+
     fn finish(&mut self, until: Option<u64>) -> Result<Outcome> {
         loop {
             let progress = self.machine.run_for(self.program, EVAL_STEPS_PER_TURN);
@@ -138,7 +213,9 @@ impl Run<'_, '_> {
                     let table = &mut self.session.workers.table;
                     table.request(asker, Some(Owner::Run), request, now);
                 }
-                Ask::Pipe(plan) => {
+                Ask::Read(file) => self.session.answers.push((id.raw(), self.read_file(file))),
+                Ask::Pipe(mut plan) => {
+                    plan.is_result = self.can_print(id, &plan);
                     let (owner, table) = (Owner::Pipe(id.raw()), &mut self.session.workers.table);
                     match Pipe::new(*plan, owner, table, self.program.types, now) {
                         Ok(pipe) => self.pipes.push((id, pipe)),
@@ -184,8 +261,16 @@ impl Run<'_, '_> {
         loop {
             let mut has_moved = false;
             let session = &mut *self.session;
+            if let Some((sink, _)) = &mut self.sink {
+                sink.is_ready |= std::mem::take(&mut session.has_output_room);
+            }
             for (id, pipe) in &mut self.pipes {
                 has_moved |= pipe.step(&mut session.workers.table, self.program.types, now);
+                if let Some((sink, of)) = &mut self.sink
+                    && of == id
+                {
+                    has_moved |= sink.drain(pipe, &mut session.workers.table);
+                }
                 while let Some(item) = pipe.poll_item() {
                     self.machine.apply_item(*id, item);
                     has_come = true;

@@ -33,6 +33,7 @@ mod pools;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const INPUT: Token = Token(usize::MAX - 2);
+pub(super) const OUTPUT: Token = Token(usize::MAX - 3);
 /// Events taken from the poll at once; the others come with the next turn.
 const EVENTS_PER_TURN: usize = 64;
 
@@ -43,7 +44,7 @@ pub struct Session<'m> {
     path: &'m Path,
     base: &'m Path,
     pub(super) hub: Hub,
-    poll: Poll,
+    pub(super) poll: Poll,
     events: Events,
     signals: Signals,
     /// Names the run in the environment of all that it starts.
@@ -65,6 +66,8 @@ pub struct Session<'m> {
     pub(super) answers: Vec<(u64, Result<Vec<u8>>)>,
     /// What workers want of nexus itself, if it evaluates a composition.
     pub(super) hosted: Option<Vec<Hosted>>,
+    /// Standard output has room, for whoever waits for it.
+    pub(super) has_output_room: bool,
     /// When whoever uses this session has something to do.
     pub(super) due_ms: Option<u64>,
     pub(super) notes: Notes,
@@ -143,6 +146,7 @@ impl<'m> Session<'m> {
             full: Vec::new(),
             answers: Vec::new(),
             hosted: None,
+            has_output_room: false,
             due_ms: None,
             notes: Notes::default(),
             buffer: vec![0; READ_BYTES],
@@ -370,6 +374,8 @@ impl<'m> Session<'m> {
         let Token(token) = event.token();
         if event.token() == INPUT {
             self.has_input = true;
+        } else if event.token() == OUTPUT {
+            self.has_output_room = true;
         } else if event.token() == SIGNALS {
             while let Some(number) = self.signals.arrived() {
                 self.interrupted.get_or_insert(number);

@@ -105,13 +105,18 @@ pub fn read_item(types: &Types, ty: TypeId, form: Form, bytes: &[u8], out: &mut 
         Form::Bytes => write::bin(out, bytes),
         Form::Text | Form::Lines => match std::str::from_utf8(bytes) {
             Ok(text) => write::string(out, text),
-            Err(_) => return Err(unreadable(types, ty, "it is not valid UTF-8")),
+            Err(_) => return Err(not_text(types, ty)),
         },
         Form::Json | Form::Jsonl => {
             json_to_msgpack(types, ty, bytes, out).map_err(|error| unreadable(types, ty, &error.message))?;
         }
     }
     Ok(())
+}
+
+/// The error for bytes that should be a text of that type.
+pub fn not_text(types: &Types, ty: TypeId) -> Box<Error> {
+    unreadable(types, ty, "it is not valid UTF-8")
 }
 
 fn unreadable(types: &Types, ty: TypeId, why: &str) -> Box<Error> {

@@ -5,10 +5,12 @@ pub mod convert;
 mod ending;
 mod handle;
 pub mod mailbox;
+mod outlet;
 pub mod pipe;
 #[cfg(test)]
 mod pipe_tests;
 pub mod request;
+mod source;
 mod stage;
 pub mod table;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Scripts of pipes: what each stage is given and does, and what comes of the whole. Starts no program.
 
-use super::pipe::{Pipe, Plan, Planned};
+use super::pipe::{Given, Pipe, Plan, Planned};
 use super::table::{Effect, HandleId, Owner, Table};
 use crate::codec::schema::Types;
 use crate::codec::transcode::{Style, json_to_msgpack, msgpack_to_json};
@@ -29,10 +29,11 @@ fn check(source: &str, stages: &[&str], script: &str) {
     let mut bytes = Vec::new();
     json_to_msgpack(&types, list, source.as_bytes(), &mut bytes).unwrap();
     let plan = Plan {
-        source: bytes,
+        source: Given::Value(bytes.into()),
         source_ty: list,
         stages: stages.iter().map(planned).collect(),
         output: list,
+        is_result: false,
     };
     let mut table = Table::default();
     let mut pipe = Pipe::new(plan, Owner::Pipe(1), &mut table, &types, 0).unwrap();

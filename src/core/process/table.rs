@@ -433,8 +433,15 @@ impl Table {
             }
             None => {
                 handle.fate = Fate::Gone(Ended::Unknown);
-                handle.start_failure = Some(error);
+                handle.failure = Some(error);
             }
+        }
+    }
+
+    /// A stage can't be given the file that is its input.
+    pub fn handle_input_failed(&mut self, id: HandleId, error: Box<Error>) {
+        if let Some(handle) = self.handles.get_mut(id) {
+            handle.failure = Some(error);
         }
     }
 
