@@ -146,7 +146,12 @@ impl Machine {
     fn gives_result(&self) -> bool {
         let mut frames = self.fiber.frames.iter();
         matches!(frames.next(), Some(Frame::Scope { scope: ROOT, .. }))
-            && frames.all(|frame| matches!(frame, Frame::Return { .. } | Frame::Unlet { .. }))
+            && frames.all(|frame| {
+                matches!(
+                    frame,
+                    Frame::Return { .. } | Frame::Unlet { .. } | Frame::Call { count: 0 }
+                )
+            })
     }
 
     /// A value as msgpack, once it has come.

@@ -26,6 +26,8 @@ pub struct Handle {
     pub outgoing: Outgoing,
     pub inbox: Inbox,
     pub fate: Fate,
+    /// How many had ended by then, with it.
+    pub ended_as: u64,
     /// It wrote what is no message, and is ended for it.
     pub fault: Option<String>,
     /// The wait for the reason of its output's end is over.
@@ -105,6 +107,7 @@ impl Handle {
             outgoing: Outgoing::default(),
             inbox,
             fate: Fate::Alive,
+            ended_as: 0,
             fault: None,
             is_end_told: launch.stdout != Redirect::Pipe,
             tail: Tail::default(),

@@ -398,7 +398,11 @@ impl Pipe {
                         cmd.output_ended = true;
                     }
                     if let (None, Some(ended)) = (cmd.ended, table.ended(cmd.id)) {
-                        cmd.ended = Some((ended?, next_is_shut));
+                        let is_unwanted = match after.first() {
+                            Some(Stage::Cmd(next)) => table.have_ended_in_turn(next.id, cmd.id),
+                            _ => next_is_shut,
+                        };
+                        cmd.ended = Some((ended?, is_unwanted));
                         cmd.output_ended |= is_before_cmd;
                     }
                 }

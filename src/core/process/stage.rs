@@ -25,6 +25,14 @@ impl Table {
         self.handles.get_mut(id)?.failure.take()
     }
 
+    /// Whether both have ended, and the first of them before the other.
+    pub(super) fn have_ended_in_turn(&self, first: HandleId, second: HandleId) -> bool {
+        match (self.handles.get(first), self.handles.get(second)) {
+            (Some(first), Some(second)) => (1..second.ended_as).contains(&first.ended_as),
+            _ => false,
+        }
+    }
+
     /// Whether a process takes input.
     pub(super) fn takes_input(&self, id: HandleId) -> bool {
         self.handles

@@ -101,6 +101,8 @@ pub struct Table {
     pub(super) deadlines: Deadlines<Timer>,
     pub(super) effects: VecDeque<Effect>,
     listed: VecDeque<HandleId>,
+    /// How many processes have ended.
+    ended: u64,
     /// Those that have ended and have processes left.
     pub(super) leaving: Vec<Owner>,
 }
@@ -113,6 +115,7 @@ impl Default for Table {
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
             listed: VecDeque::new(),
+            ended: 0,
             leaving: Vec::new(),
         }
     }
@@ -494,12 +497,14 @@ impl Table {
         }
     }
 
-    /// A process has ended and its group with it. All that it had written was taken in, and its input and output are closed.
+    /// A process has ended and its group with it; those that end at once are told of in their order. All that it had written was taken in, and its input and output are closed.
     pub fn handle_exited(&mut self, id: HandleId, ended: Ended, now_ms: u64) {
         let Some(handle) = self.handles.get_mut(id) else {
             return;
         };
         handle.fate = Fate::Gone(ended);
+        self.ended += 1;
+        handle.ended_as = self.ended;
         handle.outgoing.clear();
         if handle.input != Input::Elsewhere {
             handle.input = Input::Closed;
