@@ -12,7 +12,14 @@ fn ends(word: [u8; 8]) -> u64 {
 /// How many lines end.
 pub fn count(bytes: &[u8]) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
-    let in_words: usize = words.iter().map(|word| ends(*word).count_ones() as usize).sum();
+    let mut in_words = 0;
+    for word in words {
+        // Most have none, and to count bits takes many steps where the machine is not known to do it in one.
+        match ends(*word) {
+            0 => {}
+            ends => in_words += ends.count_ones() as usize,
+        }
+    }
     in_words + rest.iter().filter(|byte| **byte == b'\n').count()
 }
 
