@@ -219,6 +219,10 @@ pub const WORKER_MESSAGE_BYTES_MAX: usize = 1 << 30;
 /// Bytes of a stream between the stages of a pipe that wait for the next stage: a few reads, so that all stay busy.
 pub const STREAM_BYTES_MAX: usize = 1 << 20;
 
+/// What a pipe between a program and the next, or nexus, is asked to hold, in bytes: four times the system's own, so that each
+/// wakes the other less often; more would not stay in the caches, and one user's pipes may hold 64 MiB together.
+pub const PIPE_BYTES: usize = 256 << 10;
+
 /// Request of a pool's worker to nexus itself, in bytes: a message to a worker process, and what stands around it.
 pub const HOST_REQUEST_BYTES_MAX: usize = WORKER_MESSAGE_BYTES_MAX + 1024;
 

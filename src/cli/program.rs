@@ -202,7 +202,10 @@ fn invoke(
     };
     let returned = command.returns.ty;
     output::check(types, returned, invocation.options.output)?;
-    let print = |result: &[u8]| output::print(types, returned, result, invocation.options.output);
+    let print = |result: Option<Vec<u8>>| match result {
+        Some(result) => output::print(types, returned, &result, invocation.options.output),
+        None => Ok(()),
+    };
     let run_pools = |needed: &[PoolId], target: &Target| {
         remote::run(manifest, path, needed, target, invocation, timeline).map_err(in_command)
     };
@@ -219,16 +222,16 @@ fn invoke(
             let args: Vec<_> = typed.collect();
             let mut result = Vec::new();
             evaluate(&manifest.exprs, types, *expr, &args, returned, &mut result).map_err(in_command)?;
-            print(&result)?;
+            print(Some(result))?;
         }
         Body::Remote { pool, mid, needed } => {
             let target = Target::Function {
                 pool: *pool,
                 mid: *mid,
             };
-            print(&run_pools(needed, &target)?)?;
+            print(run_pools(needed, &target)?)?;
         }
-        Body::Composed { expr, needed } => print(&run_pools(needed, &Target::Expression(*expr))?)?,
+        Body::Composed { expr, needed } => print(run_pools(needed, &Target::Expression(*expr))?)?,
         Body::Unsupported(error) => return Err(in_command(error.clone())),
     }
     Ok(ExitCode::SUCCESS)

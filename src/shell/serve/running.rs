@@ -6,7 +6,7 @@ use crate::ids::PoolId;
 use crate::manifest::model::{Arg, Body, Manifest};
 use crate::serve::deployment::PoolState;
 use crate::serve::server::{CallId, ProcessInfo};
-use crate::shell::composed::Composition;
+use crate::shell::composed::{Argument, Composition};
 use crate::shell::session::told::Event;
 use crate::shell::session::{Call, Session};
 use std::collections::BTreeMap;
@@ -98,9 +98,14 @@ impl Running {
             }),
             Body::Pure(expr) | Body::Composed { expr, .. } => self.session.begin_composition(Composition {
                 root: *expr,
-                args: args.into_iter().zip(command.args.iter().map(Arg::ty)).collect(),
+                args: args
+                    .into_iter()
+                    .map(Argument::Value)
+                    .zip(command.args.iter().map(Arg::ty))
+                    .collect(),
                 returns: command.returns.ty,
                 timeout_ms: command.timeout_ms,
+                printed: None,
             }),
             Body::Unsupported(error) => self.session.refuse(error.clone()),
         };

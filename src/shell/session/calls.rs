@@ -47,7 +47,7 @@ impl Session {
         let now = now_ms();
         let token = self.next_token();
         let entry = Entry {
-            task: Some(Task::new(composition, token, now)),
+            task: Some(Task::new(composition, token, &mut self.workers.files, now)),
             inputs: VecDeque::new(),
         };
         self.tasks.insert(token, entry);
@@ -89,14 +89,15 @@ impl Session {
         self.wait_for_answer(token)
     }
 
-    /// Evaluates an expression.
+    /// Evaluates an expression. The result as msgpack; none: it was printed as it came.
     ///
     /// # Errors
     /// What the expression raises and its calls answer; `timeout`; `cancelled` after SIGINT, SIGTERM or SIGHUP; `io` when the
     /// poll fails.
-    pub fn evaluate(&mut self, composition: Composition) -> Result<Vec<u8>> {
+    pub fn evaluate(&mut self, composition: Composition) -> Result<Option<Vec<u8>>> {
         let token = self.begin_composition(composition);
-        self.wait_for_answer(token)
+        let result = self.wait_for_answer(token)?;
+        Ok((!std::mem::take(&mut self.has_printed)).then_some(result))
     }
 
     fn wait_for_answer(&mut self, token: u64) -> Result<Vec<u8>> {
