@@ -300,7 +300,7 @@ impl Connection {
             return;
         }
         match self.phase {
-            Phase::Head(_) if self.begun_ms.is_none() => self.close(now_ms),
+            Phase::Head(_) if self.begun_ms.is_none() => self.leave(now_ms),
             Phase::Lingering => self.phase = Phase::Over,
             _ => self.refuse(Fault::new(408, "the request did not come in time")),
         }
@@ -312,12 +312,18 @@ impl Connection {
     pub fn drain(&mut self, now_ms: u64) {
         self.is_kept = false;
         match self.phase {
-            Phase::Head(_) if self.begun_ms.is_none() => self.close(now_ms),
+            Phase::Head(_) if self.begun_ms.is_none() => self.leave(now_ms),
             Phase::Head(_) | Phase::Body(..) => self.refuse(Fault::new(503, "the server stops")),
             Phase::Sending => self.finish(now_ms),
             _ => {}
         }
         self.settle(now_ms);
+    }
+
+    /// What it holds for the client: bytes that wait to be understood, of a body, and to be written.
+    pub fn held_bytes(&self) -> usize {
+        let body = self.request.as_ref().map_or(0, |request| request.body.len());
+        self.input.len() + body + self.waiting()
     }
 
     fn is_working(&self) -> bool {
@@ -491,6 +497,12 @@ impl Connection {
         }
         self.phase = Phase::Sending;
         self.settle(now_ms);
+    }
+
+    /// Ends between requests, where only an empty line may have come.
+    fn leave(&mut self, now_ms: u64) {
+        self.input = Vec::new();
+        self.close(now_ms);
     }
 
     /// Nothing more is answered.
