@@ -137,11 +137,9 @@ impl Connection {
         if self.input.is_empty() {
             let used = self.take(bytes, now_ms);
             self.keep(&bytes[used..]);
-        } else if self.input.len() + bytes.len() <= HTTP_PIPELINE_BYTES_MAX + READ_BYTES {
-            self.input.extend_from_slice(bytes);
-            self.take_kept(now_ms);
         } else {
-            return self.handle_reset();
+            self.keep(bytes);
+            self.take_kept(now_ms);
         }
         self.settle(now_ms);
     }
@@ -417,9 +415,12 @@ impl Connection {
 
     /// Keeps what is not understood yet.
     fn keep(&mut self, rest: &[u8]) {
-        match self.drops_input() {
-            true => self.must_linger |= !rest.is_empty(),
-            false => self.input.extend_from_slice(rest),
+        if self.drops_input() {
+            self.must_linger |= !rest.is_empty();
+        } else if self.input.len() + rest.len() <= HTTP_PIPELINE_BYTES_MAX + READ_BYTES {
+            self.input.extend_from_slice(rest);
+        } else {
+            self.handle_reset();
         }
     }
 
@@ -434,7 +435,6 @@ impl Connection {
     }
 
     fn begin_request(&mut self, bytes: &[u8], now_ms: u64) -> Result<(), Fault> {
-        self.is_head = false;
         let head = read_head(bytes)?;
         self.begun_ms = None;
         self.is_head = head.request.method == Method::Head;
@@ -520,6 +520,7 @@ impl Connection {
             match (&self.phase, waiting) {
                 (Phase::Sending, _) if self.body.is_empty() && waiting < HTTP_OUTPUT_BYTES_HIGH => {
                     self.phase = Phase::Head(Scan::default());
+                    self.is_head = false;
                     self.since_ms = now_ms;
                     self.take_kept(now_ms);
                 }

@@ -189,7 +189,7 @@ fn check_target<'a>(method: &str, target: &'a str) -> Result<&'a str, Fault> {
     }
 }
 
-/// A host with or without a port; nobody's name and password.
+/// A host with or without a port: no name and password, and no comma, with which a proxy joins two headers.
 fn check_authority(value: &[u8]) -> Result<(), Fault> {
     let port_at = value
         .iter()
@@ -197,7 +197,7 @@ fn check_authority(value: &[u8]) -> Result<(), Fault> {
         .filter(|at| value[*at] == b':')
         .unwrap_or(value.len());
     let (host, _) = value.split_at(port_at);
-    let is_host_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let is_host_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte);
     let is_host = match host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
         Some(inner) => inner.iter().all(|byte| is_host_byte(byte) || *byte == b':'),
         None => host.iter().all(is_host_byte),

@@ -277,8 +277,7 @@ fn hosts() {
         );
     }
     for host in [
-        "", "a b", "a,b c", "u@h", "h/p", "h?q", "h#f", "h:x", "h:8:0", "::1", "[::1", "]", "[h]]", ":80",
-        "é",
+        "", "a b", "a,b", "u@h", "h/p", "h?q", "h#f", "h:x", "h:8:0", "::1", "[::1", "]", "[h]]", ":80", "é",
     ] {
         check(
             host,
@@ -353,6 +352,13 @@ fn connections() {
         format!("{get}\x01{get}").as_bytes(),
         "200 400 closed",
     );
+    let head = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let outcome = check(
+        "an error after HEAD has a body",
+        format!("{head}\n").as_bytes(),
+        "200 400 closed",
+    );
+    assert!(!outcome.answers()[1].body.is_empty());
     let last = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     let outcome = check(
         "nothing after the last",

@@ -150,6 +150,9 @@ fn requests_that_wait() {
     assert!(!connection.wants_input() && !connection.is_over());
     connection.handle_input(b"xx", 0);
     assert!(connection.is_over() && connection.held_bytes() == 0);
+    let mut connection = Connection::new(0);
+    connection.handle_input(&get.repeat(20_000), 0);
+    assert!(connection.is_over() && connection.held_bytes() == 0);
 }
 
 #[test]
