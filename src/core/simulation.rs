@@ -21,7 +21,7 @@ mod mischief;
 pub(super) mod plan;
 mod pool;
 mod process;
-mod random;
+pub(crate) mod random;
 mod shadow;
 pub(super) mod wire;
 mod worker;
