@@ -184,6 +184,13 @@ pub enum Effect {
     },
     /// Nobody waits any more for the answer to such a call.
     CancelHost(u64),
+    /// A pool has died by itself, was ended for a fault or could not be started. It may be started again after a while.
+    Died {
+        /// The pool.
+        pool: PoolId,
+        /// It has died too often: when it may be started again, in milliseconds.
+        left_alone_until_ms: Option<u64>,
+    },
     /// Something happened, and somebody wants to know.
     Mark(Mark),
     /// A function has something to say to people.
@@ -266,7 +273,7 @@ pub(super) struct Pool {
     pub can_signal: bool,
     /// All of it is to be replaced, since its workers can't be one by one: it takes no new chains.
     pub is_recycling: bool,
-    /// When it died by itself, within the last [`crate::limits::DEATHS_WINDOW_MS`].
+    /// When it died by itself, or could not be started, within the last [`crate::limits::DEATHS_WINDOW_MS`].
     pub deaths: VecDeque<u64>,
 }
 

@@ -624,6 +624,17 @@ impl Session {
                 }
             }
             Effect::Mark(mark) => self.timeline.push((now_us(), mark)),
+            Effect::Died {
+                pool,
+                left_alone_until_ms,
+            } => {
+                if let Some(told) = &mut self.told {
+                    told.push(Event::Died {
+                        pool,
+                        left_alone_until_ms,
+                    });
+                }
+            }
             Effect::Note { pool, note, client } => {
                 let name = &self.manifest.pools[pool.index()].name;
                 match &mut self.told {

@@ -71,7 +71,7 @@ impl World {
             Effect::Weigh(id, pid) => self.weigh(id, pid),
             Effect::Answer { token, result } if token >= host::TOKENS => self.answer_hosted(token, result),
             Effect::Answer { token, result } => self.answer(token as usize, result),
-            Effect::Mark(_) => {}
+            Effect::Mark(_) | Effect::Died { .. } => {}
             Effect::Host {
                 call,
                 mid,

@@ -104,18 +104,25 @@ fn a_thousand_reloads_under_load_lose_no_call() {
     // Calls that run, with when they end.
     let mut calls = std::collections::VecDeque::new();
     let (mut begun, mut loads, mut unloads) = (0, 0, 0);
-    for _ in 0..1000 {
-        let next = deployments.reload(&name, now_ms).unwrap();
+    for reload in 0..1001 {
+        // After the last one the calls that run end.
+        let is_over = reload == 1000;
+        let next = match is_over {
+            true => first,
+            false => deployments.reload(&name, now_ms).unwrap(),
+        };
         for step in 0..20 {
             now_ms += 1;
-            if step == 10 {
+            if step == 10 && !is_over {
                 deployments.handle_loaded(next, 0, now_ms);
                 serving = next;
             }
-            let id = deployments.begin_call(&name, begun, now_ms);
-            assert_eq!(id, Ok(Some(serving)), "call {begun} begins at once");
-            begun += 1;
-            calls.push_back((now_ms + 15, serving));
+            if !is_over {
+                let id = deployments.begin_call(&name, begun, now_ms);
+                assert_eq!(id, Ok(Some(serving)), "call {begun} begins at once");
+                begun += 1;
+                calls.push_back((now_ms + 15, serving));
+            }
             while calls.front().is_some_and(|(end_ms, _)| *end_ms <= now_ms) {
                 let (_, id) = calls.pop_front().unwrap();
                 deployments.end_call(id, now_ms);

@@ -48,7 +48,7 @@ impl Stage {
 
     fn expect_ok<T>(&mut self, done: Result<T>) {
         if let Err(error) = done {
-            self.say(format!("{}", error.kind.name()));
+            self.say(error.kind.name().to_string());
         }
     }
 
