@@ -184,13 +184,6 @@ pub enum Effect {
     },
     /// Nobody waits any more for the answer to such a call.
     CancelHost(u64),
-    /// A pool has died by itself, was ended for a fault or could not be started. It may be started again after a while.
-    Died {
-        /// The pool.
-        pool: PoolId,
-        /// It has died too often: when it may be started again, in milliseconds.
-        left_alone_until_ms: Option<u64>,
-    },
     /// Something happened, and somebody wants to know.
     Mark(Mark),
     /// A function has something to say to people.

@@ -219,11 +219,7 @@ impl Stage {
             Effect::Answer { result, .. } => self.answers.push(result),
             Effect::Signal(_, signal) => self.signals.push(signal),
             Effect::Close(peer) => self.closed.push(peer),
-            Effect::Note { .. }
-            | Effect::Died { .. }
-            | Effect::Mark(_)
-            | Effect::Host { .. }
-            | Effect::CancelHost(_) => {}
+            Effect::Note { .. } | Effect::Mark(_) | Effect::Host { .. } | Effect::CancelHost(_) => {}
             Effect::SpawnWorker { .. } if self.is_silent => {}
             Effect::SpawnWorker { pool, worker } => self.greet(pool, worker),
             Effect::SignalWorker(worker, signal) => self.worker_signals.push((worker, signal)),

@@ -146,17 +146,10 @@ impl Hub {
                     _ => wait_ms,
                 };
                 let first = entry.deaths.front().copied().unwrap_or(now_ms);
-                let is_left_alone = entry.is_left_alone();
-                let due_ms = match is_left_alone {
+                Some(match entry.is_left_alone() {
                     true => first.saturating_add(DEATHS_WINDOW_MS),
                     false => now_ms.saturating_add(wait_ms),
-                };
-                let left_alone_until_ms = is_left_alone.then_some(due_ms);
-                self.effects.push_back(Effect::Died {
-                    pool,
-                    left_alone_until_ms,
-                });
-                Some(due_ms)
+                })
             }
             Action::None => None,
             Action::Spawn => {
@@ -291,7 +284,7 @@ impl Hub {
 
 impl Pool {
     /// Whether it has died too often, as far as that is remembered, and is not started before some of it is forgotten.
-    fn is_left_alone(&self) -> bool {
+    pub(super) fn is_left_alone(&self) -> bool {
         matches!(self.state, State::Backoff | State::Failed) && self.deaths.len() >= DEATHS_MAX
     }
 

@@ -5,3 +5,5 @@ pub mod api;
 pub mod deployment;
 pub mod http;
 pub mod json_schema;
+pub mod rpc;
+pub mod server;

@@ -18,13 +18,6 @@ pub enum Event {
         /// The call in the course of which, if that is known.
         call: Option<u64>,
     },
-    /// A pool has died by itself, was ended for a fault or could not be started.
-    Died {
-        /// The pool.
-        pool: PoolId,
-        /// It has died too often: when it may be started again, in milliseconds.
-        left_alone_until_ms: Option<u64>,
-    },
     /// A process has printed something.
     Printed {
         /// The pool that it belongs to; none: it is a program that a function runs.
