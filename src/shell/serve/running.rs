@@ -178,9 +178,9 @@ impl Running {
         for pool in self.pool_ids() {
             let state = match self.session.health(pool) {
                 Health::Ready => PoolState::Up,
-                Health::Down => PoolState::Down,
+                Health::Down | Health::Failed(_) => PoolState::Down,
                 Health::LeftAlone(until_ms) => PoolState::LeftAlone(until_ms),
-                Health::Idle | Health::Changing | Health::Failed(_) => continue,
+                Health::Idle | Health::Changing => continue,
             };
             if std::mem::replace(&mut self.pools[pool.index()], state) != state {
                 return Some(Outcome::Pool(pool, state));
