@@ -295,3 +295,6 @@ pub const HTTP_LINGER_MS: u64 = 3000;
 /// Time from a whole request until an end of the input no longer belongs to it, in milliseconds: a client that says all and
 /// then listens ends its side at once; one that leaves does so later.
 pub const HTTP_HALF_CLOSE_MS: u64 = 250;
+
+/// Commands that are counted apart: twenty lines of text each, of which a scrape must not bring megabytes.
+pub const METRIC_SERIES_MAX: usize = 1000;

@@ -4,3 +4,4 @@
 pub mod api;
 pub mod http;
 pub mod json_schema;
+pub mod metrics;
