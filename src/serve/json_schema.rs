@@ -160,7 +160,6 @@ impl<'t> Schemas<'t> {
                         self.object(*member, text);
                     }
                     text.end(b']');
-                    text.key("items").boolean(false);
                 }
                 write_len(members.len(), text);
             }
@@ -259,7 +258,7 @@ mod tests {
         );
         check(
             "(s,b)",
-            r#"{"type":"array","prefixItems":[{"type":"string"},{"type":"boolean"}],"items":false,"minItems":2,"maxItems":2}"#,
+            r#"{"type":"array","prefixItems":[{"type":"string"},{"type":"boolean"}],"minItems":2,"maxItems":2}"#,
         );
         check("()", r#"{"type":"array","minItems":0,"maxItems":0}"#);
         check(

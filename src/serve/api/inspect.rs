@@ -88,6 +88,16 @@ pub fn inspect_json(inspected: &Inspected, text: &mut JsonText) {
     text.end(b'}');
 }
 
+/// Appends the answer to `/v1/programs`.
+pub fn programs_json(programs: &[Inspected], out: &mut Vec<u8>) {
+    let mut text = JsonText::new(out);
+    text.begin(b'{').key("programs").begin(b'[');
+    for program in programs {
+        inspect_json(program, &mut text);
+    }
+    text.end(b']').end(b'}');
+}
+
 fn write_inner(inner: &Inner, text: &mut JsonText) {
     text.key("source").string(inner.source);
     for (key, number) in [

@@ -4,10 +4,13 @@
 mod accept;
 mod arguments;
 mod cursor;
+#[cfg(test)]
+mod described;
 mod failure;
 mod inspect;
 mod open_api;
 mod origin;
+mod page;
 mod parameter;
 mod parameter_schema;
 mod result;
@@ -19,9 +22,10 @@ mod tests;
 pub use accept::{Form, form};
 pub use arguments::{arguments, from_json};
 pub use failure::{Failure, status_of};
-pub use inspect::{Inner, Inspected, InspectedPool, inspect_json, inspect_table, signature};
+pub use inspect::{Inner, Inspected, InspectedPool, inspect_json, inspect_table, programs_json, signature};
 pub use open_api::{Program, call_path, open_api};
 pub use origin::{Settings, authorize, finish};
+pub use page::page;
 pub use parameter::parameter_names;
 pub use parameter_schema::input_schema;
 pub use result::result;
