@@ -191,7 +191,8 @@ fn write_len(len: usize, text: &mut JsonText) {
 /// The formats are those of the OpenAPI format registry.
 fn write_number(number: Number, text: &mut JsonText) {
     let (format, most) = match number {
-        Number::F4 => ("float", "3.4028234663852886e38"),
+        // As the largest is printed, with the fewest digits: a little more than it is.
+        Number::F4 => ("float", "3.4028235e38"),
         Number::F8 => ("double", "1.7976931348623157e308"),
         _ => {
             let format = match number {
@@ -249,6 +250,10 @@ mod tests {
         check(
             "f8",
             r#"{"anyOf":[{"type":"number","format":"double","minimum":-1.7976931348623157e308,"maximum":1.7976931348623157e308},{"enum":["NaN","Infinity","-Infinity"]}]}"#,
+        );
+        check(
+            "f4",
+            r#"{"anyOf":[{"type":"number","format":"float","minimum":-3.4028235e38,"maximum":3.4028235e38},{"enum":["NaN","Infinity","-Infinity"]}]}"#,
         );
         check("?s", r#"{"anyOf":[{"type":"string"},{"type":"null"}]}"#);
         check("[s]", r#"{"type":"array","items":{"type":"string"}}"#);
