@@ -303,6 +303,9 @@ pub const HTTP_LINGER_MS: u64 = 3000;
 /// then listens ends its side at once; one that leaves does so later.
 pub const HTTP_HALF_CLOSE_MS: u64 = 250;
 
+/// Commands that are counted apart: twenty lines of text each, of which a scrape must not bring megabytes.
+pub const METRIC_SERIES_MAX: usize = 1000;
+
 /// Each part of a deployment's name, in bytes: what DNS allows a label is one less, and it fits any file name.
 pub const DEPLOYMENT_NAME_BYTES_MAX: usize = 64;
 
