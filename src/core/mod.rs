@@ -15,7 +15,7 @@ pub mod hub;
 mod invariants;
 mod lifecycle;
 mod methods;
-mod outbox;
+pub mod outbox;
 mod peer;
 mod place;
 #[cfg(test)]

@@ -7,3 +7,4 @@ pub mod model;
 pub mod parse;
 mod policy;
 mod pool;
+pub mod positional;

@@ -1,6 +1,7 @@
 //! The thin shell around the core: the poll loop, sockets, pipes and child processes. Decides nothing that the core could.
 
 mod accounts;
+pub mod client;
 pub mod composed;
 mod confine;
 mod connection;
