@@ -3,7 +3,7 @@
 
 mod call;
 mod cancel;
-mod deadlines;
+pub(crate) mod deadlines;
 pub mod deadlock;
 #[cfg(test)]
 mod departures;
@@ -30,7 +30,7 @@ mod said;
 mod script;
 #[cfg(test)]
 mod simulation;
-mod slab;
+pub(crate) mod slab;
 mod standing;
 mod supervise;
 mod tail;
