@@ -9,6 +9,7 @@ pub mod detached;
 mod launch;
 mod notes;
 mod output;
+pub mod private_socket;
 mod processes;
 pub mod session;
 mod strays;
