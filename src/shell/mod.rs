@@ -7,7 +7,7 @@ mod confine;
 mod connection;
 pub mod detached;
 mod launch;
-mod notes;
+pub mod notes;
 mod output;
 pub mod private_socket;
 mod processes;
