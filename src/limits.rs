@@ -355,3 +355,12 @@ pub const RELOAD_QUIET_MS_MAX: u64 = 5000;
 
 /// When to come back after a refusal for too many calls, in milliseconds: most calls are over by then.
 pub const OVERLOADED_AGAIN_MS: u64 = 1000;
+
+/// Connections of clients at once: what the usual limit of open descriptors leaves beside those of the pools.
+pub const CLIENTS_MAX: usize = 4096;
+
+/// Lines of a deployment's log that are kept, in numbers: some screens.
+pub const LOG_LINES_MAX: usize = 1000;
+
+/// Line of a deployment's log, in bytes; what is longer is cut.
+pub const LOG_LINE_BYTES_MAX: usize = 4096;

@@ -9,6 +9,7 @@ pub mod deadlock;
 mod departures;
 pub mod eval;
 mod fail;
+pub mod health;
 mod host;
 pub mod hub;
 #[cfg(test)]

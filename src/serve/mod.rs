@@ -6,3 +6,4 @@ pub mod deployment;
 pub mod http;
 pub mod json_schema;
 pub mod rpc;
+pub mod server;

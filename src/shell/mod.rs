@@ -11,6 +11,7 @@ pub mod notes;
 mod output;
 pub mod private_socket;
 mod processes;
+pub mod serve;
 pub mod session;
 mod strays;
 pub mod supervised;

@@ -107,6 +107,12 @@ impl Processes {
         }
     }
 
+    /// The ids of all.
+    pub fn pids(&self) -> Vec<u32> {
+        let processes = self.slots.iter().flatten();
+        processes.map(|process| process.child.pid()).collect()
+    }
+
     /// Whether something that was printed can be read at once.
     pub fn has_unread(&self) -> bool {
         let printed = self.slots.iter().flatten().flat_map(|process| &process.printed);
