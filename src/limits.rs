@@ -364,3 +364,9 @@ pub const LOG_LINES_MAX: usize = 1000;
 
 /// Line of a deployment's log, in bytes; what is longer is cut.
 pub const LOG_LINE_BYTES_MAX: usize = 4096;
+
+/// Time for which pools are kept warm for the next run of a program if nobody says, in milliseconds: while somebody works with it.
+pub const WARM_MS: u64 = 60_000;
+
+/// Files beside the code of a pool that are looked at to tell whether it is still what is kept warm: more than a program has.
+pub const WARM_FILES_MAX: usize = 1000;

@@ -24,5 +24,6 @@ mod start;
 mod style;
 mod tabular;
 mod tool;
+mod warm;
 
 pub use start::main;

@@ -13,6 +13,7 @@ use crate::cli::remote::{self, Target, Timeline};
 use crate::cli::report;
 use crate::cli::request::{self, Invocation, Request, Topic};
 use crate::cli::style::Style;
+use crate::cli::warm;
 use crate::core::eval::run as evaluate;
 use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
@@ -236,7 +237,14 @@ fn invoke(
     let print = |result: &[u8]| output::print(types, returned, result, invocation.options.output);
     let run_pools = |needed: &[PoolId], target: &Target| {
         let result = match place {
-            Place::Here(path) => remote::run(manifest, path, needed, target, invocation, timeline),
+            Place::Here(path) => {
+                if timeline.is_none()
+                    && let Some(warm) = warm::find(path, manifest, needed, &invocation.options)?
+                {
+                    return warm.call(manifest, invocation).map_err(in_command);
+                }
+                remote::run(manifest, path, needed, target, invocation, timeline)
+            }
             Place::There(client, name) => remote::ask(client, name, manifest, invocation),
         };
         result.map_err(in_command)

@@ -11,6 +11,7 @@ use crate::cli::program;
 use crate::cli::report;
 use crate::cli::request::format;
 use crate::cli::serve;
+use crate::cli::warm;
 use crate::codec::nearest::nearest;
 use crate::codec::schema::Types;
 use crate::error::{Error, Kind, Result};
@@ -204,6 +205,10 @@ struct Serve {
     #[argh(switch)]
     lazy: bool,
 
+    /// the socket for nexus deploy, list, call and so on; NEXUS_SERVER, or the user's own, if left out
+    #[argh(option, arg_name = "PATH")]
+    server: Option<String>,
+
     /// the programs, each as PATH or NAME=PATH
     #[argh(positional, arg_name = "PROGRAM")]
     programs: Vec<String>,
@@ -251,6 +256,7 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
             config: given.config.as_deref(),
             access: given.access_log.as_deref(),
             lazy: given.lazy,
+            server: given.server.as_deref(),
         }),
         None => Err(Error::new(Kind::Usage, "no subcommand is given").hint("nexus --help lists them")),
     }
@@ -272,9 +278,12 @@ fn misused(words: &[String], told: &str) -> Box<Error> {
     }
 }
 
-/// Runs a program, as a worker process of another run.
+/// Runs a program, as a worker process of another run; or keeps one warm.
 pub fn run_itself(words: &[String]) -> ExitCode {
     let result = match words {
+        [flag, source, socket, idle_ms, pools @ ..] if flag == warm::FLAG => {
+            warm::keep(source, socket, idle_ms, pools)
+        }
         [path, words @ ..] => launcher::run(path, words, &launcher::Options::default()),
         [] => Err(no_program("run")),
     };
