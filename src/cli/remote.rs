@@ -7,7 +7,10 @@ use crate::core::timeline::Mark;
 use crate::error::Result;
 use crate::ids::{ExprId, PoolId};
 use crate::manifest::model::{Arg, Manifest};
+use crate::manifest::names::full_name;
+use crate::shell::client::{Ask, Client};
 use crate::shell::composed::{Argument, Composition};
+use crate::shell::notes::Notes;
 use crate::shell::session::{Call, Session};
 use crate::sys::clock::now_us;
 use std::path::Path;
@@ -118,4 +121,29 @@ pub fn run(
         };
     }
     result
+}
+
+/// Runs a command of a deployment of a server, the only one if none is named, and returns its result as msgpack.
+///
+/// # Errors
+/// What the arguments, the server, the pools or the function say.
+pub fn ask(
+    client: &mut Client,
+    deployment: Option<&str>,
+    manifest: &Manifest,
+    invocation: &Invocation<'_>,
+) -> Result<Vec<u8>> {
+    let command = invocation.command;
+    let mut ask = Ask::new("call").optional(deployment).text(&full_name(command));
+    for (position, source) in invocation.args.iter().enumerate() {
+        let arg = input::encode(&manifest.types, command, position, source)?;
+        ask.params.push(arg);
+        ask.count += 1;
+    }
+    ask.timeout_ms = invocation.options.timeout_ms.or(command.timeout_ms);
+    client.take_signals()?;
+    let mut notes = Notes::default();
+    let answer = client.request(ask, &mut |told| notes.show_told(&manifest.name, told));
+    notes.finish();
+    answer
 }

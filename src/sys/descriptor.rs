@@ -121,6 +121,17 @@ pub fn peer_user(socket: impl AsFd) -> io::Result<u32> {
     Ok(peer.uid)
 }
 
+/// Waits until nobody else has this file locked, and locks it until it is closed.
+pub fn lock(file: impl AsFd) -> io::Result<()> {
+    // SAFETY: flock takes plain integers.
+    while let Err(error) = check(unsafe { libc::flock(file.as_fd().as_raw_fd(), libc::LOCK_EX) }) {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
 /// A file as a place, which can't be read. It stays the same when the file's name is gone.
 pub fn open_place(path: &std::path::Path) -> io::Result<OwnedFd> {
     let path = super::spawn::c_string(path.as_os_str())?;

@@ -47,6 +47,7 @@ struct World {
     now_ms: u64,
     server: Server,
     manifest: Rc<Manifest>,
+    text: Rc<[u8]>,
     agenda: BTreeMap<(u64, u64), Event>,
     planned: u64,
     peers: Vec<Peer>,
@@ -75,8 +76,9 @@ impl World {
         let manifest = parse(MANIFEST, "n.json").unwrap_or_else(|errors| panic!("{errors:?}"));
         World {
             now_ms: 0,
-            server: Server::new(config),
+            server: Server::new(config, 0),
             manifest: Rc::new(manifest),
+            text: MANIFEST.into(),
             agenda: BTreeMap::new(),
             planned: 0,
             peers: Vec::new(),
@@ -296,7 +298,10 @@ impl World {
         let now_ms = self.now_ms;
         match event {
             Event::Loaded(id, _) if self.programs.get(&id) != Some(&false) => {}
-            Event::Loaded(id, true) => self.server.handle_loaded(id, &self.manifest, now_ms % 3, now_ms),
+            Event::Loaded(id, true) => {
+                self.server
+                    .handle_loaded(id, (&self.manifest, &self.text), now_ms % 3, now_ms)
+            }
             Event::Loaded(id, false) => {
                 let error = Error::new(Kind::Manifest, "it is bad");
                 self.server.handle_load_failed(id, now_ms % 3, error, now_ms);

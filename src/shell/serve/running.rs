@@ -1,5 +1,6 @@
 //! A program that is served: its session, and which of the server's calls run in it.
 
+use super::Loaded;
 use crate::core::health::Health;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
@@ -29,6 +30,7 @@ pub enum Stage {
 pub struct Running {
     session: Session,
     pub manifest: Rc<Manifest>,
+    pub text: Rc<[u8]>,
     pub fingerprint: u64,
     pub stage: Stage,
     /// The server's calls, by the session's tokens.
@@ -55,8 +57,8 @@ pub enum Outcome {
 
 impl Running {
     /// A program none of whose pools runs.
-    pub fn new(manifest: Manifest, path: &Path, fingerprint: u64) -> Result<Running> {
-        let manifest = Rc::new(manifest);
+    pub fn new(loaded: Loaded, path: &Path, fingerprint: u64) -> Result<Running> {
+        let manifest = Rc::new(loaded.manifest);
         let mut session = Session::new(&manifest, path)?;
         session.tell();
         Ok(Running {
@@ -66,6 +68,7 @@ impl Running {
             calls: BTreeMap::new(),
             pools: manifest.pools.iter().map(|_| PoolState::Up).collect(),
             manifest,
+            text: loaded.text.into(),
             is_ready: true,
         })
     }
@@ -169,8 +172,12 @@ impl Running {
         })
     }
 
-    /// It takes calls, although its pools don't run yet.
-    pub fn serve_lazily(&mut self) {
+    /// It takes calls, although its pools don't run yet; these start all the same.
+    pub fn serve_lazily(&mut self, pools: &[PoolId], now: u64) {
+        let is_known = |pool: &PoolId| pool.index() < self.manifest.pools.len();
+        let known: Vec<PoolId> = pools.iter().copied().filter(is_known).collect();
+        self.session.start_pools(known, now);
+        self.is_ready = true;
         self.stage = Stage::Serving;
     }
 
