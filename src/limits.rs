@@ -235,3 +235,32 @@ pub const JOIN_GRACE_MS: u64 = 2000;
 
 /// Words of a worker process's command line, and of its environment: what the system takes is less in bytes.
 pub const WORDS_MAX: usize = 1 << 16;
+
+/// A message of an assistant's client, in bytes: arguments of some millions of numbers.
+pub const MCP_MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Id of a request of an assistant's client, in bytes: they are small numbers, or UUIDs.
+pub const MCP_ID_BYTES_MAX: usize = 256;
+
+/// Calls of tools that one client has under way: an assistant makes a handful.
+pub const MCP_CALLS_MAX: usize = 256;
+
+/// Messages of one batch: as many as calls.
+pub const MCP_BATCH_MAX: usize = 256;
+
+/// Progress and log lines that wait to be sent to one client; more are dropped, since answers must not wait behind them.
+pub const MCP_NOTES_MAX: usize = 256;
+
+/// A log line or label that is passed on to an assistant, in bytes: what it reads of one.
+pub const MCP_NOTE_BYTES_MAX: usize = 16 << 10;
+
+/// Result of a tool as JSON, in bytes: far more than an assistant reads; it is held three times while it is written.
+pub const MCP_RESULT_BYTES_MAX: usize = 16 << 20;
+
+/// Tools on one page of the list: more than most programs have.
+pub const MCP_TOOLS_PER_PAGE: usize = 100;
+/// Bytes after which a page of the list of tools is full: descriptions may be long.
+pub const MCP_PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Name of a tool, in bytes: what all clients take.
+pub const TOOL_NAME_BYTES_MAX: usize = 64;

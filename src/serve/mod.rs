@@ -1,2 +1,4 @@
 //! The server as state machines: HTTP framing, what paths and bodies mean, deployments and their states, the messages of
 //! other protocols. Opens no socket, starts no process and reads no clock: the shell feeds it.
+
+pub mod mcp;

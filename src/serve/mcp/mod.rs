@@ -1,0 +1,15 @@
+//! The Model Context Protocol, by which an assistant sees the commands of programs as tools: JSON-RPC messages in, messages
+//! and calls out. Frames nothing and runs nothing: whoever has the bytes of a line or of an HTTP body hands them in.
+
+mod content;
+mod conversation;
+mod message;
+mod signature;
+mod tools;
+
+#[cfg(test)]
+mod tests;
+
+pub use conversation::{Conversation, Output};
+pub use message::{Revision, member_texts};
+pub use tools::{Offer, Program, Tool, Tools};
