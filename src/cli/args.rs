@@ -5,14 +5,14 @@
 //! `-x VALUE`, `-xVALUE`, `-x=VALUE`, flags together as `-abc`. A word that starts like a negative number is a value: no
 //! option has a digit as its letter.
 
-use crate::cli::names::{metavar, spelling};
 use crate::cli::options::{Effect, Named, OWN_OPTIONS, Part, Slot, options};
-use crate::cli::source::{Form, Source, inner};
+use crate::cli::source::{Form, Source};
 use crate::codec::nearest::nearest;
 use crate::codec::schema::{Type, Types};
 use crate::error::{Error, Kind, Result};
 use crate::ids::TypeId;
 use crate::manifest::model::{Arg, Command, RecordArg};
+use crate::manifest::names::{metavar, spelling};
 
 /// What the words right of a command ask for.
 #[derive(Debug, PartialEq)]
@@ -289,7 +289,7 @@ impl<'a> Parser<'_, 'a> {
             arg,
             part: Part::Whole,
         });
-        let Type::Record(span) = self.types.node(inner(self.types, record.ty)) else {
+        let Type::Record(span) = self.types.node(self.types.inner(record.ty)) else {
             return whole.ok_or_else(|| self.missing(&record.metavar));
         };
         let mut fields = Vec::with_capacity(span.len());

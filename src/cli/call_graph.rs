@@ -1,11 +1,11 @@
 //! Who calls whom in a command, and whose results go where: found by following values through its expression, drawn as
 //! text, for Graphviz or for Mermaid. Evaluates nothing; of an `if`, both ways count.
 
-use crate::cli::names::{full_name, label};
 use crate::expr::arena::{Expr, Exprs, Strict, Variable};
 use crate::expr::process::Stage;
 use crate::ids::{ExprId, Span};
 use crate::manifest::model::{Body, Command, Manifest};
+use crate::manifest::names::{full_name, label};
 use std::rc::Rc;
 
 /// Calls that are shown; a composition with more is cut there.

@@ -5,15 +5,14 @@
 //! empty) and `--complete-line LINE` (for bash, which cuts words at `=`, `:` and `@`) with lines of a word, a tab and its
 //! description; the line `:files` stands for the files that the shell finds.
 
-use crate::cli::names::full_name;
 use crate::cli::options::{Effect, Named, OWN_OPTIONS, Part, options};
 use crate::cli::output::FORMATS;
 use crate::cli::request::{Found, find, groups, only_command};
-use crate::cli::source::{inner, is_text};
 use crate::codec::schema::{Type, Types};
 use crate::error::{self, Error, Kind};
 use crate::ids::TypeId;
 use crate::manifest::model::{Arg, Command, Manifest};
+use crate::manifest::names::full_name;
 
 const BASH: &str = r#"# Completion for PROGRAM; for every shell from now on: PROGRAM --completions bash >> ~/.bash_completion
 _nexus_FUNCTION() {
@@ -279,13 +278,13 @@ impl Candidates {
     }
 
     fn value(&mut self, types: &Types, ty: TypeId, word: &str) {
-        if is_text(types, ty) {
+        if types.is_text(ty) {
             return self.files();
         }
         if word.starts_with('@') {
             return self.files();
         }
-        if let Type::Bool = types.node(inner(types, ty)) {
+        if let Type::Bool = types.node(types.inner(ty)) {
             self.add(word, "true", None);
             self.add(word, "false", None);
         }

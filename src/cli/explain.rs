@@ -3,7 +3,6 @@
 
 use crate::cli::call_graph;
 use crate::cli::input;
-use crate::cli::names::{full_name, label};
 use crate::cli::page::Page;
 use crate::cli::remote::Timeline;
 use crate::cli::request::Invocation;
@@ -13,6 +12,7 @@ use crate::core::timeline::Mark;
 use crate::error::Result;
 use crate::ids::PoolId;
 use crate::manifest::model::{Arg, Body, Command, Manifest, Pool};
+use crate::manifest::names::{full_name, label};
 use crate::sys::clock::now_us;
 
 /// Events of a run that are told.

@@ -1,13 +1,12 @@
 //! The pages of `--help`: for a program, a group of commands, a command. Only the manifest is asked; nothing is started.
 
-use crate::cli::names::{full_name, metavar, type_word};
 use crate::cli::output::FORMATS;
 use crate::cli::page::Page;
-use crate::cli::sample::sample;
-use crate::cli::source::is_text;
 use crate::codec::schema::{Type, Types};
 use crate::ids::TypeId;
 use crate::manifest::model::{Arg, Command, Flag, Input, Manifest, Opt, RecordArg};
+use crate::manifest::names::{full_name, metavar, type_word};
+use crate::manifest::sample::sample;
 
 /// Describes a program, which was called by that name.
 pub fn program(name: &str, manifest: &Manifest, page: &mut Page) {
@@ -327,7 +326,7 @@ fn type_name(types: &Types, ty: TypeId, name: &str) -> String {
 fn option_word(types: &Types, opt: &Opt) -> String {
     format!(
         "{} {}",
-        crate::cli::names::spelling(opt),
+        crate::manifest::names::spelling(opt),
         metavar(types, &opt.input)
     )
 }
@@ -338,8 +337,8 @@ fn is_required(types: &Types, opt: &Opt) -> bool {
 
 fn takes_json(types: &Types, arg: &Arg) -> bool {
     match arg {
-        Arg::Positional(input) => !is_text(types, input.ty),
-        Arg::Option(opt) => !is_text(types, opt.input.ty),
+        Arg::Positional(input) => !types.is_text(input.ty),
+        Arg::Option(opt) => !types.is_text(opt.input.ty),
         Arg::Flag(_) => false,
         Arg::Record(record) => {
             record.whole.is_some() || record.entries.iter().any(|(_, arg)| takes_json(types, arg))

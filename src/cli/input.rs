@@ -2,10 +2,8 @@
 //! first byte, puts records together from their options. Starts nothing.
 
 use crate::cli::files;
-use crate::cli::names::{entry_label, label};
-use crate::cli::sample::sample;
-use crate::cli::source::{Source, inner, is_text};
-use crate::codec::json::{self, line_column, write_string};
+use crate::cli::source::Source;
+use crate::codec::json::line_column;
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::codec::schema::{Type, Types};
 use crate::codec::transcode::{ValueError, json_to_msgpack, msgpack_to_msgpack};
@@ -13,8 +11,10 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::TypeId;
 use crate::limits::INPUT_BYTES_MAX;
 use crate::manifest::model::{Arg, Command, RecordArg};
+use crate::manifest::names::{entry_label, label};
+use crate::manifest::sample::sample;
+use crate::manifest::word::{self, Label, with_hint};
 use crate::sys::memory::expect_filling;
-use std::borrow::Cow;
 use std::path::Path;
 
 /// Encodes the parameter of a command at that position from its source.
@@ -60,16 +60,13 @@ pub fn encode_json(types: &Types, command: &Command, position: usize, text: &[u8
     Ok(out)
 }
 
-/// What messages call a value, and how paths into it start.
-pub type Label<'l> = &'l dyn Fn() -> (String, String);
-
 fn encode_record(
     types: &Types,
     (record, whole, fields): (&RecordArg, Option<&Source>, &[Option<Source>]),
     label: Label,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let Type::Record(span) = types.node(inner(types, record.ty)) else {
+    let Type::Record(span) = types.node(types.inner(record.ty)) else {
         return Err(Error::new(
             Kind::BadArgument,
             format!("{} is no record", record.metavar),
@@ -103,8 +100,8 @@ fn value(types: &Types, ty: TypeId, source: &Source, label: Label, out: &mut Vec
     match source {
         Source::Null => write::nil(out),
         Source::Bool(value) => write::boolean(out, *value),
-        Source::Text(text) if is_text(types, ty) => write::string(out, text),
-        Source::Text(text) => inline(types, ty, text, label, out)?,
+        Source::Text(text) if types.is_text(ty) => write::string(out, text),
+        Source::Text(text) => word::encode(types, ty, text, label, &|| how_to_write(types, ty, text), out)?,
         Source::Default(json) => json_to_msgpack(types, ty, json.as_bytes(), out).map_err(|error| {
             let (name, path) = label();
             let message = format!("default of {name}: {}", error.message);
@@ -121,72 +118,6 @@ fn value(types: &Types, ty: TypeId, source: &Source, label: Label, out: &mut Vec
         }
     }
     Ok(())
-}
-
-/// Encodes a word. What JSON would want in quotes may go without them: bytes, and floats that are no numbers.
-fn inline(types: &Types, ty: TypeId, text: &str, label: Label, out: &mut Vec<u8>) -> Result<()> {
-    let is_optional = matches!(types.node(ty), Type::Optional(_));
-    let is_bare = match types.node(inner(types, ty)) {
-        Type::Bytes => !(text.starts_with('"') || is_optional && text == "null"),
-        Type::Number(number) => number.is_float() && matches!(text, "NaN" | "Infinity" | "-Infinity"),
-        _ => false,
-    };
-    let json = match is_bare {
-        false => Cow::Borrowed(text.as_bytes()),
-        true => {
-            let mut quoted = Vec::with_capacity(text.len() + 2);
-            write_string(text, &mut quoted);
-            Cow::Owned(quoted)
-        }
-    };
-    json_to_msgpack(types, ty, &json, out).map_err(|error| {
-        let (name, path) = label();
-        let told = |error: &ValueError| Error::new(Kind::BadArgument, format!("{name}: {}", error.message));
-        if is_json(text) {
-            let told = match error.path.as_str() {
-                "" => told(&error),
-                within => told(&error).at(format!("{path}{within}")),
-            };
-            return with_hint(told, error.hint.or_else(|| how_to_write(types, ty, text)));
-        }
-        let hint = how_to_write(types, ty, text);
-        if text.starts_with(['[', '{']) {
-            let character = line_column(&json, error.offset).1;
-            let place = format!(
-                "{path}{} (character {character} of '{}')",
-                error.path,
-                clipped(text)
-            );
-            return with_hint(told(&error).at(place.trim_start()), hint);
-        }
-        // A word that isn't meant as JSON is best told of as the text that it is.
-        let mut quoted = Vec::new();
-        write_string(text, &mut quoted);
-        let as_text = json_to_msgpack(types, ty, &quoted, &mut Vec::new());
-        with_hint(told(as_text.as_ref().err().unwrap_or(&error)), hint)
-    })
-}
-
-fn is_json(text: &str) -> bool {
-    let mut reader = json::Reader::new(text.as_bytes());
-    reader.skip().and_then(|_| reader.finish()).is_ok()
-}
-
-/// Words in messages are cut beyond this, in characters.
-const WORD_CHARS_MAX: usize = 40;
-
-fn clipped(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(WORD_CHARS_MAX) {
-        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
-        None => Cow::Borrowed(text),
-    }
-}
-
-fn with_hint(error: Box<Error>, hint: Option<String>) -> Box<Error> {
-    match hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
 }
 
 /// What to write instead of a word that isn't a value of the type.

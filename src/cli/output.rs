@@ -2,7 +2,6 @@
 //! whole. Knows no command.
 
 use crate::cli::files::reason;
-use crate::cli::source::inner;
 use crate::cli::tabular;
 use crate::codec::elements::elements;
 use crate::codec::msgpack::{Reader, Token};
@@ -127,7 +126,7 @@ fn line<S: Sink>(
     sink: &mut S,
 ) -> Result<()> {
     if raw {
-        match (types.node(inner(types, ty)), Reader::new(bytes).next()) {
+        match (types.node(types.inner(ty)), Reader::new(bytes).next()) {
             (Type::Str, Ok(Token::Str(text))) => {
                 sink.buffer().extend_from_slice(text.as_bytes());
                 sink.buffer().push(b'\n');
@@ -147,7 +146,7 @@ fn line<S: Sink>(
 
 /// One line per element of a list; one for anything else.
 fn lines<S: Sink>(types: &Types, ty: TypeId, bytes: &[u8], raw: bool, sink: &mut S) -> Result<()> {
-    let Type::List { element, .. } = types.node(inner(types, ty)) else {
+    let Type::List { element, .. } = types.node(types.inner(ty)) else {
         return line(types, ty, bytes, Style::Compact, raw, sink);
     };
     let canonical = canonical(types, ty, bytes)?;

@@ -4,7 +4,6 @@
 use crate::cli::args::{self, Asked};
 use crate::cli::completions::split;
 use crate::cli::help;
-use crate::cli::names::full_name;
 use crate::cli::options::OWN_OPTIONS;
 use crate::cli::output::{FORMATS, Format, Output};
 use crate::cli::source::Source;
@@ -13,6 +12,7 @@ use crate::codec::number::Decimal;
 use crate::error::{Error, Kind, Result};
 use crate::limits::TIMEOUT_MS_MAX;
 use crate::manifest::model::{Command, Manifest};
+use crate::manifest::names::full_name;
 
 /// What is asked for.
 #[derive(Debug)]

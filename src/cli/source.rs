@@ -34,7 +34,7 @@ impl<'a> Source<'a> {
     /// Where the value comes from that was given as `word`. A string is always literal, but for `null` where null is allowed
     /// and the parameter isn't `quoted`.
     pub fn of(types: &Types, form: Form, word: &'a str) -> Source<'a> {
-        if is_text(types, form.ty) {
+        if types.is_text(form.ty) {
             let may_be_null = !form.quoted && matches!(types.node(form.ty), Type::Optional(_));
             return if may_be_null && word == "null" {
                 Source::Null
@@ -92,17 +92,4 @@ impl Form {
             quoted: input.literal,
         }
     }
-}
-
-/// Whether a word for this type is its own value: a string, or null or a string.
-pub fn is_text(types: &Types, ty: TypeId) -> bool {
-    matches!(types.node(inner(types, ty)), Type::Str)
-}
-
-/// The type under its optionals.
-pub fn inner(types: &Types, mut ty: TypeId) -> TypeId {
-    while let Type::Optional(within) = types.node(ty) {
-        ty = within;
-    }
-    ty
 }

@@ -3,7 +3,6 @@
 
 use crate::cli::output::{canonical, flush, misfit};
 use crate::cli::page::text_width;
-use crate::cli::source::inner;
 use crate::codec::elements::elements;
 use crate::codec::msgpack::{Reader, Token};
 use crate::codec::schema::{Type, Types};
@@ -216,7 +215,7 @@ struct Rows<'t> {
 
 impl<'t> Rows<'t> {
     fn of(types: &'t Types, ty: TypeId) -> Result<Rows<'t>> {
-        let row = match types.node(inner(types, ty)) {
+        let row = match types.node(types.inner(ty)) {
             Type::List { element, .. } => Some(element),
             Type::Record(_) | Type::Tuple(_) => None,
             _ => {
@@ -233,7 +232,7 @@ impl<'t> Rows<'t> {
     }
 
     fn row_type(&self) -> Type {
-        self.types.node(inner(self.types, self.row.unwrap_or(self.ty)))
+        self.types.node(self.types.inner(self.row.unwrap_or(self.ty)))
     }
 
     fn header(&self) -> Option<Vec<&'t str>> {
@@ -256,7 +255,7 @@ impl<'t> Rows<'t> {
     fn is_numeric(&self, column: usize) -> bool {
         let ty = self
             .cell_type(column)
-            .map(|ty| self.types.node(inner(self.types, ty)));
+            .map(|ty| self.types.node(self.types.inner(ty)));
         matches!(ty, Some(Type::Number(_) | Type::Integer))
     }
 
@@ -297,7 +296,7 @@ impl<'t> Rows<'t> {
             .map_err(|error| misfit(self.types, ty, &error))?;
         let text = String::from_utf8(json).unwrap_or_default();
         // Bytes, and floats that are no numbers, are strings in JSON only for want of a better form.
-        let bare = match self.types.node(inner(self.types, ty)) {
+        let bare = match self.types.node(self.types.inner(ty)) {
             Type::Bytes | Type::Number(_) => text.trim_matches('"'),
             _ => &text,
         };

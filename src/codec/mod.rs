@@ -8,6 +8,7 @@ pub mod error_map;
 pub mod frame;
 pub mod integer;
 pub mod json;
+pub mod json_text;
 pub mod message;
 pub mod msgpack;
 mod natural;

@@ -177,6 +177,19 @@ impl Types {
         self.nodes[id.index()]
     }
 
+    /// The type under its optionals.
+    pub fn inner(&self, mut ty: TypeId) -> TypeId {
+        while let Type::Optional(within) = self.node(ty) {
+            ty = within;
+        }
+        ty
+    }
+
+    /// Whether a word for this type is its own value: a string, or null or a string.
+    pub fn is_text(&self, ty: TypeId) -> bool {
+        matches!(self.node(self.inner(ty)), Type::Str)
+    }
+
     /// The types of a tuple, or of a function's parameters.
     pub fn members(&self, span: Span) -> &[TypeId] {
         &self.members[span.range()]

@@ -1,7 +1,6 @@
 //! How people see arguments and types: the word that stands for a value, and what a message calls an argument. Formats no
 //! page.
 
-use crate::cli::source::inner;
 use crate::codec::schema::{Type, Types};
 use crate::ids::TypeId;
 use crate::manifest::model::{Arg, Command, Input, Opt, RecordArg};
@@ -24,7 +23,7 @@ pub fn metavar(types: &Types, input: &Input) -> String {
 
 /// The word for any value of a type.
 pub fn type_word(types: &Types, ty: TypeId) -> &'static str {
-    match types.node(inner(types, ty)) {
+    match types.node(types.inner(ty)) {
         Type::Nil => "NULL",
         Type::Bool => "BOOL",
         Type::Number(number) if number.is_float() => "NUMBER",

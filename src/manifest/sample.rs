@@ -1,7 +1,6 @@
 //! What a value of a type looks like as an argument: a short JSON text for types that are not plain to everyone. Reads no
 //! value.
 
-use crate::cli::source::inner;
 use crate::codec::json::write_string;
 use crate::codec::schema::{Type, Types};
 use crate::ids::TypeId;
@@ -11,7 +10,7 @@ const SAMPLE_BYTES_MAX: usize = 160;
 
 /// A sample of a list, tuple or record; none for simple types and for those with no short sample.
 pub fn sample(types: &Types, ty: TypeId) -> Option<String> {
-    let ty = inner(types, ty);
+    let ty = types.inner(ty);
     match types.node(ty) {
         Type::List { .. } | Type::Tuple(_) | Type::Record(_) => {
             let mut out = Vec::new();
