@@ -13,15 +13,7 @@ use crate::manifest::model::{Command, Manifest};
 
 /// Whether results of the type are told as a JSON value with a schema, too: bytes and nothing are not.
 pub fn is_structured(types: &Types, ty: TypeId) -> bool {
-    !matches!(types.node(inner(types, ty)), Type::Nil | Type::Bytes)
-}
-
-/// The type itself, or that of its value if it is optional.
-fn inner(types: &Types, ty: TypeId) -> TypeId {
-    match types.node(ty) {
-        Type::Optional(inner) => inner,
-        _ => ty,
-    }
+    !matches!(types.node(types.inner(ty)), Type::Nil | Type::Bytes)
 }
 
 /// Whether such a result stands in an object as its `result`, since it is none itself.
@@ -41,7 +33,7 @@ pub fn write_result(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let (types, returned) = (&manifest.types, command.returns.ty);
-    let inner = inner(types, returned);
+    let inner = types.inner(returned);
     let token = Reader::new(bytes).next();
     if let (Type::Bytes, Ok(Token::Bin(data))) = (types.node(inner), &token) {
         return write_bytes(&command.returns.type_name, data, out);

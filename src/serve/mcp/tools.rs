@@ -1,10 +1,9 @@
 //! Commands as tools: their names, which may hold less than those of commands, and what a client is told of each. Calls
 //! none.
 
-use super::content::is_wrapped;
 use super::message::Revision;
-use super::signature;
-use crate::codec::json::write_string;
+use super::signature::write_schemas;
+use crate::codec::json_text::JsonText;
 use crate::codec::nearest::nearest;
 use crate::codec::schema::Types;
 use crate::ids::TypeId;
@@ -155,63 +154,54 @@ impl Offer<'_> {
             None => 0,
             Some(cursor) => self.tools.positions.get(cursor).ok_or(())? + 1,
         };
-        let begun = out.len();
-        out.extend_from_slice(b"{\"tools\":[");
-        let mut end = start;
+        let mut page = JsonText::new(out);
+        page.begin(b'{').key("tools").begin(b'[');
+        let (mut end, mut written) = (start, 0);
         for tool in &list[start..] {
-            if end > start {
-                if end - start == MCP_TOOLS_PER_PAGE || out.len() - begun > MCP_PAGE_BYTES_MAX {
-                    break;
-                }
-                out.push(b',');
+            if end - start == MCP_TOOLS_PER_PAGE || written > MCP_PAGE_BYTES_MAX {
+                break;
             }
+            let mut text = Vec::new();
+            self.write_tool(tool, revision, &mut JsonText::new(&mut text));
+            page.raw(&text);
+            written += text.len();
             end += 1;
-            self.write_tool(tool, revision, out);
         }
-        out.push(b']');
+        page.end(b']');
         if end < list.len() {
-            out.extend_from_slice(b",\"nextCursor\":");
-            write_string(&list[end - 1].name, out);
+            page.key("nextCursor").string(&list[end - 1].name);
         }
-        out.push(b'}');
+        page.end(b'}');
         Ok(())
     }
 
-    fn write_tool(&self, tool: &Tool, revision: Revision, out: &mut Vec<u8>) {
+    fn write_tool(&self, tool: &Tool, revision: Revision, page: &mut JsonText) {
         let manifest = self.programs[tool.program].manifest;
         let command = &manifest.commands[tool.command];
-        out.extend_from_slice(b"{\"name\":");
-        write_string(&tool.name, out);
+        page.begin(b'{').key("name").string(&tool.name);
         let summary = command.desc.first().filter(|line| !line.is_empty());
         let title = summary.map(|line| line.strip_suffix('.').unwrap_or(line));
         if let Some(title) = title.filter(|_| revision >= Revision::V2025_06_18) {
-            out.extend_from_slice(b",\"title\":");
-            write_string(title, out);
+            page.key("title").string(title);
         }
         let description = description(command);
         if !description.is_empty() {
-            out.extend_from_slice(b",\"description\":");
-            write_string(&description, out);
+            page.key("description").string(&description);
         }
-        out.extend_from_slice(b",\"inputSchema\":");
-        signature::write_schema(manifest, command, out);
-        let returned = command.returns.ty;
-        if revision >= Revision::V2025_06_18 && super::content::is_structured(&manifest.types, returned) {
-            out.extend_from_slice(b",\"outputSchema\":");
-            signature::write_result_schema(
-                &manifest.types,
-                returned,
-                is_wrapped(&manifest.types, returned),
-                out,
-            );
-        }
+        write_schemas(&manifest.types, command, revision, page);
         // Of a function nobody knows what it does; an expression can only compute.
         if revision >= Revision::V2025_03_26 && matches!(command.body, Body::Pure(_)) {
-            out.extend_from_slice(
-                b",\"annotations\":{\"readOnlyHint\":true,\"idempotentHint\":true,\"openWorldHint\":false}",
-            );
+            page.key("annotations").begin(b'{');
+            for (hint, value) in [
+                ("readOnlyHint", true),
+                ("idempotentHint", true),
+                ("openWorldHint", false),
+            ] {
+                page.key(hint).boolean(value);
+            }
+            page.end(b'}');
         }
-        out.push(b'}');
+        page.end(b'}');
     }
 }
 
