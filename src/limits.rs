@@ -264,3 +264,69 @@ pub const MCP_PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Name of a tool, in bytes: what all clients take.
 pub const TOOL_NAME_BYTES_MAX: usize = 64;
+
+/// Clients of the Model Context Protocol over HTTP whose state is kept: each is an assistant that somebody uses.
+pub const MCP_SESSIONS_MAX: usize = 256;
+
+/// Silence after which the state of such a client is dropped, in milliseconds: it begins anew when it comes back.
+pub const MCP_SESSION_IDLE_MS: u64 = 3600 * 1000;
+
+/// Head of a request, in bytes: what web servers commonly take; cookies and tokens fit.
+pub const HTTP_HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// Target of a request, in bytes: the least that RFC 9112 recommends; larger arguments belong into a body.
+pub const HTTP_TARGET_BYTES_MAX: usize = 8000;
+
+/// Method of a request, in bytes: twice the longest that is registered.
+pub const HTTP_METHOD_BYTES_MAX: usize = 32;
+
+/// Headers of a request: clients send 20, proxies add some.
+pub const HTTP_HEADERS_MAX: usize = 100;
+
+/// Body of a request, in bytes: as the arguments of a call it is held whole, once for each connection.
+pub const HTTP_BODY_BYTES_MAX: usize = 64 << 20;
+
+/// Memory that a body has from its start, in bytes; more only as it comes, so that a length alone takes no memory.
+pub const HTTP_BODY_BYTES_MIN: usize = 64 << 10;
+
+/// Line before a chunk, in bytes: a size, and extensions that nobody uses.
+pub const HTTP_CHUNK_LINE_BYTES_MAX: usize = 256;
+
+/// Trailers after the last chunk, in bytes: they are read and dropped.
+pub const HTTP_TRAILERS_BYTES_MAX: usize = 4 << 10;
+
+/// Requests that wait in the buffer of a connection, in bytes: from then on it is not read until they are answered.
+pub const HTTP_PIPELINE_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes that wait to be written to a connection, from which on it takes no further request and no more of a stream: a few
+/// writes, so that both sides stay busy.
+pub const HTTP_OUTPUT_BYTES_HIGH: usize = 256 << 10;
+
+/// Body of an answer that is copied behind its head, in bytes: a larger one costs less as a write of its own.
+pub const HTTP_COPY_BYTES_MAX: usize = 16 << 10;
+
+/// Fields of a query string: more than a target of [`HTTP_TARGET_BYTES_MAX`] sensibly holds.
+pub const HTTP_QUERY_FIELDS_MAX: usize = 1024;
+
+/// Silence between requests until the connection is closed, in milliseconds: most clients keep theirs for less.
+pub const HTTP_IDLE_MS: u64 = 75_000;
+
+/// Time for the head of a request from its first byte, in milliseconds: real ones come in one packet.
+pub const HTTP_HEAD_MS: u64 = 10_000;
+
+/// Time that a body or an answer may take whatever its size, in milliseconds, before [`HTTP_BYTES_PER_S_MIN`] counts.
+pub const HTTP_PACE_GRACE_MS: u64 = 20_000;
+
+/// Pause within a body, or within the taking of an answer, in milliseconds: a lost packet takes a few seconds.
+pub const HTTP_STALL_MS: u64 = 20_000;
+
+/// Rate at which a body must come and an answer be taken, in bytes per second: the slowest modems had twice that.
+pub const HTTP_BYTES_PER_S_MIN: u64 = 1000;
+
+/// Time for which a connection that is to be closed is still read, in milliseconds: until the peer has seen the answer, which
+/// closing over unread bytes would destroy.
+pub const HTTP_LINGER_MS: u64 = 3000;
+
+/// Time from a whole request until an end of the input no longer belongs to it, in milliseconds: a client that says all and
+/// then listens ends its side at once; one that leaves does so later.
+pub const HTTP_HALF_CLOSE_MS: u64 = 250;

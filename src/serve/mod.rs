@@ -1,5 +1,6 @@
 //! The server as state machines: HTTP framing, what paths and bodies mean, deployments and their states, the messages of
 //! other protocols. Opens no socket, starts no process and reads no clock: the shell feeds it.
 
+pub mod http;
 pub mod json_schema;
 pub mod mcp;

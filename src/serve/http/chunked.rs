@@ -1,0 +1,137 @@
+//! The chunked coding of a request's body, undone byte by byte. Keeps no bytes: chunks go to the body, extensions and
+//! trailers nowhere.
+
+use super::failure::Fault;
+use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_CHUNK_LINE_BYTES_MAX, HTTP_TRAILERS_BYTES_MAX};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Size,
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLf,
+    EndLf,
+}
+
+/// Where a chunked body is.
+pub(super) struct Chunked {
+    step: Step,
+    /// Size of the chunk, then what is missing of it.
+    size: usize,
+    /// Bytes of the line before a chunk, or of all trailers.
+    line: usize,
+    previous: u8,
+}
+
+impl Chunked {
+    pub(super) fn new() -> Chunked {
+        Chunked {
+            step: Step::Size,
+            size: 0,
+            line: 0,
+            previous: 0,
+        }
+    }
+
+    /// Goes on in `bytes`: how many of them belong to the body, and whether it is whole with them.
+    pub(super) fn take(&mut self, bytes: &[u8], body: &mut Vec<u8>) -> Result<(usize, bool), Fault> {
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at).copied() {
+            if self.step == Step::Data {
+                let taken = self.size.min(bytes.len() - at);
+                body.extend_from_slice(&bytes[at..at + taken]);
+                at += taken;
+                self.size -= taken;
+                if self.size == 0 {
+                    self.step = Step::DataCr;
+                }
+                continue;
+            }
+            at += 1;
+            if self.step == Step::EndLf && byte == b'\n' {
+                return Ok((at, true));
+            }
+            self.step = self.frame(byte, body.len())?;
+            self.previous = byte;
+        }
+        Ok((at, false))
+    }
+
+    /// One byte of the framing.
+    fn frame(&mut self, byte: u8, body_bytes: usize) -> Result<Step, Fault> {
+        self.line += 1;
+        let next = match (self.step, byte) {
+            (Step::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                let digit = char::from(byte).to_digit(16).unwrap_or(0) as usize;
+                self.size = self.size * 16 + digit;
+                if self.size > HTTP_BODY_BYTES_MAX - body_bytes {
+                    return Err(too_large());
+                }
+                Step::Size
+            }
+            (Step::Size, b'\r') if self.line > 1 => Step::SizeLf,
+            (Step::Size, b';') if self.line > 1 => Step::Extension,
+            (Step::Size, _) => {
+                let shown = byte.escape_ascii();
+                return Err(Fault::bad(format!(
+                    "'{shown}' in the size of a chunk, expected hexadecimal digits"
+                )));
+            }
+            (Step::Extension, b'\r') if self.previous != b';' => Step::SizeLf,
+            (Step::Extension, b'\t' | b' '..=b'~' | 0x80..) => Step::Extension,
+            (Step::SizeLf, b'\n') => {
+                self.line = 0;
+                if self.size == 0 {
+                    Step::TrailerStart
+                } else {
+                    Step::Data
+                }
+            }
+            (Step::DataCr, b'\r') => Step::DataLf,
+            (Step::DataLf, b'\n') => {
+                self.line = 0;
+                Step::Size
+            }
+            (Step::DataCr | Step::DataLf, _) => {
+                return Err(Fault::bad("a chunk is longer than its size says"));
+            }
+            (Step::TrailerStart, b'\r') => Step::EndLf,
+            (Step::TrailerName, b':') => Step::TrailerValue,
+            (Step::TrailerStart | Step::TrailerName, _) if is_token_byte(byte) => Step::TrailerName,
+            (Step::TrailerValue, b'\r') => Step::TrailerLf,
+            (Step::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => Step::TrailerValue,
+            (Step::TrailerLf, b'\n') => Step::TrailerStart,
+            (Step::TrailerStart | Step::TrailerName | Step::TrailerValue | Step::TrailerLf, _) => {
+                return Err(Fault::bad("a trailer after the last chunk is malformed"));
+            }
+            _ => return Err(Fault::bad("the line before a chunk is malformed")),
+        };
+        match next {
+            Step::Size | Step::Extension if self.line > HTTP_CHUNK_LINE_BYTES_MAX => {
+                let message =
+                    format!("the line before a chunk has more than {HTTP_CHUNK_LINE_BYTES_MAX} bytes");
+                Err(Fault::bad(message))
+            }
+            Step::TrailerName | Step::TrailerValue if self.line > HTTP_TRAILERS_BYTES_MAX => {
+                let message = format!("the trailers have more than {HTTP_TRAILERS_BYTES_MAX} bytes");
+                Err(Fault::new(431, message))
+            }
+            next => Ok(next),
+        }
+    }
+}
+
+pub(super) fn too_large() -> Fault {
+    Fault::new(413, format!("the body has more than {HTTP_BODY_BYTES_MAX} bytes"))
+}
+
+/// Whether a byte may stand in the name of a header.
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

@@ -1,0 +1,72 @@
+//! Errors as the bodies of answers, and why bytes are not a request. Chooses no status for errors of calls.
+
+use super::response::Response;
+use crate::codec::error_map::write_error;
+use crate::codec::schema::Types;
+use crate::codec::transcode::{Style, msgpack_to_json};
+use crate::error::{Error, Kind};
+
+/// Why a request is refused before anyone sees it.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) status: u16,
+    pub(super) message: String,
+}
+
+impl Fault {
+    pub(super) fn new(status: u16, message: impl Into<String>) -> Fault {
+        Fault {
+            status,
+            message: message.into(),
+        }
+    }
+
+    /// A request that breaks the rules of HTTP.
+    pub(super) fn bad(message: impl Into<String>) -> Fault {
+        Fault::new(400, message)
+    }
+
+    /// The answer that tells it.
+    pub(super) fn response(self) -> Response {
+        let kind = match self.status {
+            408 => Kind::Timeout,
+            413 => Kind::BadArgument,
+            503 => Kind::Unavailable,
+            _ => Kind::Protocol,
+        };
+        Response::error(self.status, &Error::new(kind, self.message))
+    }
+}
+
+/// The one JSON form of an error in the body of an answer: `{"error":{"kind":..,"message":..}}` with all that is known of it.
+pub fn error_body(error: &Error) -> Vec<u8> {
+    let mut map = Vec::new();
+    write_error(&mut map, error);
+    let mut types = Types::default();
+    let mut body = b"{\"error\":".to_vec();
+    let start = body.len();
+    let written = match types.parse("j") {
+        Ok(any) => msgpack_to_json(&types, any, &map, Style::Compact, &mut body).is_ok(),
+        Err(_) => false,
+    };
+    if !written {
+        // Can't happen: the map was just written. A body that is no JSON would be worse than one that says little.
+        body.truncate(start);
+        body.extend_from_slice(b"{}");
+    }
+    body.push(b'}');
+    body
+}
+
+/// What an error shows of bytes that a peer sent: printable, and not too long.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    const SHOWN_BYTES: usize = 40;
+    let mut text = String::new();
+    for byte in bytes.iter().take(SHOWN_BYTES) {
+        text.extend(byte.escape_ascii().map(char::from));
+    }
+    if bytes.len() > SHOWN_BYTES {
+        text.push_str("...");
+    }
+    text
+}
