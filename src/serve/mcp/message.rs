@@ -197,6 +197,11 @@ pub fn refusal(id: Option<&Id>, code: Code, message: &str) -> Vec<u8> {
     out
 }
 
+/// Whether an answer is one to what could not be told to be a request.
+pub fn has_no_id(answer: &[u8]) -> bool {
+    answer.starts_with(b"{\"jsonrpc\":\"2.0\",\"id\":null,")
+}
+
 /// A notification: `params` is JSON.
 pub fn notification(method: &str, params: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(params.len() + 64);

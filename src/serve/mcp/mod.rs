@@ -3,6 +3,7 @@
 
 mod content;
 mod conversation;
+mod http;
 mod message;
 mod signature;
 mod tools;
@@ -11,5 +12,6 @@ mod tools;
 mod tests;
 
 pub use conversation::{Conversation, Output};
-pub use message::{Revision, member_texts};
+pub use http::{Effect, Sessions};
+pub use message::Revision;
 pub use tools::{Offer, Program, Tool, Tools};
