@@ -330,3 +330,6 @@ pub const HTTP_LINGER_MS: u64 = 3000;
 /// Time from a whole request until an end of the input no longer belongs to it, in milliseconds: a client that says all and
 /// then listens ends its side at once; one that leaves does so later.
 pub const HTTP_HALF_CLOSE_MS: u64 = 250;
+
+/// Events of a session that nobody has taken, in numbers: those of a turn are taken after it; beyond it the oldest are dropped.
+pub const TOLD_EVENTS_MAX: usize = 4096;

@@ -20,12 +20,13 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 /// Runs a command of the program whose manifest has that path for each item.
 ///
 /// # Errors
 /// The first item's that fails, unless it is to go on; what the system says of standard input and output.
-pub fn run(path: &Path, manifest: &Manifest, command: &Command, options: Options) -> Result<ExitCode> {
+pub fn run(path: &Path, manifest: &Rc<Manifest>, command: &Command, options: Options) -> Result<ExitCode> {
     let is_framed = options.output.format == Format::Msgpack;
     if !is_framed {
         output::check(&manifest.types, command.returns.ty, line_output(options))?;
@@ -67,7 +68,7 @@ struct Each<'m> {
     command: &'m Command,
     options: Options,
     /// None for a command that nexus evaluates itself.
-    session: Option<Session<'m>>,
+    session: Option<Session>,
     inbox: Inbox,
     /// Items that were taken.
     done: u64,

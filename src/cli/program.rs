@@ -28,6 +28,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 /// Runs the program that was started by that path, under that name, with those words.
 pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
@@ -61,7 +62,7 @@ pub fn explain(program: &Path, name: &str, words: &[String], telling: Telling) -
 fn with_manifest(
     program: &Path,
     name: &str,
-    act: impl FnOnce(&Path, &Manifest) -> Result<ExitCode>,
+    act: impl FnOnce(&Path, &Rc<Manifest>) -> Result<ExitCode>,
 ) -> ExitCode {
     let loaded = find(program).and_then(|(path, text)| load(&path, &text).map(|manifest| (path, manifest)));
     let (path, manifest) = match loaded {
@@ -74,7 +75,7 @@ fn with_manifest(
         }
     };
     // The process ends with it; freeing its thousands of pieces one by one would only delay that.
-    let manifest = ManuallyDrop::new(manifest);
+    let manifest = ManuallyDrop::new(Rc::new(manifest));
     match act(&path, &manifest) {
         Ok(code) => code,
         Err(error) => report::print(name, &error),
@@ -133,7 +134,7 @@ pub fn load(path: &Path, text: &[u8]) -> std::result::Result<Manifest, Errors> {
     parse(text, &path.to_string_lossy())
 }
 
-fn serve(name: &str, path: &Path, manifest: &Manifest, words: &[String]) -> Result<ExitCode> {
+fn serve(name: &str, path: &Path, manifest: &Rc<Manifest>, words: &[String]) -> Result<ExitCode> {
     match request::parse(name, manifest, words)? {
         Request::Run(invocation) => invoke(path, manifest, &invocation, None),
         Request::Each(command, options) => each::run(path, manifest, command, options),
@@ -186,7 +187,7 @@ fn columns(stream: &impl AsFd) -> usize {
 /// Runs a command and prints its result; `timeline` is given what happened when, if pools ran.
 fn invoke(
     path: &Path,
-    manifest: &Manifest,
+    manifest: &Rc<Manifest>,
     invocation: &Invocation,
     timeline: Option<&mut Timeline>,
 ) -> Result<ExitCode> {

@@ -10,6 +10,7 @@ use crate::shell::composed::Composition;
 use crate::shell::session::{Call, Session};
 use crate::sys::clock::now_us;
 use std::path::Path;
+use std::rc::Rc;
 
 /// What a command does with its arguments.
 pub enum Target {
@@ -44,7 +45,7 @@ pub struct Timeline {
 /// # Errors
 /// What the arguments, the pools or the function say.
 pub fn run(
-    manifest: &Manifest,
+    manifest: &Rc<Manifest>,
     path: &Path,
     needed: &[PoolId],
     target: &Target,

@@ -192,6 +192,8 @@ pub enum Effect {
         pool: PoolId,
         /// What it says.
         note: Note,
+        /// The token of the request in the course of which, if it is known.
+        client: Option<u64>,
     },
 }
 

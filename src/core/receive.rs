@@ -209,7 +209,7 @@ impl Hub {
                 }
                 if is_last && let Some(note) = peer.note.take() {
                     let pool = peer.pool;
-                    self.take_note(pool, read_long_note(&note));
+                    self.take_note(from, pool, read_long_note(&note));
                 }
             }
         }
@@ -260,13 +260,13 @@ impl Hub {
             }
             Head::Notification { method } => {
                 let note = read_note(method, payload);
-                self.take_note(pool, note);
+                self.take_note(id, pool, note);
             }
         }
     }
 
     /// Passes on what a function says, if its pool may say it.
-    fn take_note(&mut self, pool: PoolId, note: Option<Note>) {
+    fn take_note(&mut self, from: PeerId, pool: PoolId, note: Option<Note>) {
         let Some(note) = note else { return };
         let host = self.pools[pool.index()].spec.host.as_ref();
         let may_say = host.is_none_or(|host| match note {
@@ -274,7 +274,24 @@ impl Hub {
             Note::Progress { .. } => host.progress,
         });
         if may_say {
-            self.effects.push_back(Effect::Note { pool, note });
+            let client = self.client_of(from);
+            self.effects.push_back(Effect::Note { pool, note, client });
+        }
+    }
+
+    /// The token of the request in the course of which a worker runs what it runs, if it runs one thing.
+    fn client_of(&self, worker: PeerId) -> Option<u64> {
+        let worker = self.peers.get(worker)?.worker()?;
+        if worker.is_concurrent && worker.stack.len() > 1 {
+            return None;
+        }
+        let mut call = self.calls.get(*worker.stack.last()?)?;
+        while let Some(parent) = call.parent.and_then(|parent| self.calls.get(parent)) {
+            call = parent;
+        }
+        match call.origin {
+            Origin::Client(token) => Some(token),
+            _ => None,
         }
     }
 

@@ -1,15 +1,16 @@
 //! Composed commands: the evaluator says what it wants done and the hub does it, both in one loop. Evaluates nothing and
 //! knows no pool.
 
-use super::session::{Hosted, Session};
-use crate::core::eval::{Ask, AskId, Budget, Machine, Outcome, Program, Progress};
+use super::session::Session;
+use crate::core::eval::{Ask, AskId, Budget, HostCall, Machine, Outcome, Program, Progress};
 use crate::core::hub::Request;
 use crate::core::process::pipe::Pipe;
 use crate::core::process::table::{Asker, Owner};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{ExprId, TypeId};
-use crate::limits::EVAL_STEPS_PER_TURN;
-use crate::sys::clock::now_ms;
+use crate::limits::{EVAL_CLOSURES_MAX, EVAL_STEPS_PER_TURN};
+use crate::manifest::model::Manifest;
+use std::collections::BTreeMap;
 
 /// An expression and what it is applied to.
 #[derive(Debug)]
@@ -24,157 +25,217 @@ pub struct Composition {
     pub timeout_ms: Option<u64>,
 }
 
-/// An evaluation under way.
-struct Run<'s, 'm> {
-    session: &'s mut Session<'m>,
-    program: Program<'m>,
+/// What comes for an evaluation from the session.
+pub(super) enum Input {
+    /// Something that was asked for, by the session's token.
+    Answer(u64, Result<Vec<u8>>),
+    /// A worker applies a function value that the evaluation gave away.
+    Apply {
+        call: HostCall,
+        function: i64,
+        args: u32,
+        payload: Vec<u8>,
+    },
+    /// Such a call is given up.
+    CancelApplied(HostCall),
+}
+
+/// An evaluation under way, under the token of whoever waits for its result.
+pub(super) struct Task {
+    token: u64,
     machine: Machine,
+    returns: TypeId,
+    /// When it is late, in milliseconds of the clock.
+    until_ms: Option<u64>,
+    /// What was asked for, by the session's tokens, and the other way round.
+    asked: BTreeMap<u64, AskId>,
+    tokens: BTreeMap<AskId, u64>,
     /// What is to be answered when.
     timers: Vec<(u64, AskId)>,
     pipes: Vec<(AskId, Pipe)>,
+    is_busy: bool,
+    /// What has come of it, while the processes that belong to it end.
+    outcome: Option<Outcome>,
+    is_over: bool,
 }
 
-impl Session<'_> {
-    /// Evaluates an expression: its calls run side by side where they can.
-    ///
-    /// # Errors
-    /// What the expression raises and its calls answer; `timeout`; `cancelled` after SIGINT, SIGTERM or SIGHUP; `io` when the
-    /// poll fails.
-    pub fn evaluate(&mut self, composition: Composition) -> Result<Vec<u8>> {
-        let manifest = self.manifest;
-        let mut run = Run {
-            program: Program {
-                exprs: &manifest.exprs,
-                types: &manifest.types,
-                pools: &manifest.pools,
-            },
-            machine: Machine::new(composition.root, Budget::default()),
-            timers: Vec::new(),
-            pipes: Vec::new(),
-            session: self,
-        };
-        run.session.hosted = Some(Vec::new());
+/// The evaluation that gave away a function value, by the value's number.
+pub(super) fn giver(function: i64) -> u64 {
+    (function / NUMBERS_PER_TASK) as u64
+}
+
+/// The numbers of function values that one evaluation may give away.
+const NUMBERS_PER_TASK: i64 = EVAL_CLOSURES_MAX as i64 + 1;
+
+impl Task {
+    /// An evaluation that has not begun.
+    pub fn new(composition: Composition, token: u64, now_ms: u64) -> Task {
+        let mut machine = Machine::new(composition.root, Budget::default());
+        machine.number_functions_from(token as i64 * NUMBERS_PER_TASK);
         for (arg, ty) in composition.args {
-            run.machine.push_wire(arg, ty);
+            machine.push_wire(arg, ty);
         }
         let timeout_ms = composition.timeout_ms;
-        let until = timeout_ms.map(|timeout| now_ms().saturating_add(timeout));
-        let outcome = run.finish(until);
-        let is_well = matches!(outcome, Ok(Outcome::Done));
-        run.session.due_ms = None;
-        // Whoever calls a closure from now on is told that it is none.
-        run.session.hosted = None;
-        run.end_processes(is_well)?;
-        run.session.notes.finish();
-        match outcome? {
-            Outcome::Done => {
-                let (exprs, types) = (run.program.exprs, run.program.types);
-                let mut result = Vec::new();
-                let written = run
-                    .machine
-                    .write_result(exprs, types, composition.returns, &mut result);
-                written.map(|()| result)
-            }
-            Outcome::Raised(error) => Err(error),
+        Task {
+            token,
+            machine,
+            returns: composition.returns,
+            until_ms: timeout_ms.map(|timeout| now_ms.saturating_add(timeout)),
+            asked: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            timers: Vec::new(),
+            pipes: Vec::new(),
+            is_busy: true,
+            outcome: None,
+            is_over: false,
         }
     }
-}
 
-impl Run<'_, '_> {
-    fn finish(&mut self, until: Option<u64>) -> Result<Outcome> {
-        loop {
-            let progress = self.machine.run_for(self.program, EVAL_STEPS_PER_TURN);
-            let now = now_ms();
-            self.do_asks(now);
-            if let Progress::Over(outcome) = progress {
-                return Ok(outcome);
-            }
-            let has_moved = self.move_pipes(now);
-            if self.take_answers(now) || has_moved {
-                continue;
-            }
-            if let Some(error) = self.session.stopped() {
-                self.machine.stop(error);
-                continue;
-            }
-            if until.is_some_and(|until| until <= now) {
-                self.machine.stop(self.late(now));
-                continue;
-            }
-            let is_busy = matches!(progress, Progress::Busy);
-            let timer = self.timers.iter().map(|(at, _)| *at).min();
-            self.session.due_ms = match is_busy {
-                true => Some(now),
-                false => timer.into_iter().chain(until).min(),
-            };
-            let goes_on = is_busy || self.machine.waits_for_time();
-            self.session.hub.set_host_busy(goes_on, now);
-            self.session.turn()?;
+    /// It is to end with this error.
+    pub fn stop(&mut self, error: Box<Error>) {
+        if self.outcome.is_none() {
+            self.machine.stop(error);
+            self.is_busy = true;
         }
+    }
+
+    /// When it has something to do without anything having come.
+    pub fn due_ms(&self) -> Option<u64> {
+        match (&self.outcome, self.is_busy) {
+            (Some(_), _) => None,
+            (None, true) => Some(0),
+            (None, false) => {
+                let timers = self.timers.iter().map(|(at, _)| *at);
+                timers.chain(self.until_ms).min()
+            }
+        }
+    }
+
+    /// Whether it may have something to do although nothing has come for it.
+    pub fn has_work(&self, now_ms: u64) -> bool {
+        !self.pipes.is_empty() || self.is_joining() || self.due_ms().is_some_and(|due| due <= now_ms)
+    }
+
+    /// Whether something goes on in it that is not a call of a pool.
+    pub fn goes_on(&self) -> bool {
+        self.outcome.is_none() && (self.is_busy || self.machine.waits_for_time())
+    }
+
+    /// Whether its processes are ending after it has failed.
+    pub fn is_joining(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    /// Whether it has said all that it will say.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Goes as far as it can.
+    pub fn step(&mut self, session: &mut Session, now: u64) {
+        let manifest = session.manifest.clone();
+        let program = program(&manifest);
+        self.take_inputs(program, session, now);
+        while self.outcome.is_none() {
+            if self.until_ms.is_some_and(|until| until <= now) {
+                self.until_ms = None;
+                self.machine.stop(late(session, now));
+            }
+            let progress = self.machine.run_for(program, EVAL_STEPS_PER_TURN);
+            self.is_busy = matches!(progress, Progress::Busy);
+            self.do_asks(program, session, now);
+            if let Progress::Over(outcome) = progress {
+                return self.begin_end(outcome, session, now);
+            }
+            let has_moved = self.move_pipes(program, session, now);
+            let has_come = self.take_inputs(program, session, now);
+            if !has_moved && !has_come {
+                return;
+            }
+        }
+        self.end_if_joined(session);
     }
 
     /// Does what the machine wants done, and undoes what it does not want any more.
-    fn do_asks(&mut self, now: u64) {
+    fn do_asks(&mut self, program: Program<'_>, session: &mut Session, now: u64) {
         while let Some(id) = self.machine.poll_cancel() {
             self.timers.retain(|(_, timer)| *timer != id);
-            self.session.workers.table.forget_asker(Asker::Nexus(id.raw()));
+            let Some(token) = self.tokens.remove(&id) else {
+                continue;
+            };
+            self.asked.remove(&token);
+            session.forget_ask(token);
+            session.workers.table.forget_asker(Asker::Nexus(token));
             if let Some(position) = self.pipes.iter().position(|(pipe, _)| *pipe == id) {
                 let owner = self.pipes.swap_remove(position).1.owner();
-                self.session.workers.table.end_owner(owner, false, now);
+                session.workers.table.end_owner(owner, false, now);
             }
             let error = Error::new(
                 Kind::Cancelled,
                 "the composition does not need this call any more",
             );
-            self.session.hub.cancel(id.raw(), &error, now);
+            session.hub.cancel(token, &error, now);
         }
         while let Some((call, result)) = self.machine.poll_applied() {
-            self.session.hub.answer(call, result, now);
+            session.hub.answer(call, result, now);
         }
         while let Some((id, ask)) = self.machine.poll_ask() {
-            match ask {
-                Ask::Process(request) => {
-                    let asker = Asker::Nexus(id.raw());
-                    let table = &mut self.session.workers.table;
-                    table.request(asker, Some(Owner::Run), request, now);
-                }
-                Ask::Pipe(plan) => {
-                    let (owner, table) = (Owner::Pipe(id.raw()), &mut self.session.workers.table);
-                    match Pipe::new(*plan, owner, table, self.program.types, now) {
-                        Ok(pipe) => self.pipes.push((id, pipe)),
-                        Err(error) => self.session.answers.push((id.raw(), Err(error))),
-                    }
-                }
-                Ask::Sleep { ms } => {
-                    self.timers.push((now.saturating_add(ms), id));
-                }
-                Ask::Call {
+            if let Ask::Sleep { ms } = ask {
+                self.timers.push((now.saturating_add(ms), id));
+                continue;
+            }
+            let token = session.add_ask(self.token);
+            self.asked.insert(token, id);
+            self.tokens.insert(id, token);
+            self.ask(token, id, ask, program, session, now);
+        }
+        session.carry_out(now);
+    }
+
+    fn ask(
+        &mut self,
+        token: u64,
+        id: AskId,
+        ask: Ask,
+        program: Program<'_>,
+        session: &mut Session,
+        now: u64,
+    ) {
+        let table = &mut session.workers.table;
+        match ask {
+            Ask::Process(request) => {
+                table.request(Asker::Nexus(token), Some(self.owner()), request, now);
+            }
+            Ask::Pipe(plan) => match Pipe::new(*plan, Owner::Pipe(token), table, program.types, now) {
+                Ok(pipe) => self.pipes.push((id, pipe)),
+                Err(error) => session.take_answer(token, Err(error)),
+            },
+            Ask::Sleep { .. } => {}
+            Ask::Call {
+                pool,
+                pid,
+                mid,
+                args,
+                payload,
+                parent,
+            } => {
+                let request = Request {
+                    token,
                     pool,
-                    pid,
                     mid,
                     args,
                     payload,
+                    timeout_ms: None,
+                    pid,
                     parent,
-                } => {
-                    let request = Request {
-                        token: id.raw(),
-                        pool,
-                        mid,
-                        args,
-                        payload,
-                        timeout_ms: None,
-                        pid,
-                        parent,
-                    };
-                    self.session.hub.call(request, now);
-                }
+                };
+                session.hub.call(request, now);
             }
         }
-        self.session.carry_out(now);
     }
 
     /// Moves on what goes through pipes. True if the machine has something to do with it.
-    fn move_pipes(&mut self, now: u64) -> bool {
+    fn move_pipes(&mut self, program: Program<'_>, session: &mut Session, now: u64) -> bool {
         let mut has_come = false;
         while let Some((id, stage, number, result)) = self.machine.poll_item() {
             if let Some((_, pipe)) = self.pipes.iter_mut().find(|(pipe, _)| *pipe == id) {
@@ -183,15 +244,14 @@ impl Run<'_, '_> {
         }
         loop {
             let mut has_moved = false;
-            let session = &mut *self.session;
             for (id, pipe) in &mut self.pipes {
-                has_moved |= pipe.step(&mut session.workers.table, self.program.types, now);
+                has_moved |= pipe.step(&mut session.workers.table, program.types, now);
                 while let Some(item) = pipe.poll_item() {
                     self.machine.apply_item(*id, item);
                     has_come = true;
                 }
-                if let Some(result) = pipe.poll_result() {
-                    session.answers.push((id.raw(), result));
+                if let (Some(result), Some(token)) = (pipe.poll_result(), self.tokens.get(id)) {
+                    session.take_answer(*token, result);
                 }
             }
             self.pipes.retain(|(_, pipe)| !pipe.is_ended());
@@ -203,64 +263,95 @@ impl Run<'_, '_> {
         }
     }
 
-    /// What belongs to the composition ends with it.
-    fn end_processes(&mut self, is_well: bool) -> Result<()> {
-        let now = now_ms();
-        for (_, pipe) in std::mem::take(&mut self.pipes) {
-            self.session.workers.table.end_owner(pipe.owner(), false, now);
-        }
-        self.session.workers.table.end_owner(Owner::Run, is_well, now);
-        self.session.carry_out(now);
-        while self.session.workers.table.is_joining() {
-            if self.session.is_interrupted() {
-                self.session.workers.table.end_owner(Owner::Run, false, now_ms());
-            }
-            self.session.turn()?;
-        }
-        Ok(())
-    }
-
     /// Tells the machine what has come. False if nothing has.
-    fn take_answers(&mut self, now: u64) -> bool {
+    fn take_inputs(&mut self, program: Program<'_>, session: &mut Session, now: u64) -> bool {
         let mut has_come = false;
-        for (token, answer) in std::mem::take(&mut self.session.answers) {
+        while let Some(input) = session.take_input(self.token) {
             has_come = true;
-            let answer = answer.map_err(|error| self.session.explain(error));
-            self.machine
-                .handle_answer(self.program, AskId::from_raw(token), answer);
-        }
-        while let Some(due) = self.timers.iter().position(|(at, _)| *at <= now) {
-            has_come = true;
-            let (_, id) = self.timers.swap_remove(due);
-            self.machine.handle_answer(self.program, id, Ok(Vec::new()));
-        }
-        for hosted in self
-            .session
-            .hosted
-            .as_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
-        {
-            has_come = true;
-            match hosted {
-                Hosted::Apply {
+            match input {
+                Input::Answer(token, answer) => {
+                    session.forget_ask(token);
+                    let Some(id) = self.asked.remove(&token) else {
+                        continue;
+                    };
+                    self.tokens.remove(&id);
+                    let answer = answer.map_err(|error| session.explain(error));
+                    self.machine.handle_answer(program, id, answer);
+                }
+                Input::Apply {
                     call,
                     function,
                     args,
                     payload,
                 } => self.machine.apply(call, function, args, &payload),
-                Hosted::Cancel(call) => self.machine.cancel_applied(call),
+                Input::CancelApplied(call) => self.machine.cancel_applied(call),
             }
+        }
+        while let Some(due) = self.timers.iter().position(|(at, _)| *at <= now) {
+            has_come = true;
+            let (_, id) = self.timers.swap_remove(due);
+            self.machine.handle_answer(program, id, Ok(Vec::new()));
         }
         has_come
     }
 
-    fn late(&self, now: u64) -> Box<Error> {
-        let mut message = "the command did not end in time".to_string();
-        if let Some(standing) = self.session.hub.standing(now).first() {
-            message.push_str(": ");
-            message.push_str(standing);
+    /// It is over: what belongs to it ends, and whoever waits gets its result when that is gone.
+    fn begin_end(&mut self, outcome: Outcome, session: &mut Session, now: u64) {
+        let is_well = matches!(outcome, Outcome::Done);
+        self.outcome = Some(outcome);
+        for token in std::mem::take(&mut self.asked).into_keys() {
+            session.forget_ask(token);
+            session.workers.table.forget_asker(Asker::Nexus(token));
         }
-        Error::new(Kind::Timeout, message)
+        for (_, pipe) in std::mem::take(&mut self.pipes) {
+            session.workers.table.end_owner(pipe.owner(), false, now);
+        }
+        session.workers.table.end_owner(self.owner(), is_well, now);
+        session.carry_out(now);
+        self.end_if_joined(session);
     }
+
+    /// Whom the processes belong to that it has started.
+    pub fn owner(&self) -> Owner {
+        Owner::Composition(self.token)
+    }
+
+    fn end_if_joined(&mut self, session: &mut Session) {
+        if session.workers.table.is_joining_of(self.owner()) {
+            return;
+        }
+        let Some(outcome) = self.outcome.take() else {
+            return;
+        };
+        self.is_over = true;
+        let manifest = session.manifest.clone();
+        let result = match outcome {
+            Outcome::Done => {
+                let mut result = Vec::new();
+                let written =
+                    self.machine
+                        .write_result(&manifest.exprs, &manifest.types, self.returns, &mut result);
+                written.map(|()| result)
+            }
+            Outcome::Raised(error) => Err(error),
+        };
+        session.answers.push((self.token, result));
+    }
+}
+
+fn program(manifest: &Manifest) -> Program<'_> {
+    Program {
+        exprs: &manifest.exprs,
+        types: &manifest.types,
+        pools: &manifest.pools,
+    }
+}
+
+fn late(session: &Session, now: u64) -> Box<Error> {
+    let mut message = "the command did not end in time".to_string();
+    if let Some(standing) = session.hub.standing(now).first() {
+        message.push_str(": ");
+        message.push_str(standing);
+    }
+    Error::new(Kind::Timeout, message)
 }

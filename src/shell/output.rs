@@ -48,6 +48,11 @@ impl Printed {
         Ok((printed, writer))
     }
 
+    /// From now on it is only shown to whoever drains it.
+    pub fn silence(&mut self) {
+        self.is_silent = true;
+    }
+
     pub fn note_readable(&mut self) {
         self.is_readable = true;
     }

@@ -1,6 +1,7 @@
 //! The poll loop: one thread, one epoll instance, one hub. Carries bytes, effects and events between the hub and the
 //! system, and leaves nothing behind. Decides nothing: that is the hub's.
 
+use super::composed::{Input, giver};
 use super::confine::users;
 use super::connection::{Connection, Received};
 use super::launch::{door_path, socket_path};
@@ -9,7 +10,7 @@ use super::processes::{Owner, Processes};
 use super::strays::end_strays;
 use super::workers::{Run, Workers};
 use crate::core::deadlock::Suspect;
-use crate::core::hub::{Effect, Hub, PeerId, Request};
+use crate::core::hub::{Effect, Hub, PeerId};
 use crate::core::process::table::Owner as ProcessOwner;
 use crate::core::process::table::{self, Asker, Table};
 use crate::core::timeline::Mark;
@@ -23,13 +24,20 @@ use crate::sys::signal::Signals;
 use crate::sys::usage;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
+mod calls;
 mod pools;
+pub mod told;
+
+pub use calls::Call;
+use told::{Event, Told};
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const INPUT: Token = Token(usize::MAX - 2);
@@ -37,15 +45,15 @@ const INPUT: Token = Token(usize::MAX - 2);
 const EVENTS_PER_TURN: usize = 64;
 
 /// The pools of one program, from the first that is started until none is left.
-pub struct Session<'m> {
-    pub(super) manifest: &'m Manifest,
+pub struct Session {
+    pub(super) manifest: Rc<Manifest>,
     /// The manifest's path.
-    path: &'m Path,
-    base: &'m Path,
+    path: PathBuf,
     pub(super) hub: Hub,
     poll: Poll,
     events: Events,
-    signals: Signals,
+    /// None where the process has others that hear them.
+    signals: Option<Signals>,
     /// Names the run in the environment of all that it starts.
     mark: String,
     /// The path of the temp dir, if a pool needs one.
@@ -62,11 +70,14 @@ pub struct Session<'m> {
     connections: BTreeMap<PeerId, Connection>,
     /// Peers that have more to be written to them than their sockets took.
     full: Vec<PeerId>,
+    /// Compositions under way, by their tokens.
+    tasks: BTreeMap<u64, calls::Entry>,
+    /// The compositions that have asked, by the tokens of what they asked for.
+    asks: BTreeMap<u64, u64>,
+    /// Calls that are answered.
     pub(super) answers: Vec<(u64, Result<Vec<u8>>)>,
-    /// What workers want of nexus itself, if it evaluates a composition.
-    pub(super) hosted: Option<Vec<Hosted>>,
-    /// When whoever uses this session has something to do.
-    pub(super) due_ms: Option<u64>,
+    /// People are told of notes, or whoever uses this session.
+    told: Option<Told>,
     pub(super) notes: Notes,
     buffer: Vec<u8>,
     /// The first signal that asked to end.
@@ -84,55 +95,43 @@ pub struct Session<'m> {
     suspects: Vec<Suspect>,
 }
 
-/// What a worker wants of nexus itself.
-pub(super) enum Hosted {
-    /// That a function value that nexus gave away is applied.
-    Apply {
-        call: u64,
-        function: i64,
-        args: u32,
-        payload: Vec<u8>,
-    },
-    /// That such a call is given up.
-    Cancel(u64),
-}
-
-/// A call of a function in a pool.
-#[derive(Debug)]
-pub struct Call {
-    /// The pool.
-    pub pool: PoolId,
-    /// Under which the pool finds the function.
-    pub mid: i64,
-    /// The arguments, each as msgpack.
-    pub args: Vec<Vec<u8>>,
-    /// When to give up, in milliseconds.
-    pub timeout_ms: Option<u64>,
-}
-
-impl<'m> Session<'m> {
+impl Session {
     /// Starts these pools, all at once, without waiting for any. `path` is the manifest's.
     ///
     /// # Errors
     /// `io` when the system refuses the poll. A pool that can't be started is the error of the first call
     /// that needs it.
-    pub fn start(manifest: &'m Manifest, path: &'m Path, pools: &[PoolId]) -> Result<Session<'m>> {
-        let poll = Poll::new().map_err(poll_refused("make a poll"))?;
+    pub fn start(manifest: &Rc<Manifest>, path: &Path, pools: &[PoolId]) -> Result<Session> {
+        let mut session = Session::new(manifest, path)?;
         let signals = Signals::take().map_err(poll_refused("take over signals"))?;
         let fd = signals.as_fd().as_raw_fd();
-        poll.registry()
+        session
+            .poll
+            .registry()
             .register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)
             .map_err(poll_refused("poll signals"))?;
+        session.signals = Some(signals);
         adopt_orphans().map_err(poll_refused("adopt orphans"))?;
-        let mut session = Session {
-            manifest,
-            path,
-            base: path.parent().unwrap_or(Path::new("")),
+        session.start_pools(pools.iter().copied(), now_ms());
+        // While the pools load: it delays nobody.
+        session.memory_kills = usage::out_of_memory_kills();
+        Ok(session)
+    }
+
+    /// The pools of a program, of which none runs. It hears no signals.
+    ///
+    /// # Errors
+    /// `io` when the system refuses the poll.
+    pub fn new(manifest: &Rc<Manifest>, path: &Path) -> Result<Session> {
+        let poll = Poll::new().map_err(poll_refused("make a poll"))?;
+        Ok(Session {
+            manifest: Rc::clone(manifest),
+            path: path.to_path_buf(),
             hub: Hub::new(pools::specs(manifest), pools::functions(manifest)),
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
-            signals,
-            mark: format!("{}-{}", std::process::id(), now_ms()),
+            signals: None,
+            mark: next_mark(),
             dir: None,
             has_dir: false,
             keeps_dir: false,
@@ -141,11 +140,12 @@ impl<'m> Session<'m> {
             workers: Workers::default(),
             connections: BTreeMap::new(),
             full: Vec::new(),
+            tasks: BTreeMap::new(),
+            asks: BTreeMap::new(),
             answers: Vec::new(),
-            hosted: None,
-            due_ms: None,
+            told: None,
             notes: Notes::default(),
-            buffer: vec![0; READ_BYTES],
+            buffer: Vec::new(),
             interrupted: None,
             interrupts: 0,
             next_token: 0,
@@ -153,51 +153,15 @@ impl<'m> Session<'m> {
             has_input: false,
             memory_kills: None,
             suspects: Vec::new(),
-        };
-        for pool in pools {
-            session.hub.start(*pool, now_ms());
-        }
-        session.carry_out(now_ms());
-        // While the pools load: it delays nobody.
-        session.memory_kills = usage::out_of_memory_kills();
-        Ok(session)
+        })
     }
 
-    /// Runs the loop until a call is answered, by its function or by an error.
-    ///
-    /// # Errors
-    /// What the hub answers; `cancelled` after SIGINT, SIGTERM or SIGHUP; `io` when the poll fails.
-    pub fn call(&mut self, call: Call) -> Result<Vec<u8>> {
-        let token = self.next_token;
-        self.next_token += 1;
-        let now = now_ms();
-        let request = Request {
-            token,
-            pool: call.pool,
-            mid: call.mid,
-            args: call.args.len() as u32,
-            payload: join(call.args),
-            timeout_ms: call.timeout_ms,
-            pid: None,
-            parent: None,
-        };
-        self.hub.call(request, now);
-        self.carry_out(now);
-        loop {
-            let position = self.answers.iter().position(|(answered, _)| *answered == token);
-            // What belonged to a call that has failed ends at once.
-            if let Some(position) = position.filter(|_| !self.workers.table.is_joining()) {
-                self.notes.finish();
-                let answer = self.answers.swap_remove(position).1;
-                return answer.map_err(|error| self.explain(error));
-            }
-            if let Some(error) = self.stopped().filter(|_| position.is_none()) {
-                self.hub.cancel(token, &error, now_ms());
-                self.carry_out(now_ms());
-                continue;
-            }
-            self.turn()?;
+    /// Starts those of these pools that don't run, all at once, without waiting for any.
+    pub fn start_pools(&mut self, pools: impl IntoIterator<Item = PoolId>, now: u64) {
+        for pool in pools {
+            self.hub.start(pool, now);
         }
+        self.carry_out(now);
     }
 
     /// Runs the loop until something can be read, or has ended.
@@ -273,16 +237,8 @@ impl<'m> Session<'m> {
     /// Ends all pools and removes the temp dir: gently what does as it is told, and by signals what does not.
     pub fn finish(mut self) {
         let interrupts = self.interrupts;
-        // It is not made any more; and if no function runs, now is the time to remove it: as long as pools run, they would
-        // do it if this process were killed.
-        self.keeps_dir = true;
-        if !self.hub.has_calls() {
-            self.remove_dir();
-        }
-        self.hub.drain(now_ms());
-        self.workers.table.end_owner(ProcessOwner::Run, false, now_ms());
-        self.carry_out(now_ms());
-        while !self.hub.is_finished() || !self.workers.table.is_empty() {
+        self.drain(now_ms());
+        while !self.is_finished() {
             // Whoever sends one more signal does not want to wait: first for what would end by itself, then for anything.
             match (self.interrupts, self.interrupts - interrupts) {
                 (_, 0) => {}
@@ -295,6 +251,35 @@ impl<'m> Session<'m> {
             }
         }
         self.notes.finish();
+        self.close();
+    }
+
+    /// Begins to end all pools: nothing is called any more, and what runs is given up.
+    pub fn drain(&mut self, now: u64) {
+        // The temp dir is not made any more; and if no function runs, now is the time to remove it: as long as pools run,
+        // they would do it if this process were killed.
+        self.keeps_dir = true;
+        if !self.hub.has_calls() {
+            self.remove_dir();
+        }
+        self.hub.drain(now);
+        self.workers.table.end_owner(ProcessOwner::Run, false, now);
+        self.carry_out(now);
+    }
+
+    /// Ends all pools at once, without grace.
+    pub fn kill(&mut self, now: u64) {
+        self.hub.kill(now);
+        self.carry_out(now);
+    }
+
+    /// Whether nothing runs any more.
+    pub fn is_finished(&self) -> bool {
+        self.hub.is_finished() && self.workers.table.is_empty()
+    }
+
+    /// Removes what is left when nothing runs any more, and ends what has left its pool.
+    pub fn close(mut self) {
         end_strays(&format!("NEXUS_RUN={}", self.mark), &users(&self.manifest.pools));
         // What was still running may have put something there.
         self.remove_dir();
@@ -306,31 +291,66 @@ impl<'m> Session<'m> {
 
     /// One turn: waits until something happens or is due, then handles all of it.
     pub(super) fn turn(&mut self) -> Result<()> {
+        let wait_ms = self.wait_ms(now_ms());
+        self.poll_for(wait_ms)?;
+        self.handle(wait_ms == Some(LOCK_CHECK_MS) && self.events.is_empty());
+        Ok(())
+    }
+
+    /// How long nothing has to be done unless something happens, in milliseconds; none: for ever.
+    pub fn wait_ms(&self, now: u64) -> Option<u64> {
         let dues = [
             self.hub.next_deadline(),
             self.workers.table.next_deadline(),
-            self.due_ms,
+            self.tasks_due_ms(),
         ];
         let due_ms = dues.into_iter().flatten().min();
-        let due_ms = due_ms.map(|due| due.saturating_sub(now_ms()));
-        let wait_ms = match self.has_unread() {
+        let due_ms = due_ms.map(|due| due.saturating_sub(now));
+        match self.has_unread() {
             true => Some(0),
             false if self.hub.has_calls() => Some(due_ms.unwrap_or(u64::MAX).min(LOCK_CHECK_MS)),
             false => due_ms,
-        };
-        let wait = wait_ms.map(Duration::from_millis);
-        match self.poll.poll(&mut self.events, wait) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                return Err(Error::new(Kind::Io, format!("can't poll: {error}")));
-            }
-            _ => {}
         }
+    }
+
+    /// A turn that does not wait.
+    ///
+    /// # Errors
+    /// `io` when the poll fails.
+    pub fn step(&mut self, is_silent: bool) -> Result<()> {
+        loop {
+            self.poll_for(Some(0))?;
+            let is_full = self.events.iter().count() >= EVENTS_PER_TURN;
+            self.handle(is_silent && self.events.is_empty());
+            // Whoever waits for the poll as a whole is told only of what comes after all was taken.
+            if !is_full {
+                return Ok(());
+            }
+        }
+    }
+
+    fn poll_for(&mut self, wait_ms: Option<u64>) -> Result<()> {
+        match self
+            .poll
+            .poll(&mut self.events, wait_ms.map(Duration::from_millis))
+        {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                Err(Error::new(Kind::Io, format!("can't poll: {error}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Handles what has happened and what is due.
+    fn handle(&mut self, is_silent: bool) {
         let now = now_ms();
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             self.note_event(event);
         }
         self.events = events;
+        // A session that only waits holds no buffer.
+        self.buffer.resize(READ_BYTES, 0);
         for peer in std::mem::take(&mut self.full) {
             self.write(peer);
         }
@@ -341,11 +361,11 @@ impl<'m> Session<'m> {
         self.bury_children(now);
         self.hub.handle_timeout(now);
         self.workers.table.handle_timeout(now);
-        if wait_ms == Some(LOCK_CHECK_MS) && self.events.is_empty() {
+        if is_silent {
             self.look_for_locks(now);
         }
         self.carry_out(now);
-        Ok(())
+        self.run_tasks(now);
     }
 
     /// If all that runs waits for locks of its own, and did so a while ago, it will for ever.
@@ -371,7 +391,7 @@ impl<'m> Session<'m> {
         if event.token() == INPUT {
             self.has_input = true;
         } else if event.token() == SIGNALS {
-            while let Some(number) = self.signals.arrived() {
+            while let Some(number) = self.signals.as_mut().and_then(Signals::arrived) {
                 self.interrupted.get_or_insert(number);
                 self.interrupts += 1;
             }
@@ -395,9 +415,9 @@ impl<'m> Session<'m> {
     fn read_printed(&mut self) {
         if self.processes.has_unread() {
             self.notes.finish();
-            let (hub, table) = (&mut self.hub, &mut self.workers.table);
+            let (hub, table, told) = (&mut self.hub, &mut self.workers.table, &mut self.told);
             self.processes.read_printed(&mut self.buffer, |owner, bytes| {
-                keep_tail(hub, table, owner, bytes)
+                keep_tail(hub, table, told, owner, bytes)
             });
         }
     }
@@ -449,9 +469,9 @@ impl<'m> Session<'m> {
             while let Some(Owner::Worker(_, peer)) = self.processes.owner(slot)
                 && self.read_connection(peer, now)
             {}
-            let (hub, table) = (&mut self.hub, &mut self.workers.table);
+            let (hub, table, told) = (&mut self.hub, &mut self.workers.table, &mut self.told);
             let buried = self.processes.bury(slot, &mut self.buffer, |owner, bytes| {
-                keep_tail(hub, table, owner, bytes);
+                keep_tail(hub, table, told, owner, bytes);
             });
             match buried {
                 Some((Owner::Pool(pool), ended)) => self.hub.handle_exited(pool, ended, now),
@@ -482,14 +502,14 @@ impl<'m> Session<'m> {
     fn perform_process(&mut self, effect: table::Effect, now: u64) {
         let run = Run {
             mark: &self.mark,
-            program: Some(self.path),
+            program: Some(&self.path),
             registry: self.poll.registry(),
         };
         match self.workers.perform(effect, &mut self.processes, &run) {
             Some(table::Effect::Answer(Asker::Worker(worker, request), result)) => {
                 self.hub.handle_process_answer(worker, request, result);
             }
-            Some(table::Effect::Answer(Asker::Nexus(token), result)) => self.answers.push((token, result)),
+            Some(table::Effect::Answer(Asker::Nexus(token), result)) => self.take_answer(token, result),
             Some(table::Effect::Joined(ProcessOwner::Call(call))) => self.hub.handle_joined(call, now),
             _ => {}
         }
@@ -578,32 +598,46 @@ impl<'m> Session<'m> {
                     self.hub.handle_weight(worker, rss_bytes, now);
                 }
             }
-            Effect::Answer { token, result } => self.answers.push((token, result)),
+            Effect::Answer { token, result } => self.take_answer(token, result),
             Effect::Host {
                 call,
                 mid,
                 args,
                 payload,
-            } => match &mut self.hosted {
-                Some(hosted) => hosted.push(Hosted::Apply {
+            } => {
+                let input = Input::Apply {
                     call,
                     function: mid,
                     args,
                     payload,
-                }),
-                None => {
+                };
+                if !self.push_input(giver(mid), input) {
                     let message = format!("function value {mid} is none that this program gave away");
                     self.hub
                         .answer(call, Err(Error::new(Kind::Protocol, message)), now);
                 }
-            },
+            }
             Effect::CancelHost(call) => {
-                if let Some(hosted) = &mut self.hosted {
-                    hosted.push(Hosted::Cancel(call));
+                let tasks: Vec<u64> = self.tasks.keys().copied().collect();
+                for of in tasks {
+                    self.push_input(of, Input::CancelApplied(call));
                 }
             }
             Effect::Mark(mark) => self.timeline.push((now_us(), mark)),
-            Effect::Note { pool, note } => self.notes.show(&self.manifest.pools[pool.index()].name, &note),
+            Effect::Note { pool, note, client } => {
+                let name = &self.manifest.pools[pool.index()].name;
+                match &mut self.told {
+                    None => self.notes.show(name, &note),
+                    Some(told) => {
+                        let call = client.map(|of| self.asks.get(&of).copied().unwrap_or(of));
+                        told.push(Event::Note {
+                            pool: name.clone(),
+                            note,
+                            call,
+                        });
+                    }
+                }
+            }
         }
     }
 
@@ -614,8 +648,25 @@ impl<'m> Session<'m> {
     }
 }
 
+impl AsRawFd for Session {
+    /// Readable when a [`Session::step`] has something to do.
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}
+
 /// Keeps what a process printed for the error that its end makes.
-fn keep_tail(hub: &mut Hub, table: &mut Table, owner: Owner, bytes: &[u8]) {
+fn keep_tail(hub: &mut Hub, table: &mut Table, told: &mut Option<Told>, owner: Owner, bytes: &[u8]) {
+    if let Some(told) = told {
+        let pool = match owner {
+            Owner::Pool(pool) | Owner::Worker(pool, _) => Some(pool),
+            Owner::Program(_) => None,
+        };
+        told.push(Event::Printed {
+            pool,
+            bytes: bytes.to_vec(),
+        });
+    }
     match owner {
         Owner::Pool(pool) | Owner::Worker(pool, _) => hub.handle_stderr(pool, bytes),
         Owner::Program(id) => table.handle_stderr(id, bytes),
@@ -631,10 +682,10 @@ fn token(peer: PeerId) -> Token {
     Token(peer.raw() as usize)
 }
 
-/// One buffer with all arguments; a single one, which may be large, is not copied.
-fn join(mut args: Vec<Vec<u8>>) -> Vec<u8> {
-    match args.len() {
-        1 => args.swap_remove(0),
-        _ => args.concat(),
-    }
+/// A name for what a session starts, as no other session has it.
+fn next_mark() -> String {
+    // Sessions of one process may begin in the same millisecond.
+    thread_local!(static SESSIONS: Cell<u64> = const { Cell::new(0) });
+    let number = SESSIONS.replace(SESSIONS.get() + 1);
+    format!("{}-{}-{number}", std::process::id(), now_ms())
 }

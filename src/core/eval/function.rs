@@ -29,15 +29,17 @@ pub struct Given {
     pub result: TypeId,
 }
 
-/// All closures that were given away; their numbers start at 1.
+/// All closures that were given away; their numbers follow the base.
 #[derive(Debug, Default)]
 pub struct Functions {
     pub given: Vec<Given>,
+    pub base: i64,
 }
 
 impl Functions {
     pub fn get(&self, number: i64) -> Option<&Given> {
-        self.given.get(usize::try_from(number.checked_sub(1)?).ok()?)
+        let position = number.checked_sub(self.base)?.checked_sub(1)?;
+        self.given.get(usize::try_from(position).ok()?)
     }
 
     fn give(&mut self, types: &Types, ty: TypeId, value: Value) -> Eval<i64> {
@@ -48,7 +50,7 @@ impl Functions {
         let is_it = |given: &Given| given.value == value && given.result == result && given.params == params;
         let recent = self.given.len().saturating_sub(RECENT);
         if let Some(position) = self.given[recent..].iter().position(is_it) {
-            return Ok((recent + position) as i64 + 1);
+            return Ok(self.base + (recent + position) as i64 + 1);
         }
         if self.given.len() >= EVAL_CLOSURES_MAX {
             let message =
@@ -60,7 +62,7 @@ impl Functions {
             params: params.to_vec(),
             result,
         });
-        Ok(self.given.len() as i64)
+        Ok(self.base + self.given.len() as i64)
     }
 }
 

@@ -193,6 +193,13 @@ impl Machine {
         machine
     }
 
+    /// From where on the closures are numbered that are given to pools; at most [`EVAL_CLOSURES_MAX`] follow.
+    ///
+    /// [`EVAL_CLOSURES_MAX`]: crate::limits::EVAL_CLOSURES_MAX
+    pub fn number_functions_from(&mut self, base: i64) {
+        self.functions.base = base;
+    }
+
     /// Takes a canonical value of that type from its msgpack.
     pub(super) fn decode(&mut self, types: &Types, ty: TypeId, reader: &mut Reader<'_>) -> Eval<Value> {
         decode(&mut self.heap, types, ty, reader, &mut self.fiber.operands, 0)

@@ -31,6 +31,8 @@ pub enum Owner {
     Call(CallId),
     /// The whole run.
     Run,
+    /// A composition that nexus evaluates, by a number that its maker gives it.
+    Composition(u64),
     /// A pipe, by a number that its maker gives it.
     Pipe(u64),
 }
@@ -167,6 +169,11 @@ impl Table {
     /// Whether a process runs that belongs to somebody who has ended.
     pub fn is_joining(&self) -> bool {
         !self.leaving.is_empty()
+    }
+
+    /// Whether a process runs that belongs to that owner, who has ended.
+    pub fn is_joining_of(&self, owner: Owner) -> bool {
+        self.leaving.contains(&owner)
     }
 
     /// Whether no process is left but those that were let go.

@@ -79,7 +79,7 @@ impl World {
                 payload,
             } => self.begin_hosted(call, mid, args, &payload),
             Effect::CancelHost(call) => self.cancel_hosted(call),
-            Effect::Note { pool, note } => self.take_note(pool.index(), &note),
+            Effect::Note { pool, note, .. } => self.take_note(pool.index(), &note),
         }
     }
 

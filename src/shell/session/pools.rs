@@ -8,14 +8,16 @@ use crate::limits::WORKERS_MAX;
 use crate::manifest::model::{Body, Lifetime, Manifest, Recycle, Transport};
 use crate::shell::confine::give_directory;
 use crate::shell::launch::{Launched, LaunchedWorker, Place, has_temp_dir, launch, launch_worker};
+use crate::shell::output::Printed;
 use crate::shell::processes::Owner;
 use crate::sys::descriptor::make_temp_dir;
 use crate::sys::process::cores;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
-impl Session<'_> {
+impl Session {
     pub(super) fn remove_dir(&mut self) {
         if let Some(dir) = self.dir.as_ref().filter(|_| self.has_dir) {
             // If it can't be removed, the user sees that it stands in their temp dir.
@@ -70,10 +72,11 @@ impl Session<'_> {
             child,
             control: control_socket,
             worker: worker_socket,
-            printed,
+            mut printed,
             life,
             door,
         } = launched;
+        self.silence(&mut printed);
         self.doors.remove(&pool);
         self.doors.extend(door.map(|door| (pool, door)));
         let registry = self.poll.registry();
@@ -92,9 +95,10 @@ impl Session<'_> {
         let LaunchedWorker {
             child,
             socket,
-            printed,
+            mut printed,
             life,
         } = launched;
+        self.silence(&mut printed);
         let registry = self.poll.registry();
         self.processes
             .add(Owner::Worker(pool, worker), child, printed, Some(life), registry)
@@ -104,9 +108,16 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// What is printed is for whoever uses this session alone, if they want to be told.
+    fn silence(&self, printed: &mut [Printed]) {
+        if self.told.is_some() {
+            printed.iter_mut().for_each(Printed::silence);
+        }
+    }
+
     fn place(&self) -> Place<'_> {
         Place {
-            base: self.base,
+            base: self.path.parent().unwrap_or(Path::new("")),
             run: &self.mark,
             dir: self.dir.as_deref(),
             keeps_dir: self.keeps_dir,
