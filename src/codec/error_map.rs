@@ -1,10 +1,63 @@
-//! Errors as msgpack maps, as they cross the wire. Lenient when reading: an error about an error helps nobody.
+//! Errors as msgpack maps, as they cross the wire, and as JSON objects of the same shape. Lenient when reading: an error about an error helps nobody.
 
+use crate::codec::json_text::JsonText;
 use crate::codec::msgpack::{MsgpackError, Reader, Token, write};
 use crate::error::{Error, Kind, TraceEntry};
 
 /// Writes an error as a map without its absent parts.
 pub fn write_error(out: &mut Vec<u8>, error: &Error) {
+    write(&mut Form::Msgpack(out), error);
+}
+
+/// Writes an error as a JSON object of the same shape.
+pub fn write_error_json(text: &mut JsonText, error: &Error) {
+    write(&mut Form::Json(text), error);
+}
+
+/// What an error is written as.
+enum Form<'f, 'o> {
+    Msgpack(&'f mut Vec<u8>),
+    Json(&'f mut JsonText<'o>),
+}
+
+impl Form<'_, '_> {
+    fn begin(&mut self, bracket: u8, len: usize) {
+        match self {
+            Form::Msgpack(out) if bracket == b'{' => write::map(out, len as u32),
+            Form::Msgpack(out) => write::array(out, len as u32),
+            Form::Json(text) => drop(text.begin(bracket)),
+        }
+    }
+
+    fn end(&mut self, bracket: u8) {
+        if let Form::Json(text) = self {
+            text.end(bracket);
+        }
+    }
+
+    fn string(&mut self, value: &str) {
+        match self {
+            Form::Msgpack(out) => write::string(out, value),
+            Form::Json(text) => drop(text.string(value)),
+        }
+    }
+
+    fn int(&mut self, value: i64) {
+        match self {
+            Form::Msgpack(out) => write::int(out, value),
+            Form::Json(text) => drop(text.number(value)),
+        }
+    }
+
+    fn key(&mut self, key: &str) {
+        match self {
+            Form::Msgpack(out) => write::string(out, key),
+            Form::Json(text) => drop(text.key(key)),
+        }
+    }
+}
+
+fn write(out: &mut Form, error: &Error) {
     let texts = [
         ("place", &error.place),
         ("hint", &error.hint),
@@ -22,47 +75,51 @@ pub fn write_error(out: &mut Vec<u8>, error: &Error) {
         + numbers.iter().filter(|(_, number)| number.is_some()).count()
         + usize::from(!error.stderr_tail.is_empty())
         + usize::from(!error.trace.is_empty());
-    write::map(out, present as u32);
-    write::string(out, "kind");
-    write::string(out, error.kind.name());
-    write::string(out, "message");
-    write::string(out, &error.message);
+    out.begin(b'{', present);
+    out.key("kind");
+    out.string(error.kind.name());
+    out.key("message");
+    out.string(&error.message);
     for (key, text) in texts {
         if let Some(text) = text {
-            write::string(out, key);
-            write::string(out, text);
+            out.key(key);
+            out.string(text);
         }
     }
     for (key, number) in numbers {
         if let Some(number) = number {
-            write::string(out, key);
-            write::int(out, number);
+            out.key(key);
+            out.int(number);
         }
     }
     if !error.stderr_tail.is_empty() {
-        write::string(out, "stderr_tail");
-        write::array(out, error.stderr_tail.len() as u32);
+        out.key("stderr_tail");
+        out.begin(b'[', error.stderr_tail.len());
         for line in &error.stderr_tail {
-            write::string(out, line);
+            out.string(line);
         }
+        out.end(b']');
     }
     if !error.trace.is_empty() {
-        write::string(out, "trace");
-        write::array(out, error.trace.len() as u32);
+        out.key("trace");
+        out.begin(b'[', error.trace.len());
         for entry in &error.trace {
-            write::map(out, 4);
+            out.begin(b'{', 4);
             for (key, text) in [
                 ("lang", &entry.lang),
                 ("function", &entry.function),
                 ("file", &entry.file),
             ] {
-                write::string(out, key);
-                write::string(out, text);
+                out.key(key);
+                out.string(text);
             }
-            write::string(out, "line");
-            write::unsigned(out, entry.line);
+            out.key("line");
+            out.int(i64::try_from(entry.line).unwrap_or(i64::MAX));
+            out.end(b'}');
         }
+        out.end(b']');
     }
+    out.end(b'}');
 }
 
 /// Reads an error. What is missing or has another type is left out; an unknown kind counts as raised.
@@ -170,6 +227,26 @@ mod tests {
                 assert!(read_error(&bytes[..cut]).is_err());
             }
         }
+    }
+
+    #[test]
+    fn json_has_the_same_shape() {
+        let mut error = Error::new(Kind::Raised, "no \"x\"").at("xs[3]").pool("py");
+        error.signal = Some(11);
+        error.stderr_tail = vec!["a".into(), "b".into()];
+        error.trace = vec![TraceEntry {
+            lang: "py".into(),
+            function: "f".into(),
+            file: "f.py".into(),
+            line: 3,
+        }];
+        let mut out = Vec::new();
+        write_error_json(&mut JsonText::new(&mut out), &error);
+        let expected = concat!(
+            r#"{"kind":"raised","message":"no \"x\"","place":"xs[3]","pool":"py","signal":11,"#,
+            r#""stderr_tail":["a","b"],"trace":[{"lang":"py","function":"f","file":"f.py","line":3}]}"#
+        );
+        assert_eq!(String::from_utf8_lossy(&out), expected);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Reads a command of either dialect: who runs it, what it takes and what it gives back.
 
 use crate::codec::document::Node;
+use crate::codec::schema::Type;
 use crate::error::{Error, Kind};
 use crate::expr::load::{LoadError, load_composed};
-use crate::ids::{ExprId, PoolId};
+use crate::ids::{ExprId, PoolId, TypeId};
 use crate::limits::TIMEOUT_MS_MAX;
 use crate::manifest::checker::{Checker, Dialect, optional, quoted};
 use crate::manifest::model::{Body, Command, Returns};
@@ -57,15 +58,37 @@ impl Checker<'_> {
                 (found, ["schema", "type", "desc"])
             }
         };
-        let ty = self.required(node, schema).and_then(|found| self.schema(found));
+        let schema = self.required(node, schema);
+        let ty = schema.and_then(|found| self.schema(found));
         let type_name = self.optional_string(node, type_name);
+        let hint = schema.and_then(|found| found.as_str()).and_then(|text| {
+            let (hint, _) = text.strip_prefix('<')?.split_once('>')?;
+            Some(hint)
+        });
         let desc = self.optional_strings(node, desc);
         let ty = ty?;
         Some(Returns {
             ty,
             type_name: type_name.map_or_else(|| self.types.spell(ty), String::from),
+            media_type: self.media_type(ty, [hint, type_name]),
             desc,
         })
+    }
+
+    /// The first of the words that is a media type, for a type that can have one.
+    fn media_type(&self, ty: TypeId, words: [Option<&str>; 2]) -> Option<String> {
+        const MAIN_TYPES: [&str; 7] = ["application", "audio", "font", "image", "model", "text", "video"];
+        let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
+        let is_media_type = |word: &&str| {
+            let (main, sub) = word.split_once('/').unwrap_or_default();
+            MAIN_TYPES.contains(&main) && !sub.is_empty() && sub.bytes().all(is_byte)
+        };
+        let found = words.into_iter().flatten().find(is_media_type);
+        match self.types.node(self.types.inner(ty)) {
+            Type::Bytes => found.map(String::from),
+            Type::Str => found.map(|word| format!("{word}; charset=utf-8")),
+            _ => None,
+        }
     }
 
     fn body(&mut self, node: Node, command: &str) -> Option<Body> {

@@ -238,6 +238,8 @@ pub struct Returns {
     pub ty: TypeId,
     /// The type's name for people (`Real`).
     pub type_name: String,
+    /// What its bytes or its text are for others, as `image/png`: the hint of the schema (`<image/png>y`), or the type's name.
+    pub media_type: Option<String>,
     /// What it means.
     pub desc: Vec<String>,
 }

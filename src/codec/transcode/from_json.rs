@@ -21,6 +21,31 @@ const BLOCK_BYTES: usize = 128;
 /// # Errors
 /// Text that is not JSON or does not fit the type; `out` is then as it was.
 pub fn json_to_msgpack(types: &Types, ty: TypeId, text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    read(types, ty, text, 0, true, out).map(drop)
+}
+
+/// Reads the value that begins at that offset of a JSON text by its type and appends it as msgpack; the end of it comes back.
+///
+/// # Errors
+/// As those of [`json_to_msgpack`].
+pub fn json_value_to_msgpack(
+    types: &Types,
+    ty: TypeId,
+    text: &[u8],
+    offset: usize,
+    out: &mut Vec<u8>,
+) -> Result<usize, ValueError> {
+    read(types, ty, text, offset, false, out)
+}
+
+fn read(
+    types: &Types,
+    ty: TypeId,
+    text: &[u8],
+    offset: usize,
+    is_whole: bool,
+    out: &mut Vec<u8>,
+) -> Result<usize, ValueError> {
     let start = out.len();
     let mut walker = Walker {
         types,
@@ -29,10 +54,13 @@ pub fn json_to_msgpack(types: &Types, ty: TypeId, text: &[u8], out: &mut Vec<u8>
         slots: Vec::new(),
         spare: Vec::new(),
     };
-    let walked = walker
-        .value(ty, 0)
-        .and_then(|()| walker.reader.finish().map_err(Into::into));
-    walked.map_err(|error| {
+    walker.reader.seek(offset);
+    let walked = walker.value(ty, 0).and_then(|()| match is_whole {
+        true => walker.reader.finish().map_err(Into::into),
+        false => Ok(()),
+    });
+    let end = walker.reader.offset();
+    walked.map(|()| end).map_err(|error| {
         out.truncate(start);
         *error
     })

@@ -12,7 +12,7 @@ mod to_json;
 mod to_msgpack;
 mod value_error;
 
-pub use from_json::json_to_msgpack;
+pub use from_json::{json_to_msgpack, json_value_to_msgpack};
 pub use to_json::{Closed, Sink, Style, msgpack_to_json};
 pub use to_msgpack::{check_msgpack, msgpack_to_msgpack};
 pub use value_error::ValueError;

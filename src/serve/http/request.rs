@@ -26,7 +26,7 @@ impl Method {
         ("OPTIONS", Method::Options),
     ];
 
-    pub(super) fn of(name: &str) -> Method {
+    pub(in crate::serve) fn of(name: &str) -> Method {
         for (known, method) in Method::KNOWN {
             if known == name {
                 return method;
@@ -61,14 +61,14 @@ pub struct Headers {
 }
 
 impl Headers {
-    pub(super) fn with_room(headers: usize, bytes: usize) -> Headers {
+    pub(in crate::serve) fn with_room(headers: usize, bytes: usize) -> Headers {
         Headers {
             text: String::with_capacity(bytes),
             ends: Vec::with_capacity(headers),
         }
     }
 
-    pub(super) fn push(&mut self, name: &str, value: &[u8]) {
+    pub(in crate::serve) fn push(&mut self, name: &str, value: &[u8]) {
         self.text.push_str(name);
         let name_end = self.text.len() as u32;
         self.text.push_str(&String::from_utf8_lossy(value));
