@@ -36,7 +36,7 @@ pub fn write_result(
     let inner = types.inner(returned);
     let token = Reader::new(bytes).next();
     if let (Type::Bytes, Ok(Token::Bin(data))) = (types.node(inner), &token) {
-        return write_bytes(&command.returns.type_name, data, out);
+        return write_bytes(command.returns.media_type.as_deref(), data, out);
     }
     let mut json = Limited::default();
     let written = msgpack_to_json(types, returned, bytes, Style::Compact, &mut json);
@@ -85,12 +85,12 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"}]");
 }
 
-/// Bytes of a media type that the command names as its return type are what they are; others are base64.
-fn write_bytes(type_name: &str, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
+/// Bytes of a media type that the command names are what they are; others are base64.
+fn write_bytes(media_type: Option<&str>, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
     if data.len() > MCP_RESULT_BYTES_MAX / 2 {
         return Err(too_long(data.len()));
     }
-    let Some(media) = media_type(type_name) else {
+    let Some(media) = media_type else {
         let mut text = Vec::new();
         base64::encode(data, &mut text);
         write_text(&String::from_utf8(text).unwrap_or_default(), out);
@@ -115,17 +115,6 @@ fn write_bytes(type_name: &str, data: &[u8], out: &mut Vec<u8>) -> Result<()> {
     out.extend_from_slice(close);
     out.extend_from_slice(b"]}");
     Ok(())
-}
-
-/// The media type that a name of a type is, as `image/png`.
-fn media_type(type_name: &str) -> Option<&str> {
-    let (kind, sub) = type_name.split_once('/')?;
-    let is_token = |text: &str| {
-        let mut letters = text.bytes();
-        !text.is_empty()
-            && letters.all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'+' | b'.'))
-    };
-    (is_token(kind) && is_token(sub)).then_some(type_name)
 }
 
 fn too_long(len: usize) -> Box<Error> {

@@ -3,7 +3,6 @@
 
 use super::content::{write_error, write_result};
 use super::message::{Code, Id, Message, Revision, answer, member_texts, notification, refusal, string};
-use super::signature;
 use super::tools::Offer;
 use crate::codec::json::{Reader, Shape, write_string};
 use crate::codec::number::write_f8;
@@ -12,6 +11,7 @@ use crate::limits::{
     MCP_BATCH_MAX, MCP_CALLS_MAX, MCP_ID_BYTES_MAX, MCP_MESSAGE_BYTES_MAX, MCP_NOTE_BYTES_MAX, MCP_NOTES_MAX,
 };
 use crate::manifest::model::Manifest;
+use crate::serve::api::from_json;
 use std::collections::{BTreeMap, VecDeque};
 
 /// What is to be done because of what came. An exchange is all that follows from one message or batch: it ends with one
@@ -480,7 +480,7 @@ impl Conversation {
             return Err((Code::Overloaded, message));
         }
         let manifest = offer.programs[tool.program].manifest;
-        let args = match signature::arguments(manifest, &manifest.commands[tool.command], arguments) {
+        let args = match from_json(manifest, &manifest.commands[tool.command], arguments) {
             Ok(args) => args,
             Err(error) => {
                 write_error(&error, out);

@@ -6,6 +6,7 @@ use crate::codec::json_text::JsonText;
 use crate::codec::schema::{Type, Types};
 use crate::ids::TypeId;
 use crate::manifest::model::{Arg, Command, Flag, RecordArg};
+use crate::serve::api::parameter_names;
 use crate::serve::json_schema::Schemas;
 
 /// Where definitions stand.
@@ -142,37 +143,4 @@ fn write_object(types: &Types, members: &[Member], schemas: &mut Schemas, text: 
     let needed = members.iter().filter(|member| member.is_needed(types));
     text.key("required").strings(needed.map(|member| member.name));
     text.key("additionalProperties").boolean(false);
-}
-
-// TODO: serve::api
-use crate::codec::transcode::json_to_msgpack;
-use crate::error::{Error, Kind, Result};
-use crate::manifest::model::Manifest;
-
-pub fn arguments(manifest: &Manifest, command: &Command, json: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let names = parameter_names(command);
-    let keys: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut texts = vec![None; keys.len()];
-    super::message::member_texts(json, &keys, &mut texts)
-        .map_err(|error| Error::new(Kind::BadArgument, error.message))?;
-    let encode = |(position, text): (usize, Option<&[u8]>)| {
-        let mut out = Vec::new();
-        let ty = command.args[position].ty();
-        json_to_msgpack(&manifest.types, ty, text.unwrap_or(b"null"), &mut out)
-            .map_err(|error| Error::new(Kind::BadArgument, error.message).at(keys[position]))?;
-        Ok(out)
-    };
-    texts.into_iter().enumerate().map(encode).collect()
-}
-
-fn parameter_names(command: &Command) -> Vec<String> {
-    let name = |arg: &Arg| match arg {
-        Arg::Positional(input) => input.metavar.as_ref().map(|word| word.to_ascii_lowercase()),
-        Arg::Option(opt) => opt.long.clone(),
-        Arg::Flag(flag) => flag.long.clone(),
-        Arg::Record(record) => Some(record.metavar.to_ascii_lowercase()),
-    };
-    let args = command.args.iter().enumerate();
-    args.map(|(position, arg)| name(arg).unwrap_or_else(|| format!("arg{}", position + 1)))
-        .collect()
 }
