@@ -7,6 +7,7 @@ use crate::cli::explain::{self, Telling};
 use crate::cli::files::{self, reason};
 use crate::cli::help;
 use crate::cli::input;
+use crate::cli::mcp;
 use crate::cli::output;
 use crate::cli::page::Page;
 use crate::cli::remote::{self, Target, Timeline};
@@ -32,7 +33,12 @@ use std::rc::Rc;
 
 /// Runs the program that was started by that path, under that name, with those words.
 pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
-    with_manifest(program, name, |path, manifest| serve(name, path, manifest, words))
+    with_manifest(program, name, |path, manifest| {
+        match mcp::is_asked(manifest, words) {
+            true => mcp::serve(path, manifest, name, None),
+            false => serve(name, path, manifest, words),
+        }
+    })
 }
 
 /// Tells what that would do, without doing it; or does it, and tells when what happened.
@@ -59,7 +65,8 @@ pub fn explain(program: &Path, name: &str, words: &[String], telling: Telling) -
     })
 }
 
-fn with_manifest(
+/// Does something with a program's manifest and its path, or says what is wrong with it.
+pub fn with_manifest(
     program: &Path,
     name: &str,
     act: impl FnOnce(&Path, &Rc<Manifest>) -> Result<ExitCode>,

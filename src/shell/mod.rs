@@ -6,6 +6,7 @@ mod confine;
 mod connection;
 pub mod detached;
 mod launch;
+pub mod mcp;
 mod notes;
 mod output;
 mod processes;

@@ -11,6 +11,7 @@ use crate::limits::{
     MCP_BATCH_MAX, MCP_CALLS_MAX, MCP_ID_BYTES_MAX, MCP_MESSAGE_BYTES_MAX, MCP_NOTE_BYTES_MAX, MCP_NOTES_MAX,
 };
 use crate::manifest::model::Manifest;
+use crate::manifest::names::full_name;
 use crate::serve::api::from_json;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -157,7 +158,10 @@ impl Conversation {
             Some(command) => write_result(revision, manifest, command, &bytes, &mut out),
             None => Ok(()),
         });
-        if let Err(error) = written {
+        if let Err(mut error) = written {
+            if let Some(command) = manifest.commands.get(open.command) {
+                error.command.get_or_insert_with(|| full_name(command));
+            }
             out.clear();
             write_error(&error, &mut out);
         }

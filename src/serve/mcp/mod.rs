@@ -4,6 +4,7 @@
 mod content;
 mod conversation;
 mod http;
+mod lines;
 mod message;
 mod signature;
 mod tools;
@@ -13,5 +14,6 @@ mod tests;
 
 pub use conversation::{Conversation, Output};
 pub use http::{Effect, Sessions};
+pub use lines::Lines;
 pub use message::Revision;
 pub use tools::{Offer, Program, Tool, Tools};

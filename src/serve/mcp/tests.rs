@@ -374,7 +374,7 @@ fn calls_that_go_wrong_are_told_to_the_assistant() {
             "call 0 mean 3 \"x\"\nfail 0 n is bad\n",
             &reply(
                 "1",
-                r#"{"content":[{"type":"text","text":"0 n is bad\nat xs[2]\nin pool py\nstack, innermost first:\n  py  f  f.py:3\nhint: do better"}],"isError":true}"#,
+                r#"{"content":[{"type":"text","text":"0 n is bad\nat xs[2]\nin pool py\nin command mean\nstack, innermost first:\n  py  f  f.py:3\nhint: do better"}],"isError":true}"#,
             ),
             &call("2", "meen", "{}"),
             &refused("2", -32602, "there is no tool \"meen\"; did you mean mean?"),
