@@ -122,8 +122,10 @@ impl Server<'_> {
                 error.signal = Some(number);
                 return Err(error);
             }
-            self.listen();
             self.read(offer)?;
+            self.act();
+            // What was begun may be answered already: nothing would wake the poll for it.
+            self.listen();
             self.act();
             self.write()?;
         }
