@@ -42,6 +42,10 @@ impl Lines {
                 Some(at) => self.searched + at,
                 None => {
                     self.searched = self.buffer.len();
+                    if self.is_skipping {
+                        self.start = self.searched;
+                        return None;
+                    }
                     let is_too_long = self.searched - self.start > MCP_MESSAGE_BYTES_MAX;
                     if !is_too_long && !(self.has_ended && self.start < self.searched) {
                         return None;
@@ -102,7 +106,7 @@ mod tests {
         for _ in 0..5 {
             lines.push(piece.as_bytes());
             assert_eq!(lines.take(), None);
-            assert!(lines.buffer.len() <= MCP_MESSAGE_BYTES_MAX + 1);
+            assert!(lines.buffer.len() <= piece.len());
         }
         lines.push(b"\nnext\n");
         assert_eq!(lines.take(), Some(&b"next"[..]));

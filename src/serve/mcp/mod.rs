@@ -10,6 +10,8 @@ mod signature;
 mod tools;
 
 #[cfg(test)]
+mod http_tests;
+#[cfg(test)]
 mod tests;
 
 pub use conversation::{Conversation, Output};

@@ -8,7 +8,7 @@ use crate::manifest::model::Manifest;
 use crate::manifest::parse::parse;
 
 /// A program of one pool; each command is its name, its return type and its parameters.
-fn program(name: &str, commands: &str) -> Manifest {
+pub(super) fn program(name: &str, commands: &str) -> Manifest {
     let text = format!(
         "{{\"version\":1,\"name\":\"{name}\",\"desc\":[\"Numbers in short.\"],\"commands\":[{commands}],
         \"pools\":[{{\"lang\":\"py\",\"exec\":[\"py\"],\"socket\":\"s\"}}]}}"
@@ -17,7 +17,7 @@ fn program(name: &str, commands: &str) -> Manifest {
 }
 
 /// A command of two parameters, the second with a default.
-fn command(name: &str, returns: &str, more: &str) -> String {
+pub(super) fn command(name: &str, returns: &str, more: &str) -> String {
     format!(
         "{{\"name\":\"{name}\",\"type\":\"remote\",\"pool\":0,\"mid\":1,\"needed_pools\":[0],\"desc\":[\"{name} it.\"],
         \"arg_schemas\":[\"i4\",\"?s\"],\"return_schema\":\"{returns}\",\"return_type\":\"\",\"return_desc\":[]{more},
