@@ -271,6 +271,9 @@ pub const MCP_SESSIONS_MAX: usize = 256;
 /// Silence after which the state of such a client is dropped, in milliseconds: it begins anew when it comes back.
 pub const MCP_SESSION_IDLE_MS: u64 = 3600 * 1000;
 
+/// Events of a session that nobody has taken, in numbers: those of a turn are taken after it; beyond it the oldest are dropped.
+pub const TOLD_EVENTS_MAX: usize = 4096;
+
 /// Head of a request, in bytes: what web servers commonly take; cookies and tokens fit.
 pub const HTTP_HEAD_BYTES_MAX: usize = 32 << 10;
 
@@ -331,5 +334,68 @@ pub const HTTP_LINGER_MS: u64 = 3000;
 /// then listens ends its side at once; one that leaves does so later.
 pub const HTTP_HALF_CLOSE_MS: u64 = 250;
 
-/// Events of a session that nobody has taken, in numbers: those of a turn are taken after it; beyond it the oldest are dropped.
-pub const TOLD_EVENTS_MAX: usize = 4096;
+/// Each part of a deployment's name, in bytes: what DNS allows a label is one less, and it fits any file name.
+pub const DEPLOYMENT_NAME_BYTES_MAX: usize = 64;
+
+/// Deployments of one server, with those that are about to be gone: each is a few processes of the machine.
+pub const DEPLOYMENTS_MAX: usize = 256;
+
+/// Generations of one deployment that end their calls or are unloaded, at once: beyond it the next waits until one is gone,
+/// so that many redeploys don't fill the machine with what is on its way out.
+pub const LEAVING_MAX: usize = 2;
+
+/// Calls of one deployment that run, with those that wait for it to be loaded: beyond it a call is refused, since the
+/// workers are far fewer and its deadline would pass first.
+pub const DEPLOYMENT_CALLS_MAX: usize = 1024;
+
+/// Calls that wait for one deployment to be loaded: what comes within a second or two of a start.
+pub const WAITING_CALLS_MAX: usize = 256;
+
+/// Wait for a deployment to be loaded, in milliseconds: building the largest programs takes some minutes.
+pub const LOAD_MS_MAX: u64 = 10 * 60_000;
+
+/// Wait until a deployment that could not be loaded is tried again by a call, in milliseconds: seldom enough that calls to
+/// a broken program cost little.
+pub const LOAD_AGAIN_MS: u64 = 5000;
+
+/// Time in which a generation that is replaced ends its calls, in milliseconds: half of what a call has by default.
+pub const DRAIN_GRACE_MS: u64 = 30_000;
+
+/// Silence after a change of files until what they are deployed as is loaded again, in milliseconds: a build writes
+/// several, one soon after the other.
+pub const RELOAD_QUIET_MS: u64 = 200;
+
+/// Longest wait for that silence, in milliseconds: files that change all the time are loaded as they are.
+pub const RELOAD_QUIET_MS_MAX: u64 = 5000;
+
+/// When to come back after a refusal for too many calls, in milliseconds: most calls are over by then.
+pub const OVERLOADED_AGAIN_MS: u64 = 1000;
+
+/// Request of a client on the private socket, in bytes: as one message of a worker process; a larger value is for a file.
+pub const RPC_REQUEST_BYTES_MAX: usize = WORKER_MESSAGE_BYTES_MAX;
+
+/// Requests that one client of the private socket has open at once: more than a machine can work on.
+pub const RPC_OPEN_REQUESTS_MAX: usize = 1024;
+
+/// What waits to be read by a client of the private socket, in bytes, from which on nothing more is printed for it: what is
+/// left out is counted.
+pub const RPC_NOTES_BYTES_MAX: usize = 16 << 20;
+
+/// A name in a request on the private socket, in bytes: a path of the system, which is the longest.
+pub const RPC_NAME_BYTES_MAX: usize = 4096;
+
+/// Lines of a log that a client may ask for: more than are kept.
+pub const RPC_LOG_LINES_MAX: u64 = 1_000_000;
+
+/// Wait for the answer of a server beyond the time that it was given, in milliseconds: its workers may have to be ended by
+/// force before it answers.
+pub const CLIENT_GRACE_MS: u64 = 5000;
+
+/// Connections of clients at once: what the usual limit of open descriptors leaves beside those of the pools.
+pub const CLIENTS_MAX: usize = 4096;
+
+/// Lines of a deployment's log that are kept, in numbers: some screens.
+pub const LOG_LINES_MAX: usize = 1000;
+
+/// Line of a deployment's log, in bytes; what is longer is cut.
+pub const LOG_LINE_BYTES_MAX: usize = 4096;

@@ -3,19 +3,20 @@
 
 mod call;
 mod cancel;
-mod deadlines;
+pub(crate) mod deadlines;
 pub mod deadlock;
 #[cfg(test)]
 mod departures;
 pub mod eval;
 mod fail;
+pub mod health;
 mod host;
 pub mod hub;
 #[cfg(test)]
 mod invariants;
 mod lifecycle;
 mod methods;
-mod outbox;
+pub mod outbox;
 mod peer;
 mod place;
 #[cfg(test)]
@@ -30,7 +31,7 @@ mod said;
 mod script;
 #[cfg(test)]
 mod simulation;
-mod slab;
+pub(crate) mod slab;
 mod standing;
 mod supervise;
 mod tail;

@@ -2,6 +2,9 @@
 //! other protocols. Opens no socket, starts no process and reads no clock: the shell feeds it.
 
 pub mod api;
+pub mod deployment;
 pub mod http;
 pub mod json_schema;
 pub mod mcp;
+pub mod rpc;
+pub mod server;

@@ -114,8 +114,8 @@ impl Server<'_> {
                     _ => {}
                 }
             }
-            self.session
-                .step(wait_ms == Some(LOCK_CHECK_MS) && events.is_empty())?;
+            let is_silent = wait_ms == Some(LOCK_CHECK_MS) && events.is_empty();
+            self.session.step(is_silent, &mut self.buffer)?;
             if let Some(number) = self.session.interrupted() {
                 let message = format!("stopped by {}", signal_name(number));
                 let mut error = Error::new(Kind::Cancelled, message);

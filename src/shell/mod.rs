@@ -10,6 +10,7 @@ pub mod mcp;
 mod notes;
 mod output;
 mod processes;
+pub mod serve;
 pub mod session;
 mod strays;
 pub mod supervised;

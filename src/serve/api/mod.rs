@@ -18,6 +18,6 @@ pub use arguments::{arguments, from_json};
 pub use failure::{Failure, status_of};
 pub use origin::{Settings, authorize, finish};
 pub use parameter::parameter_names;
-pub use result::result;
+pub use result::{json, result};
 pub use route::{Admin, Asset, Route, Target, command_named, route};
 pub use stream::{Event, Lines, event};

@@ -1,9 +1,8 @@
 //! Errors as the bodies of answers, and why bytes are not a request. Chooses no status for errors of calls.
 
 use super::response::Response;
-use crate::codec::error_map::write_error;
-use crate::codec::schema::Types;
-use crate::codec::transcode::{Style, msgpack_to_json};
+use crate::codec::error_map::write_error_json;
+use crate::codec::json_text::JsonText;
 use crate::error::{Error, Kind};
 
 /// Why a request is refused before anyone sees it.
@@ -40,21 +39,11 @@ impl Fault {
 
 /// The one JSON form of an error in the body of an answer: `{"error":{"kind":..,"message":..}}` with all that is known of it.
 pub fn error_body(error: &Error) -> Vec<u8> {
-    let mut map = Vec::new();
-    write_error(&mut map, error);
-    let mut types = Types::default();
-    let mut body = b"{\"error\":".to_vec();
-    let start = body.len();
-    let written = match types.parse("j") {
-        Ok(any) => msgpack_to_json(&types, any, &map, Style::Compact, &mut body).is_ok(),
-        Err(_) => false,
-    };
-    if !written {
-        // Can't happen: the map was just written. A body that is no JSON would be worse than one that says little.
-        body.truncate(start);
-        body.extend_from_slice(b"{}");
-    }
-    body.push(b'}');
+    let mut body = Vec::new();
+    let mut text = JsonText::new(&mut body);
+    text.begin(b'{').key("error");
+    write_error_json(&mut text, error);
+    text.end(b'}');
     body
 }
 
