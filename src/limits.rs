@@ -260,6 +260,41 @@ pub const RPC_LOG_LINES_MAX: u64 = 1_000_000;
 /// force before it answers.
 pub const CLIENT_GRACE_MS: u64 = 5000;
 
+/// A message of an assistant's client, in bytes: arguments of some millions of numbers.
+pub const MCP_MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Id of a request of an assistant's client, in bytes: they are small numbers, or UUIDs.
+pub const MCP_ID_BYTES_MAX: usize = 256;
+
+/// Calls of tools that one client has under way: an assistant makes a handful.
+pub const MCP_CALLS_MAX: usize = 256;
+
+/// Messages of one batch: as many as calls.
+pub const MCP_BATCH_MAX: usize = 256;
+
+/// Progress and log lines that wait to be sent to one client; more are dropped, since answers must not wait behind them.
+pub const MCP_NOTES_MAX: usize = 256;
+
+/// A log line or label that is passed on to an assistant, in bytes: what it reads of one.
+pub const MCP_NOTE_BYTES_MAX: usize = 16 << 10;
+
+/// Result of a tool as JSON, in bytes: far more than an assistant reads; it is held three times while it is written.
+pub const MCP_RESULT_BYTES_MAX: usize = 16 << 20;
+
+/// Tools on one page of the list: more than most programs have.
+pub const MCP_TOOLS_PER_PAGE: usize = 100;
+/// Bytes after which a page of the list of tools is full: descriptions may be long.
+pub const MCP_PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Name of a tool, in bytes: what all clients take.
+pub const TOOL_NAME_BYTES_MAX: usize = 64;
+
+/// Clients of the Model Context Protocol over HTTP whose state is kept: each is an assistant that somebody uses.
+pub const MCP_SESSIONS_MAX: usize = 256;
+
+/// Silence after which the state of such a client is dropped, in milliseconds: it begins anew when it comes back.
+pub const MCP_SESSION_IDLE_MS: u64 = 3600 * 1000;
+
 /// Events of a session that nobody has taken, in numbers: those of a turn are taken after it; beyond it the oldest are dropped.
 pub const TOLD_EVENTS_MAX: usize = 4096;
 

@@ -7,6 +7,7 @@ use crate::cli::explain::{self, Telling};
 use crate::cli::files::{self, reason};
 use crate::cli::help;
 use crate::cli::input;
+use crate::cli::mcp;
 use crate::cli::output;
 use crate::cli::page::Page;
 use crate::cli::remote::{self, Target, Timeline};
@@ -35,7 +36,10 @@ use std::rc::Rc;
 /// Runs the program that was started by that path, under that name, with those words.
 pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
     with_manifest(program, name, |path, manifest| {
-        serve(name, Place::Here(path), manifest, words)
+        match mcp::is_asked(manifest, words) {
+            true => mcp::serve(path, manifest, name, None),
+            false => serve(name, Place::Here(path), manifest, words),
+        }
     })
 }
 
@@ -85,7 +89,8 @@ enum Place<'p> {
     There(&'p mut Client, Option<&'p str>),
 }
 
-fn with_manifest(
+/// Does something with a program's manifest and its path, or says what is wrong with it.
+pub fn with_manifest(
     program: &Path,
     name: &str,
     act: impl FnOnce(&Path, &Rc<Manifest>) -> Result<ExitCode>,

@@ -8,6 +8,7 @@ mod connection;
 pub mod detached;
 pub mod file_bytes;
 mod launch;
+pub mod mcp;
 pub mod notes;
 mod output;
 pub mod private_socket;

@@ -106,6 +106,20 @@ pub fn duplicate_above(fd: impl AsFd, low: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Takes standard input and output away from all that this process starts, and gives them. In their places stand an input that
+/// has ended, and standard error.
+pub fn take_streams() -> io::Result<(OwnedFd, OwnedFd)> {
+    const FIRST_FREE: i32 = 3;
+    let input = duplicate_above(io::stdin(), FIRST_FREE)?;
+    let output = duplicate_above(io::stdout(), FIRST_FREE)?;
+    let nothing = no_input()?;
+    for (from, to) in [(nothing.as_raw_fd(), 0), (io::stderr().as_raw_fd(), 1)] {
+        // SAFETY: dup2 takes and returns plain integers; std's streams name these numbers and own neither.
+        check(unsafe { libc::dup2(from, to) })?;
+    }
+    Ok((input, output))
+}
+
 /// The user whose process made the other side of a connected Unix socket, or listened on it.
 pub fn peer_user(socket: impl AsFd) -> io::Result<u32> {
     let mut peer = libc::ucred {
