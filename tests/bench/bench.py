@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+import serving
+
 WORK = os.path.abspath(sys.argv[1])
 BENCH = os.path.join(WORK, "program", "bench")
 LANGUAGES = os.path.join(WORK, "languages", "languages")
@@ -29,6 +31,7 @@ def main():
     large()
     pipes()
     built()
+    serving.rows(WORK, row, run, measure)
     for count, rounds, goal_ms, goal_mib in ((10**6, 5, 60, 60), (10**7, 3, 600, 400)):
         floats(count, rounds, goal_ms, goal_mib)
     throughput()
