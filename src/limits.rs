@@ -338,3 +338,32 @@ pub const RELOAD_QUIET_MS_MAX: u64 = 5000;
 
 /// When to come back after a refusal for too many calls, in milliseconds: most calls are over by then.
 pub const OVERLOADED_AGAIN_MS: u64 = 1000;
+
+/// Request of a client on the private socket, in bytes: as one message of a worker process; a larger value is for a file.
+pub const RPC_REQUEST_BYTES_MAX: usize = WORKER_MESSAGE_BYTES_MAX;
+
+/// Requests that one client of the private socket has open at once: more than a machine can work on.
+pub const RPC_OPEN_REQUESTS_MAX: usize = 1024;
+
+/// What waits to be read by a client of the private socket, in bytes, from which on nothing more is printed for it: what is
+/// left out is counted.
+pub const RPC_NOTES_BYTES_MAX: usize = 16 << 20;
+
+/// A name in a request on the private socket, in bytes: a path of the system, which is the longest.
+pub const RPC_NAME_BYTES_MAX: usize = 4096;
+
+/// Lines of a log that a client may ask for: more than are kept.
+pub const RPC_LOG_LINES_MAX: u64 = 1_000_000;
+
+/// Wait for the answer of a server beyond the time that it was given, in milliseconds: its workers may have to be ended by
+/// force before it answers.
+pub const CLIENT_GRACE_MS: u64 = 5000;
+
+/// Connections of clients at once: what the usual limit of open descriptors leaves beside those of the pools.
+pub const CLIENTS_MAX: usize = 4096;
+
+/// Lines of a deployment's log that are kept, in numbers: some screens.
+pub const LOG_LINES_MAX: usize = 1000;
+
+/// Line of a deployment's log, in bytes; what is longer is cut.
+pub const LOG_LINE_BYTES_MAX: usize = 4096;

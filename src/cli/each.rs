@@ -8,12 +8,12 @@ use crate::cli::request::Options;
 use crate::codec::error_map::write_error;
 use crate::codec::json::{self, write_string};
 use crate::codec::msgpack::{Reader, Token, write};
-use crate::codec::transcode::msgpack_to_msgpack;
 use crate::core::eval::run as evaluate;
 use crate::core::process::mailbox::{Framing, Inbox};
 use crate::error::{Error, Kind, Result};
 use crate::limits::{READ_BYTES, WORKER_MESSAGE_BYTES_MAX};
 use crate::manifest::model::{Arg, Body, Command, Manifest};
+use crate::manifest::positional::{check_count, positional};
 use crate::shell::composed::Composition;
 use crate::shell::session::{Call, Session};
 use std::io::{self, ErrorKind, Read, Write};
@@ -197,7 +197,7 @@ impl Each<'_> {
             texts.push(reader.skip().map_err(malformed)?);
         }
         reader.finish().map_err(malformed)?;
-        self.check_count(texts.len())?;
+        check_count(self.command, texts.len())?;
         let texts = texts.iter().enumerate();
         let args =
             texts.map(|(position, text)| encode_json(&self.manifest.types, self.command, position, text));
@@ -206,34 +206,12 @@ impl Each<'_> {
 
     /// The arguments in a frame: an array of them.
     fn framed_args(&self, frame: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let malformed =
-            |what: String| Error::new(Kind::BadArgument, format!("arguments can't be read: {what}"));
         let mut reader = Reader::new(frame);
-        match reader.next() {
-            Ok(Token::Array(len)) => self.check_count(len as usize)?,
-            _ => return Err(malformed("no array".into())),
-        }
-        let mut args = Vec::new();
-        for arg in &self.command.args {
-            let bytes = reader.skip().map_err(|error| malformed(error.to_string()))?;
-            let mut out = Vec::with_capacity(bytes.len());
-            msgpack_to_msgpack(&self.manifest.types, arg.ty(), bytes, &mut out).map_err(|error| {
-                let message = format!("argument {}: {}", args.len() + 1, error.message);
-                Error::new(Kind::BadArgument, message).at(error.path)
-            })?;
-            args.push(out);
-        }
-        Ok(args)
-    }
-
-    fn check_count(&self, found: usize) -> Result<()> {
-        match self.command.args.len() {
-            expected if expected == found => Ok(()),
-            expected => {
-                let message = format!("found {found} arguments, expected {expected}");
-                Err(Error::new(Kind::BadArgument, message))
-            }
-        }
+        let Ok(Token::Array(len)) = reader.next() else {
+            let message = "arguments can't be read: no array";
+            return Err(Error::new(Kind::BadArgument, message));
+        };
+        positional(&self.manifest.types, self.command, len as usize, reader.rest())
     }
 
     fn text(&self, result: &[u8]) -> Result<Vec<u8>> {

@@ -17,6 +17,7 @@ mod program;
 mod remote;
 mod report;
 pub mod request;
+mod serve;
 pub mod source;
 mod start;
 mod style;

@@ -9,6 +9,7 @@ use crate::cli::output::{self, Format, Output};
 use crate::cli::program;
 use crate::cli::report;
 use crate::cli::request::format;
+use crate::cli::serve;
 use crate::codec::nearest::nearest;
 use crate::codec::schema::Types;
 use crate::error::{Error, Kind, Result};
@@ -42,14 +43,15 @@ enum Action {
     Explain(Explain),
     View(View),
     Runtime(Runtime),
+    Serve(Serve),
 }
 
 /// Stands for standard input among the words for argh.
 const STDIN: &str = "/dev/stdin";
 
 /// The names of the subcommands, for suggestions.
-const ACTIONS: [&str; 9] = [
-    "new", "build", "run", "ps", "kill", "check", "explain", "view", "runtime",
+const ACTIONS: [&str; 10] = [
+    "new", "build", "run", "ps", "kill", "check", "explain", "view", "runtime", "serve",
 ];
 
 /// Make a small program to begin with, in a new or empty folder.
@@ -193,6 +195,37 @@ struct Runtime {
     lang: String,
 }
 
+/// Keep programs warm and let other software call their commands over HTTP: POST /v1/call/default/NAME/COMMAND with the
+/// arguments as JSON. Ends gently by SIGTERM; SIGHUP reads everything again.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "serve",
+    example = "nexus serve ./stats --listen 127.0.0.1:8080",
+    note = "A server that other machines can reach needs a token in NEXUS_TOKEN, which callers send as a bearer token."
+)]
+struct Serve {
+    /// where to listen, HOST:PORT or unix:PATH; 127.0.0.1:7979 if left out
+    #[argh(option, arg_name = "ADDRESS")]
+    listen: Vec<String>,
+
+    /// a file with more of what can be set, as JSON
+    #[argh(option, arg_name = "FILE")]
+    config: Option<String>,
+
+    /// how requests are told of on standard error: text, json or none
+    #[argh(option, arg_name = "FORM")]
+    access_log: Option<String>,
+
+    /// start the pools of each program with its first call
+    #[argh(switch)]
+    lazy: bool,
+
+    /// the programs, each as PATH or NAME=PATH
+    #[argh(positional, arg_name = "PROGRAM")]
+    programs: Vec<String>,
+}
+
 /// Runs the tool with those words.
 pub fn run(words: &[String]) -> ExitCode {
     let mut borrowed: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -233,6 +266,13 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
         Some(Action::Explain(explain)) => explain_command(&explain),
         Some(Action::View(view)) => show(&view).map(|()| ExitCode::SUCCESS),
         Some(Action::Runtime(runtime)) => print_runtime(&runtime.lang).map(|()| ExitCode::SUCCESS),
+        Some(Action::Serve(given)) => serve::serve(&serve::Options {
+            programs: &given.programs,
+            listen: &given.listen,
+            config: given.config.as_deref(),
+            access: given.access_log.as_deref(),
+            lazy: given.lazy,
+        }),
         None => Err(Error::new(Kind::Usage, "no subcommand is given").hint("nexus --help lists them")),
     }
 }

@@ -9,13 +9,14 @@ pub mod deadlock;
 mod departures;
 pub mod eval;
 mod fail;
+pub mod health;
 mod host;
 pub mod hub;
 #[cfg(test)]
 mod invariants;
 mod lifecycle;
 mod methods;
-mod outbox;
+pub mod outbox;
 mod peer;
 mod place;
 #[cfg(test)]

@@ -61,7 +61,6 @@ pub struct Outbox {
 
 impl Outbox {
     /// Bytes that wait, whether or not they can be written now.
-    #[cfg(test)]
     pub fn waiting_bytes(&self) -> usize {
         self.waiting
     }
@@ -76,7 +75,7 @@ impl Outbox {
         waiting >= OUTBOX_BYTES_HIGH
     }
 
-    #[cfg(test)]
+    /// Whether nothing waits, and nothing is to come.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }

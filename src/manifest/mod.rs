@@ -8,5 +8,6 @@ pub mod names;
 pub mod parse;
 mod policy;
 mod pool;
+pub mod positional;
 pub mod sample;
 pub mod word;

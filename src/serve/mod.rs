@@ -6,3 +6,5 @@ pub mod deployment;
 pub mod http;
 pub mod json_schema;
 pub mod metrics;
+pub mod rpc;
+pub mod server;

@@ -4,7 +4,7 @@
 use super::session::Session;
 use crate::core::eval::{Ask, AskId, Budget, HostCall, Machine, Outcome, Program, Progress};
 use crate::core::hub::Request;
-use crate::core::process::pipe::Pipe;
+use crate::core::process::pipes::{Pipes, Wanted};
 use crate::core::process::table::{Asker, Owner};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{ExprId, TypeId};
@@ -52,7 +52,7 @@ pub(super) struct Task {
     tokens: BTreeMap<AskId, u64>,
     /// What is to be answered when.
     timers: Vec<(u64, AskId)>,
-    pipes: Vec<(AskId, Pipe)>,
+    pipes: Pipes,
     is_busy: bool,
     /// What has come of it, while the processes that belong to it end.
     outcome: Option<Outcome>,
@@ -84,7 +84,7 @@ impl Task {
             asked: BTreeMap::new(),
             tokens: BTreeMap::new(),
             timers: Vec::new(),
-            pipes: Vec::new(),
+            pipes: Pipes::default(),
             is_busy: true,
             outcome: None,
             is_over: false,
@@ -166,10 +166,7 @@ impl Task {
             self.asked.remove(&token);
             session.forget_ask(token);
             session.workers.table.forget_asker(Asker::Nexus(token));
-            if let Some(position) = self.pipes.iter().position(|(pipe, _)| *pipe == id) {
-                let owner = self.pipes.swap_remove(position).1.owner();
-                session.workers.table.end_owner(owner, false, now);
-            }
+            self.pipes.end(token, &mut session.workers.table, now);
             let error = Error::new(
                 Kind::Cancelled,
                 "the composition does not need this call any more",
@@ -187,29 +184,22 @@ impl Task {
             let token = session.add_ask(self.token);
             self.asked.insert(token, id);
             self.tokens.insert(id, token);
-            self.ask(token, id, ask, program, session, now);
+            self.ask(token, ask, program, session, now);
         }
         session.carry_out(now);
     }
 
-    fn ask(
-        &mut self,
-        token: u64,
-        id: AskId,
-        ask: Ask,
-        program: Program<'_>,
-        session: &mut Session,
-        now: u64,
-    ) {
+    fn ask(&mut self, token: u64, ask: Ask, program: Program<'_>, session: &mut Session, now: u64) {
         let table = &mut session.workers.table;
         match ask {
             Ask::Process(request) => {
                 table.request(Asker::Nexus(token), Some(self.owner()), request, now);
             }
-            Ask::Pipe(plan) => match Pipe::new(*plan, Owner::Pipe(token), table, program.types, now) {
-                Ok(pipe) => self.pipes.push((id, pipe)),
-                Err(error) => session.take_answer(token, Err(error)),
-            },
+            Ask::Pipe(plan) => {
+                if let Err(error) = self.pipes.begin(token, *plan, table, program.types, now) {
+                    session.take_answer(token, Err(error));
+                }
+            }
             Ask::Sleep { .. } => {}
             Ask::Call {
                 pool,
@@ -238,23 +228,28 @@ impl Task {
     fn move_pipes(&mut self, program: Program<'_>, session: &mut Session, now: u64) -> bool {
         let mut has_come = false;
         while let Some((id, stage, number, result)) = self.machine.poll_item() {
-            if let Some((_, pipe)) = self.pipes.iter_mut().find(|(pipe, _)| *pipe == id) {
-                pipe.handle_applied(stage as usize, number, result);
+            if let Some(token) = self.tokens.get(&id) {
+                self.pipes.handle_applied(*token, stage as usize, number, result);
             }
         }
         loop {
-            let mut has_moved = false;
-            for (id, pipe) in &mut self.pipes {
-                has_moved |= pipe.step(&mut session.workers.table, program.types, now);
-                while let Some(item) = pipe.poll_item() {
-                    self.machine.apply_item(*id, item);
-                    has_come = true;
-                }
-                if let (Some(result), Some(token)) = (pipe.poll_result(), self.tokens.get(id)) {
-                    session.take_answer(*token, result);
-                }
+            let (machine, asked) = (&mut self.machine, &self.asked);
+            let mut results = Vec::new();
+            let table = &mut session.workers.table;
+            let has_moved = self
+                .pipes
+                .step(table, program.types, now, |token, wanted| match wanted {
+                    Wanted::Item(item) => {
+                        if let Some(id) = asked.get(&token) {
+                            machine.apply_item(*id, item);
+                            has_come = true;
+                        }
+                    }
+                    Wanted::Result(result) => results.push((token, result)),
+                });
+            for (token, result) in results {
+                session.take_answer(token, result);
             }
-            self.pipes.retain(|(_, pipe)| !pipe.is_ended());
             if !has_moved {
                 return has_come;
             }
@@ -303,9 +298,7 @@ impl Task {
             session.forget_ask(token);
             session.workers.table.forget_asker(Asker::Nexus(token));
         }
-        for (_, pipe) in std::mem::take(&mut self.pipes) {
-            session.workers.table.end_owner(pipe.owner(), false, now);
-        }
+        self.pipes.end_all(&mut session.workers.table, now);
         session.workers.table.end_owner(self.owner(), is_well, now);
         session.carry_out(now);
         self.end_if_joined(session);

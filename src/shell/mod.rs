@@ -9,6 +9,7 @@ mod launch;
 mod notes;
 mod output;
 mod processes;
+pub mod serve;
 pub mod session;
 mod strays;
 pub mod supervised;

@@ -10,7 +10,9 @@ use super::processes::{Owner, Processes};
 use super::strays::end_strays;
 use super::workers::{Run, Workers};
 use crate::core::deadlock::Suspect;
+use crate::core::health::{Health, PoolProcess};
 use crate::core::hub::{Effect, Hub, PeerId};
+use crate::core::process::bridge::{to_hub, to_table};
 use crate::core::process::table::Owner as ProcessOwner;
 use crate::core::process::table::{self, Asker, Table};
 use crate::core::timeline::Mark;
@@ -273,14 +275,35 @@ impl Session {
         self.carry_out(now);
     }
 
+    /// How a pool is.
+    pub fn health(&self, pool: PoolId) -> Health {
+        self.hub.health(pool)
+    }
+
+    /// The processes of its pools.
+    pub fn processes(&self) -> Vec<PoolProcess> {
+        self.hub.processes()
+    }
+
+    /// Its children.
+    pub fn children(&self) -> Vec<u32> {
+        self.processes.pids()
+    }
+
     /// Whether nothing runs any more.
     pub fn is_finished(&self) -> bool {
         self.hub.is_finished() && self.workers.table.is_empty()
     }
 
     /// Removes what is left when nothing runs any more, and ends what has left its pool.
-    pub fn close(mut self) {
-        end_strays(&format!("NEXUS_RUN={}", self.mark), &users(&self.manifest.pools));
+    pub fn close(self) {
+        self.close_beside(&[]);
+    }
+
+    /// The same beside children of others, which are left alone.
+    pub fn close_beside(mut self, own: &[u32]) {
+        let mark = format!("NEXUS_RUN={}", self.mark);
+        end_strays(&mark, &users(&self.manifest.pools), own);
         // What was still running may have put something there.
         self.remove_dir();
         if self.interrupted.is_some() {
@@ -313,11 +336,19 @@ impl Session {
         }
     }
 
-    /// A turn that does not wait.
+    /// A turn that does not wait. `is_silent` says that nothing has happened for as long as locks are waited for; the buffer
+    /// is lent for what is read.
     ///
     /// # Errors
     /// `io` when the poll fails.
-    pub fn step(&mut self, is_silent: bool) -> Result<()> {
+    pub fn step(&mut self, is_silent: bool, buffer: &mut Vec<u8>) -> Result<()> {
+        std::mem::swap(&mut self.buffer, buffer);
+        let stepped = self.step_on(is_silent);
+        std::mem::swap(&mut self.buffer, buffer);
+        stepped
+    }
+
+    fn step_on(&mut self, is_silent: bool) -> Result<()> {
         loop {
             self.poll_for(Some(0))?;
             let is_full = self.events.iter().count() >= EVENTS_PER_TURN;
@@ -505,13 +536,10 @@ impl Session {
             program: Some(&self.path),
             registry: self.poll.registry(),
         };
-        match self.workers.perform(effect, &mut self.processes, &run) {
-            Some(table::Effect::Answer(Asker::Worker(worker, request), result)) => {
-                self.hub.handle_process_answer(worker, request, result);
-            }
-            Some(table::Effect::Answer(Asker::Nexus(token), result)) => self.take_answer(token, result),
-            Some(table::Effect::Joined(ProcessOwner::Call(call))) => self.hub.handle_joined(call, now),
-            _ => {}
+        let left = self.workers.perform(effect, &mut self.processes, &run);
+        let left = left.and_then(|effect| to_hub(effect, &mut self.hub, now));
+        if let Some(table::Effect::Answer(Asker::Nexus(token), result)) = left {
+            self.take_answer(token, result);
         }
     }
 
@@ -541,6 +569,9 @@ impl Session {
     }
 
     fn perform(&mut self, effect: Effect, now: u64) {
+        let Some(effect) = to_table(effect, &mut self.workers.table, now) else {
+            return;
+        };
         match effect {
             Effect::Spawn {
                 pool,
@@ -568,25 +599,8 @@ impl Session {
                     self.hub.handle_closed(worker, now);
                 }
             }
-            Effect::Close(peer) => {
-                self.connections.remove(&peer);
-                self.workers.table.forget_peer(peer);
-            }
-            Effect::Process {
-                worker,
-                request,
-                call,
-                asked,
-            } => {
-                let owner = call.map(ProcessOwner::Call);
-                let asker = Asker::Worker(worker, request);
-                self.workers.table.request(asker, owner, asked, now);
-            }
-            Effect::EndOwner(call, is_well) => {
-                self.workers
-                    .table
-                    .end_owner(ProcessOwner::Call(call), is_well, now);
-            }
+            Effect::Close(peer) => drop(self.connections.remove(&peer)),
+            Effect::Process { .. } | Effect::EndOwner(..) => {}
             Effect::Signal(pool, signal) => self.processes.signal_pool(pool, signal),
             Effect::SignalWorker(worker, signal) => {
                 // It looks for the reason on its connection.

@@ -19,10 +19,13 @@ enum Kin {
 /// Ends every adopted process that was started with `mark` in its environment, and reaps what has ended. Children that this
 /// process had before are left alone. Where the environment can't be seen, a process of one of `users`, for whom only pools
 /// run here, is taken for a stray.
-pub fn end_strays(mark: &str, users: &[u32]) {
+///
+/// `own` are children whose ends somebody else waits for; they are left alone too.
+pub fn end_strays(mark: &str, users: &[u32], own: &[u32]) {
     for _ in 0..ROUNDS_MAX {
-        while let Ok(Some(_)) = process::reap_any() {}
-        let children = process::children();
+        process::reap_others(own);
+        let mut children = process::children();
+        children.retain(|pid| !own.contains(pid));
         let kin: Vec<Kin> = children.iter().map(|pid| kin(*pid, mark, users)).collect();
         if kin.iter().all(|kin| *kin == Kin::Foreign) {
             return;

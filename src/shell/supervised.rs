@@ -108,7 +108,7 @@ pub fn run(launch: Launch) -> Result<Outcome> {
         workers.table.handle_timeout(now_ms());
     };
     if !is_detached {
-        end_strays(&format!("NEXUS_RUN={mark}"), &[]);
+        end_strays(&format!("NEXUS_RUN={mark}"), &[], &[]);
     }
     result
 }

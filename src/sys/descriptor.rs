@@ -46,6 +46,21 @@ pub fn duplicate_above(fd: impl AsFd, low: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// The user whose process made the other side of a connected Unix socket, or listened on it.
+pub fn peer_user(socket: impl AsFd) -> io::Result<u32> {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+    let mut bytes = size_of::<libc::ucred>() as libc::socklen_t;
+    let fd = socket.as_fd().as_raw_fd();
+    let out = (&raw mut peer).cast();
+    // SAFETY: `peer` has room for the structure, whose size `bytes` gives.
+    check(unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, out, &mut bytes) })?;
+    Ok(peer.uid)
+}
+
 /// A file as a place, which can't be read. It stays the same when the file's name is gone.
 pub fn open_place(path: &std::path::Path) -> io::Result<OwnedFd> {
     let path = super::spawn::c_string(path.as_os_str())?;

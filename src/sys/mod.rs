@@ -9,6 +9,7 @@ pub mod clock;
 mod copy;
 pub mod descriptor;
 mod errno;
+pub mod inotify;
 pub mod memory;
 pub mod process;
 pub mod signal;

@@ -102,15 +102,6 @@ impl AsFd for Child {
         self.fd.as_fd()
     }
 }
-
-/// Reaps one child that has ended: its id, or none if all children still run.
-///
-/// # Errors
-/// When there is no child at all.
-pub fn reap_any() -> io::Result<Option<u32>> {
-    Ok(wait(libc::P_ALL, 0)?.map(|(pid, _)| pid))
-}
-
 fn wait(kind: libc::idtype_t, id: libc::id_t) -> io::Result<Option<(u32, Exit)>> {
     loop {
         match try_wait(kind, id) {
@@ -304,6 +295,21 @@ pub fn kill_and_reap(pid: u32) {
         libc::kill(pid as libc::pid_t, libc::SIGKILL);
         while libc::waitpid(pid as libc::pid_t, std::ptr::null_mut(), 0) == -1 && errno() == libc::EINTR {}
     }
+}
+
+/// Reaps every child that has ended, but those: orphans that this process has adopted.
+pub fn reap_others(own: &[u32]) {
+    for pid in children() {
+        if !own.contains(&pid) && is_ending(pid) {
+            let _ = wait(libc::P_PID, pid as libc::id_t);
+        }
+    }
+}
+
+/// Sends a signal to a process.
+pub fn kill(pid: u32, signal: i32) {
+    // SAFETY: kill takes plain integers.
+    unsafe { libc::kill(pid as libc::pid_t, signal) };
 }
 
 /// The path by which this process was started, before any link was followed.

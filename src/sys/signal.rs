@@ -9,12 +9,22 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 #[derive(Debug)]
 pub struct Signals {
     fd: OwnedFd,
+    set: libc::sigset_t,
 }
 
 impl Signals {
     /// Takes the signals over, until it is dropped.
     pub fn take() -> io::Result<Signals> {
-        let set = ending_signals();
+        Signals::take_those(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP])
+    }
+
+    /// Takes over SIGCHLD too, which tells that a child has ended.
+    pub fn take_all() -> io::Result<Signals> {
+        Signals::take_those(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD])
+    }
+
+    fn take_those(signals: &[libc::c_int]) -> io::Result<Signals> {
+        let set = set_of(signals);
         // SAFETY: both calls only read the set.
         let fd = unsafe {
             check(libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()))?;
@@ -23,6 +33,7 @@ impl Signals {
         // SAFETY: the kernel just made it for us.
         Ok(Signals {
             fd: unsafe { OwnedFd::from_raw_fd(fd) },
+            set,
         })
     }
 
@@ -44,17 +55,17 @@ impl Drop for Signals {
     /// From here on the signals end the process again.
     fn drop(&mut self) {
         // SAFETY: the call only reads the set.
-        unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &ending_signals(), std::ptr::null_mut()) };
+        unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &self.set, std::ptr::null_mut()) };
     }
 }
 
-fn ending_signals() -> libc::sigset_t {
+fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset initialises the set that sigaddset then changes.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            libc::sigaddset(set.as_mut_ptr(), signal);
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), *signal);
         }
         set.assume_init()
     }

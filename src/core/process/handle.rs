@@ -2,7 +2,7 @@
 
 use super::mailbox::{Framing, Inbox, Outgoing};
 use super::request::{Launch, Redirect, write_state};
-use super::table::{Asker, Owner, WaiterId};
+use super::table::{Asker, OWNER_ENDED, Owner, WaiterId};
 use crate::codec::error_map::read_error;
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::core::deadlines::Due;
@@ -26,6 +26,10 @@ pub struct Handle {
     pub outgoing: Outgoing,
     pub inbox: Inbox,
     pub fate: Fate,
+    /// How many had ended before it did.
+    pub end_number: u64,
+    /// It wanted no more, though there was more, or might have been.
+    pub refuses: bool,
     /// It wrote what is no message, and is ended for it.
     pub fault: Option<String>,
     /// The wait for the reason of its output's end is over.
@@ -91,6 +95,8 @@ impl Handle {
         };
         let mut inbox = Inbox::new(launch.framing);
         if launch.stdout != Redirect::Pipe || launch.is_output_piped {
+            // Not even an empty message will come.
+            inbox.close();
             inbox.end();
         }
         Handle {
@@ -105,6 +111,8 @@ impl Handle {
             outgoing: Outgoing::default(),
             inbox,
             fate: Fate::Alive,
+            end_number: 0,
+            refuses: false,
             fault: None,
             is_end_told: launch.stdout != Redirect::Pipe,
             tail: Tail::default(),
@@ -156,6 +164,8 @@ impl Handle {
             return None;
         }
         match self.fate {
+            // What it has written was dropped when its owner ended, so this is no end of all messages.
+            _ if self.is_leaving => Some(Err(self.error(Kind::Io, OWNER_ENDED.into()))),
             Fate::Gone(Ended::Code(0) | Ended::Unknown) if !self.is_overdue => Some(Ok(())),
             Fate::Gone(ended) => Some(Err(self.exit_error(ended))),
             Fate::Alive => self.is_end_told.then_some(Ok(())),
@@ -166,6 +176,7 @@ impl Handle {
     pub fn send_error(&self) -> Option<Box<Error>> {
         let refused = |why: &str| Some(self.error(Kind::Io, format!("{why} of worker '{}'", self.name)));
         match (self.fate, self.input) {
+            _ if self.is_leaving => Some(self.error(Kind::Io, OWNER_ENDED.into())),
             (_, Input::Elsewhere) => refused("nothing can be sent to the input, which is no pipe,"),
             (Fate::Gone(ended), _) => Some(self.exit_error(ended)),
             (_, Input::Closed | Input::Closing) => refused("nothing can be sent to the closed input"),

@@ -69,6 +69,12 @@ impl Outgoing {
         &self.bytes[self.at..]
     }
 
+    /// Messages of which something is left to be written.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.messages.len()
+    }
+
     /// Takes off what was written.
     pub fn advance(&mut self, mut written: usize) {
         self.at += written;
@@ -229,6 +235,18 @@ impl Inbox {
         let start = self.at + start;
         self.at += end;
         Some(&self.bytes[start..start + len])
+    }
+
+    /// Messages that are there whole.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.whole
+    }
+
+    /// Bytes that are there.
+    #[cfg(test)]
+    pub fn waiting_bytes(&self) -> usize {
+        self.bytes.len() - self.at
     }
 
     /// The bytes that are there, of a stream.

@@ -1,13 +1,17 @@
 //! Worker processes: programs that functions start and talk to. A pure state machine, as the hub: events and bytes come in
 //! with the time, effects and bytes go out. Starts no process.
 
+pub mod bridge;
 pub mod convert;
 mod ending;
 mod handle;
+#[cfg(test)]
+mod invariants;
 pub mod mailbox;
 pub mod pipe;
 #[cfg(test)]
 mod pipe_tests;
+pub mod pipes;
 pub mod request;
 mod stage;
 pub mod table;

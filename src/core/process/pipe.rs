@@ -102,20 +102,20 @@ enum Stage {
 }
 
 #[derive(Default)]
-struct Each {
-    width: u32,
+pub(super) struct Each {
+    pub width: u32,
     output: Option<TypeId>,
-    waiting: VecDeque<Vec<u8>>,
-    waiting_bytes: usize,
-    running: u32,
+    pub waiting: VecDeque<Vec<u8>>,
+    pub waiting_bytes: usize,
+    pub running: u32,
     /// Results that wait for those before them, or for room in the next stage.
-    done: BTreeMap<u64, Vec<u8>>,
+    pub done: BTreeMap<u64, Vec<u8>>,
     /// Items that were begun, and results that were passed on.
     begun: u64,
     given: u64,
     input_ended: bool,
     /// Nobody wants its results.
-    is_shut: bool,
+    pub is_shut: bool,
 }
 
 struct Cmd {
@@ -125,7 +125,7 @@ struct Cmd {
     /// Its input is the output of the stage before, by a pipe of the system.
     is_joined: bool,
     output_ended: bool,
-    /// How it ended, and whether the stage after it had ended by then.
+    /// How it ended, and whether the stage after it wanted no more by then.
     ended: Option<(Ended, bool)>,
 }
 
@@ -165,7 +165,9 @@ impl Stage {
     fn is_shut(&self, table: &Table) -> bool {
         match self {
             Stage::Each(each) => each.is_shut,
-            Stage::Cmd(cmd) => cmd.ended.is_some() || !(cmd.is_joined || table.takes_input(cmd.id)),
+            // Of a pipe of the system nobody knows whether all of it was read.
+            Stage::Cmd(cmd) if cmd.is_joined => cmd.ended.is_some(),
+            Stage::Cmd(cmd) => table.refuses(cmd.id),
         }
     }
 }
@@ -225,6 +227,15 @@ impl Pipe {
             result: None,
             is_over: false,
             is_ended: false,
+        })
+    }
+
+    /// Its functions.
+    #[cfg(test)]
+    pub(super) fn functions(&self) -> impl Iterator<Item = &Each> {
+        self.stages.iter().filter_map(|stage| match stage {
+            Stage::Each(each) => Some(each),
+            Stage::Cmd(_) => None,
         })
     }
 
@@ -319,7 +330,10 @@ impl Pipe {
             let (stages, after) = self.stages.split_at_mut(position + 1);
             let next_is_shut = after.first().is_some_and(|next| next.is_shut(table));
             let Some(stage) = stages.last_mut() else { continue };
-            let is_before_cmd = matches!(after.first(), Some(Stage::Cmd(next)) if next.is_joined);
+            let joined = match after.first() {
+                Some(Stage::Cmd(next)) if next.is_joined => Some(next.id),
+                _ => None,
+            };
             match stage {
                 Stage::Each(each) if next_is_shut && !each.is_shut => {
                     *each = Each {
@@ -335,13 +349,15 @@ impl Pipe {
                         error.message = format!("stage {}, {}: {}", position + 1, cmd.name, error.message);
                         return Err(error);
                     }
-                    if next_is_shut && !is_before_cmd && !cmd.output_ended {
+                    if next_is_shut && joined.is_none() && !cmd.output_ended {
                         table.hang_up(cmd.id);
                         cmd.output_ended = true;
                     }
                     if let (None, Some(ended)) = (cmd.ended, table.ended(cmd.id)) {
-                        cmd.ended = Some((ended?, next_is_shut));
-                        cmd.output_ended |= is_before_cmd;
+                        // Where it is the earlier end, the next one only found nothing more to read.
+                        let is_later = joined.is_none_or(|next| table.ended_before(next, cmd.id));
+                        cmd.ended = Some((ended?, next_is_shut && is_later));
+                        cmd.output_ended |= joined.is_some();
                     }
                 }
             }
@@ -457,7 +473,7 @@ impl Pipe {
                         }
                     };
                     let Some(item) = item else {
-                        each.input_ended = true;
+                        has_moved |= !std::mem::replace(&mut each.input_ended, true);
                         break;
                     };
                     each.push(item.to_vec());

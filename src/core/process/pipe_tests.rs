@@ -47,6 +47,14 @@ fn check(source: &str, stages: &[&str], script: &str) {
             "failed" => table.handle_spawn_failed(id(), Error::new(Kind::SpawnFailed, "there is none")),
             "in" => table.handle_input(id(), words[2].replace("\\n", "\n").as_bytes(), 0),
             "refused" => table.handle_input_refused(id()),
+            "end" => table.handle_output_end(id(), 0),
+            // Two at once, in that order.
+            "exits" => {
+                for at in [1, 3] {
+                    let ended = Ended::Code(number(at + 1) as i32);
+                    table.handle_exited(ids[number(at) as usize], ended, 0);
+                }
+            }
             "exit" => table.handle_exited(id(), Ended::Code(number(2) as i32), 0),
             "dies" => table.handle_exited(id(), Ended::Signal(number(2) as i32), 0),
             "done" | "fails" => {
@@ -125,6 +133,7 @@ fn items_go_one_after_the_other_and_come_in_order() {
         "#,
     );
     check("[]", &["1"], "begin => []");
+    check("[]", &["1", "1"], "begin => []");
 }
 
 #[test]
@@ -173,6 +182,21 @@ fn what_fails_is_named_and_the_rest_ended() {
         "{begin}\n dies 0 13\n exit 1 4 => terminated: stage 2, two: exit code 4"
     ));
     two(&format!("{begin}\n exit 1 0\n exit 0 1 => []"));
+    two(&format!("{begin}\n exits 1 0 0 1 => []"));
+    two(&format!(
+        "{begin}\n exits 0 3 1 0 => terminated: stage 1, one: exit code 3"
+    ));
+    // The end of a stage's input is no early end of it.
+    check(
+        r#"["a"]"#,
+        &["one", "1", "two"],
+        r#"
+        begin    => to 0 "a\n"; spawn one; spawn two; close 0
+        end 0    => close 1
+        exit 0 3
+        exit 1 0 => terminated: stage 1, one: exit code 3
+        "#,
+    );
     two(&format!(
         "{begin}\n failed 1 => signal 0 9; spawn_failed: stage 2, two: there is none"
     ));

@@ -19,11 +19,15 @@ impl Table {
         self.handles.get_mut(id)?.start_failure.take()
     }
 
-    /// Whether a process takes input.
-    pub(super) fn takes_input(&self, id: HandleId) -> bool {
-        self.handles
-            .get(id)
-            .is_some_and(|handle| handle.input == Input::Open)
+    /// Whether a process has ended, or ended its input, with more to come for all that nexus knows.
+    pub(super) fn refuses(&self, id: HandleId) -> bool {
+        self.handles.get(id).is_some_and(|handle| handle.refuses)
+    }
+
+    /// Whether the one process had ended when the other did. Both may have been told of at once.
+    pub(super) fn ended_before(&self, one: HandleId, other: HandleId) -> bool {
+        let number = |id| self.handles.get(id).map(|handle| handle.end_number);
+        number(one) < number(other)
     }
 
     /// Where to append what is to be written to a process, which is to be listed then; none while there is no room, or it

@@ -28,6 +28,6 @@ pub use origin::{Settings, authorize, finish};
 pub use page::page;
 pub use parameter::parameter_names;
 pub use parameter_schema::input_schema;
-pub use result::result;
+pub use result::{json, result};
 pub use route::{Admin, Asset, Route, Target, command_named, route};
 pub use stream::{Event, Lines, event};

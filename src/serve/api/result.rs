@@ -61,7 +61,7 @@ pub fn result(
 }
 
 /// Appends a result as JSON on one line, without its end.
-pub(super) fn json(types: &Types, ty: TypeId, msgpack: &[u8], out: &mut Vec<u8>) -> Result<(), Box<Error>> {
+pub fn json(types: &Types, ty: TypeId, msgpack: &[u8], out: &mut Vec<u8>) -> Result<(), Box<Error>> {
     msgpack_to_json(types, ty, msgpack, Style::Compact, out).map_err(|error| misfit(types, ty, &error))
 }
 

@@ -3,6 +3,7 @@
 use crate::codec::elements::Cursor;
 use crate::codec::error_map::write_error_json;
 use crate::codec::json_text::JsonText;
+use crate::codec::number::float_text;
 use crate::codec::schema::{Type, Types};
 use crate::error::{Error, Result};
 use crate::ids::TypeId;
@@ -67,9 +68,9 @@ pub enum Event<'e> {
     /// How far a call is: `{"done":..,"total":..,"label":..}`.
     Progress {
         /// Steps that are done.
-        done: u64,
+        done: f64,
         /// Steps in all; none: it is not known.
-        total: Option<u64>,
+        total: Option<f64>,
         /// What is being done.
         label: &'e str,
     },
@@ -104,11 +105,14 @@ pub fn event(event: &Event, out: &mut Vec<u8>) {
     let mut text = JsonText::new(out);
     match event {
         Event::Progress { done, total, label } => {
-            text.begin(b'{').key("done").number(done).key("total");
-            match total {
-                Some(total) => text.number(total),
-                None => text.null(),
-            };
+            text.begin(b'{');
+            for (key, steps) in [("done", Some(*done)), ("total", *total)] {
+                text.key(key);
+                match steps.filter(|steps| steps.is_finite()) {
+                    Some(steps) => text.number(float_text(steps)),
+                    None => text.null(),
+                };
+            }
             text.key("label").string(label).end(b'}');
         }
         Event::Log { level, text: line } => {

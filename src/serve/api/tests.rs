@@ -631,8 +631,8 @@ fn events() {
         event(told, &mut out);
         assert_eq!(String::from_utf8_lossy(&out), expected);
     };
-    let (done, label) = (3, "a\nb");
-    let (total, text, level) = (Some(9), "x", "info");
+    let (done, label) = (3.0, "a\nb");
+    let (total, text, level) = (Some(9.0), "x", "info");
     check(
         &Event::Progress { done, total, label },
         "event: progress\ndata: {\"done\":3,\"total\":9,\"label\":\"a\\nb\"}\n\n",

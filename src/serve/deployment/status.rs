@@ -49,6 +49,19 @@ impl Deployments {
         Some(self.status_of(entry))
     }
 
+    /// The deployment of a generation that is not gone.
+    pub fn name_of(&self, id: DeploymentId) -> Option<&Name> {
+        let generation = self.generations.get(id)?;
+        self.entries.get(generation.of).map(|entry| &entry.name)
+    }
+
+    /// Whether a generation's pools start with its first call.
+    pub fn is_lazy(&self, id: DeploymentId) -> bool {
+        let entry = self.generations.get(id).map(|generation| generation.of);
+        let entry = entry.and_then(|entry| self.entries.get(entry));
+        entry.is_some_and(|entry| entry.start == Start::OnCall && entry.number == 1)
+    }
+
     /// Whether to send calls here: false when the server ends, and while something loads for the first time that is to be
     /// there from the start. One that has failed keeps nobody from calling the others.
     pub fn is_ready(&self) -> bool {

@@ -55,6 +55,13 @@ impl Session {
         token
     }
 
+    /// A call that can't be begun, for that reason.
+    pub fn refuse(&mut self, error: Box<Error>) -> u64 {
+        let token = self.next_token();
+        self.answers.push((token, Err(error)));
+        token
+    }
+
     /// Takes an answer.
     pub fn poll_answer(&mut self) -> Option<(u64, Result<Vec<u8>>)> {
         let (token, answer) = self.answers.pop()?;

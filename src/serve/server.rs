@@ -1,0 +1,545 @@
+//! The server: its clients, the calls that they make and the deployments that those go to, as one state machine. `handle_*`
+//! takes events in with the time, `poll_*` gives effects out. Opens no socket, loads no program and reads no clock.
+//!
+//! What it does stands in its siblings: `calls` (a call from its request to its answer), `web` (what comes over HTTP),
+//! `private` (what comes over the private socket), `operate` (what operators ask for), `journal` (logs).
+
+mod calls;
+mod journal;
+mod operate;
+mod private;
+mod web;
+
+pub use operate::{ProcessInfo, name_of_source};
+
+use self::calls::Call;
+use self::journal::Journal;
+use self::operate::Asking;
+use super::api::Settings;
+use super::deployment::{DeploymentId, Deployments, Name, Notice, PoolState, Start};
+use super::{deployment, http, rpc};
+use crate::core::deadlines::Deadlines;
+use crate::core::hub::Note;
+use crate::core::slab::{Key, Slab};
+use crate::error::{Error, Kind, Result};
+use crate::ids::PoolId;
+use crate::limits::CLIENTS_MAX;
+use crate::manifest::model::Manifest;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+/// A connection of a client.
+pub type ClientId = Key<Client>;
+
+/// A call that is open.
+pub type CallId = Key<Call>;
+
+/// How the server is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// What is said of callers over HTTP.
+    pub settings: Settings,
+    /// What callers over HTTP have to know; none: nobody is asked, and nobody operates the server over HTTP.
+    pub token: Option<String>,
+    /// How each request is told of in the log.
+    pub access: Access,
+    /// What calls have to end when the server ends, in milliseconds.
+    pub grace_ms: u64,
+    /// How long a call may take if its request does not say, in milliseconds.
+    pub timeout_ms: u64,
+    /// Tells this server's requests from those of others.
+    pub mark: String,
+}
+
+/// How requests are told of in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// They are not.
+    #[default]
+    None,
+    /// A line of text each.
+    Text,
+    /// A line of JSON each.
+    Json,
+}
+
+/// Where a client comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// HTTP.
+    Web,
+    /// The private socket, which only the server's own user can open.
+    Private,
+}
+
+/// What the server wants done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Load a program; [`Server::handle_loaded`] or [`Server::handle_load_failed`] is told, once, and
+    /// [`Server::handle_unloaded`] after an [`Effect::Unload`].
+    Load {
+        /// The generation.
+        id: DeploymentId,
+        /// Path of the program or folder.
+        source: String,
+        /// Its pools start with its first call.
+        is_lazy: bool,
+    },
+    /// Unload it.
+    Unload {
+        /// The generation.
+        id: DeploymentId,
+        /// Whatever runs in it.
+        is_at_once: bool,
+    },
+    /// Run a command; [`Server::handle_answer`] is told, once.
+    Run {
+        /// The call.
+        call: CallId,
+        /// The generation that runs it.
+        id: DeploymentId,
+        /// The position of the command in its manifest.
+        command: usize,
+        /// The arguments, each as msgpack.
+        args: Vec<Vec<u8>>,
+    },
+    /// Give up a call, with that error.
+    Cancel(CallId, Box<Error>),
+    /// Tell which processes run: [`Server::handle_processes`].
+    Survey(u64),
+    /// End a worker's process: [`Server::handle_killed`].
+    Kill(u64, u32),
+    /// Write a line to the log.
+    Log(String),
+    /// Read the configuration again.
+    Reconfigure,
+    /// End the server.
+    Stop,
+}
+
+/// A connection.
+pub struct Client {
+    wire: Wire,
+    /// Calls that wait for their answers.
+    calls: BTreeSet<CallId>,
+    is_listed: bool,
+    due: Option<u64>,
+}
+
+enum Wire {
+    Web(Box<http::Connection>),
+    Private(Box<rpc::Connection>),
+}
+
+/// A program that is loaded.
+struct Program {
+    name: Name,
+    manifest: Rc<Manifest>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Client(ClientId),
+    Call(CallId),
+}
+
+/// The state machine.
+pub struct Server {
+    config: Config,
+    clients: Slab<Client>,
+    calls: Slab<Call>,
+    deployments: Deployments,
+    programs: BTreeMap<DeploymentId, Program>,
+    deadlines: Deadlines<Timer>,
+    effects: VecDeque<Effect>,
+    /// Clients that have something to be written or to be closed.
+    listed: VecDeque<ClientId>,
+    journal: Journal,
+    /// Those who wait for what operators asked for.
+    asking: Asking,
+    /// How many requests there were, for their ids.
+    requests: u64,
+    is_ending: bool,
+}
+
+impl Server {
+    /// A server that serves nothing yet.
+    pub fn new(config: Config) -> Server {
+        Server {
+            config,
+            clients: Slab::new(),
+            calls: Slab::new(),
+            deployments: Deployments::new(),
+            programs: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            effects: VecDeque::new(),
+            listed: VecDeque::new(),
+            journal: Journal::default(),
+            asking: Asking::default(),
+            requests: 0,
+            is_ending: false,
+        }
+    }
+
+    /// From now on it is set up so.
+    pub fn configure(&mut self, config: Config) {
+        self.config = config;
+    }
+
+    /// Serves a program under a name.
+    ///
+    /// # Errors
+    /// Kind `overloaded`: there are too many; `unavailable`: the server ends.
+    pub fn deploy(&mut self, name: Name, source: String, start: Start, now_ms: u64) -> Result<DeploymentId> {
+        let id = self.deployments.deploy(name, source, start, now_ms);
+        self.settle(now_ms);
+        id
+    }
+
+    /// Loads every program again.
+    pub fn reload_all(&mut self, now_ms: u64) {
+        let names: Vec<Name> = self
+            .deployments
+            .list()
+            .map(|status| status.name.clone())
+            .collect();
+        for name in names {
+            // One that was deleted meanwhile is none.
+            let _ = self.deployments.reload(&name, now_ms);
+        }
+        self.settle(now_ms);
+    }
+
+    /// The programs that are served, with their sources.
+    pub fn sources(&self) -> impl Iterator<Item = (&Name, &str)> {
+        self.deployments.list().map(|status| (status.name, status.source))
+    }
+
+    /// The name of the deployment of a generation, for people.
+    pub fn name_of(&self, id: DeploymentId) -> String {
+        let name = self.deployments.name_of(id);
+        name.map_or_else(String::new, Name::to_string)
+    }
+
+    /// A client has come; none: there are too many, and its connection is to be closed.
+    pub fn handle_accepted(&mut self, door: Door, now_ms: u64) -> Option<ClientId> {
+        if self.clients.len() >= CLIENTS_MAX || self.is_ending {
+            return None;
+        }
+        let wire = match door {
+            Door::Web => Wire::Web(Box::new(http::Connection::new(now_ms))),
+            Door::Private => Wire::Private(Box::new(rpc::Connection::new())),
+        };
+        let id = self.clients.insert(Client {
+            wire,
+            calls: BTreeSet::new(),
+            is_listed: false,
+            due: None,
+        });
+        self.set_client_deadline(id);
+        Some(id)
+    }
+
+    /// Whether to read from a client.
+    pub fn wants_input(&self, id: ClientId) -> bool {
+        self.clients.get(id).is_some_and(|client| match &client.wire {
+            Wire::Web(wire) => wire.wants_input(),
+            Wire::Private(wire) => wire.wants_input(),
+        })
+    }
+
+    /// A client has sent that.
+    pub fn handle_input(&mut self, id: ClientId, bytes: &[u8], now_ms: u64) {
+        if let Some(client) = self.clients.get_mut(id) {
+            match &mut client.wire {
+                Wire::Web(wire) => wire.handle_input(bytes, now_ms),
+                Wire::Private(wire) => wire.handle_input(bytes),
+            }
+        }
+        self.serve(id, now_ms);
+        self.settle(now_ms);
+    }
+
+    /// A client sends no more.
+    pub fn handle_end(&mut self, id: ClientId, now_ms: u64) {
+        if let Some(client) = self.clients.get_mut(id) {
+            match &mut client.wire {
+                Wire::Web(wire) => wire.handle_end(now_ms),
+                Wire::Private(wire) => wire.handle_end(),
+            }
+        }
+        self.serve(id, now_ms);
+        self.settle(now_ms);
+    }
+
+    /// The connection with a client is broken.
+    pub fn handle_reset(&mut self, id: ClientId, now_ms: u64) {
+        if let Some(client) = self.clients.get_mut(id) {
+            match &mut client.wire {
+                Wire::Web(wire) => wire.handle_reset(),
+                Wire::Private(wire) => wire.handle_end(),
+            }
+        }
+        self.serve(id, now_ms);
+        self.settle(now_ms);
+    }
+
+    /// Takes a client that has something to be written, to be shut down or to be closed. It comes again when there is more.
+    pub fn poll_client(&mut self) -> Option<ClientId> {
+        let id = self.listed.pop_front()?;
+        if let Some(client) = self.clients.get_mut(id) {
+            client.is_listed = false;
+        }
+        Some(id)
+    }
+
+    /// What is to be written to a client; empty: nothing.
+    pub fn output(&self, id: ClientId) -> &[u8] {
+        self.clients.get(id).map_or(&[], |client| match &client.wire {
+            Wire::Web(wire) => wire.output(),
+            Wire::Private(wire) => wire.output(),
+        })
+    }
+
+    /// So many bytes of it were written.
+    pub fn advance_output(&mut self, id: ClientId, written: usize, now_ms: u64) {
+        if let Some(client) = self.clients.get_mut(id) {
+            match &mut client.wire {
+                Wire::Web(wire) => wire.advance_output(written, now_ms),
+                Wire::Private(wire) => wire.advance_output(written),
+            }
+        }
+        self.serve(id, now_ms);
+        self.settle(now_ms);
+    }
+
+    /// Whether the writing side of a client's connection is to be shut down.
+    pub fn wants_shutdown(&self, id: ClientId) -> bool {
+        matches!(self.clients.get(id), Some(Client { wire: Wire::Web(wire), .. }) if wire.wants_shutdown())
+    }
+
+    /// Whether a client's connection is to be closed; then it is forgotten.
+    pub fn take_over(&mut self, id: ClientId, now_ms: u64) -> bool {
+        let is_over = self.clients.get(id).is_none_or(|client| match &client.wire {
+            Wire::Web(wire) => wire.is_over(),
+            Wire::Private(wire) => wire.is_over(),
+        });
+        if is_over {
+            self.forget_client(id, now_ms);
+            self.settle(now_ms);
+        }
+        is_over
+    }
+
+    /// Takes the next effect.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`Server::handle_timeout`] is due next, in milliseconds.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let dues = [self.deadlines.next_ms(), self.deployments.next_deadline()];
+        dues.into_iter().flatten().min()
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now_ms: u64) {
+        while let Some(timer) = self.deadlines.pop(now_ms) {
+            match timer {
+                Timer::Client(id) => {
+                    if let Some(client) = self.clients.get_mut(id) {
+                        client.due = None;
+                        if let Wire::Web(wire) = &mut client.wire {
+                            wire.handle_timeout(now_ms);
+                        }
+                    }
+                    self.serve(id, now_ms);
+                }
+                Timer::Call(id) => self.time_out(id, now_ms),
+            }
+        }
+        self.deployments.handle_timeout(now_ms);
+        self.settle(now_ms);
+    }
+
+    /// A generation is loaded. The fingerprint is that of its files, taken before they were read.
+    pub fn handle_loaded(
+        &mut self,
+        id: DeploymentId,
+        manifest: &Rc<Manifest>,
+        fingerprint: u64,
+        now_ms: u64,
+    ) {
+        if let Some(name) = self.deployments.name_of(id).cloned() {
+            let manifest = Rc::clone(manifest);
+            self.programs.insert(id, Program { name, manifest });
+        }
+        self.deployments.handle_loaded(id, fingerprint, now_ms);
+        self.settle(now_ms);
+    }
+
+    /// A generation can't be loaded.
+    pub fn handle_load_failed(&mut self, id: DeploymentId, fingerprint: u64, error: Box<Error>, now_ms: u64) {
+        self.deployments
+            .handle_load_failed(id, fingerprint, error, now_ms);
+        self.settle(now_ms);
+    }
+
+    /// Nothing of a generation is left.
+    pub fn handle_unloaded(&mut self, id: DeploymentId, now_ms: u64) {
+        self.programs.remove(&id);
+        self.deployments.handle_unloaded(id, now_ms);
+        self.settle(now_ms);
+    }
+
+    /// A pool has died, is left alone, or is back.
+    pub fn handle_pool_state(&mut self, id: DeploymentId, pool: PoolId, state: PoolState, now_ms: u64) {
+        self.deployments.handle_pool_state(id, pool, state, now_ms);
+        self.settle(now_ms);
+    }
+
+    /// The files of a source have changed.
+    pub fn handle_changed(&mut self, source: &str, fingerprint: u64, now_ms: u64) {
+        self.deployments.handle_changed(source, fingerprint, now_ms);
+        self.settle(now_ms);
+    }
+
+    /// A function of a call, if that is known, says something.
+    pub fn handle_note(
+        &mut self,
+        id: DeploymentId,
+        call: Option<CallId>,
+        pool: &str,
+        note: &Note,
+        now_ms: u64,
+    ) {
+        if let (Note::Log { level, text }, Some(program)) = (note, self.programs.get(&id)) {
+            for line in text.lines() {
+                let line = format!("[{pool}] {level}: {line}");
+                self.journal.add(&program.name, &line, &mut self.effects);
+            }
+        }
+        if let Some(call) = call {
+            self.tell(call, pool, note, now_ms);
+        }
+        self.settle(now_ms);
+    }
+
+    /// A process of a generation has printed something.
+    pub fn handle_printed(&mut self, id: DeploymentId, bytes: &[u8]) {
+        if let Some(program) = self.programs.get(&id) {
+            self.journal.add_printed(&program.name, bytes, &mut self.effects);
+        } else if let Some(name) = self.deployments.name_of(id).cloned() {
+            self.journal.add_printed(&name, bytes, &mut self.effects);
+        }
+    }
+
+    /// The server ends: calls that run have the grace to end, and no others begin.
+    pub fn drain(&mut self, now_ms: u64) {
+        if self.is_ending {
+            // Whoever asks twice does not want to wait.
+            self.deployments.terminate(now_ms);
+            return self.settle(now_ms);
+        }
+        self.is_ending = true;
+        self.deployments.drain(self.config.grace_ms, now_ms);
+        let ids: Vec<ClientId> = self.clients.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            if let Some(client) = self.clients.get_mut(id) {
+                match &mut client.wire {
+                    Wire::Web(wire) => wire.drain(now_ms),
+                    Wire::Private(wire) => wire.drain(),
+                }
+            }
+            self.serve(id, now_ms);
+        }
+        self.settle(now_ms);
+    }
+
+    /// Whether all is answered and unloaded after [`Server::drain`].
+    pub fn is_finished(&self) -> bool {
+        self.is_ending && self.deployments.is_finished() && self.calls.is_empty()
+    }
+
+    /// Does what the deployments want done.
+    fn settle(&mut self, now_ms: u64) {
+        while let Some(effect) = self.deployments.poll_effect() {
+            match effect {
+                deployment::Effect::Load { id, source } => {
+                    let is_lazy = self.deployments.is_lazy(id);
+                    self.effects.push_back(Effect::Load { id, source, is_lazy });
+                }
+                deployment::Effect::Unload { id, is_at_once } => {
+                    self.effects.push_back(Effect::Unload { id, is_at_once });
+                }
+                deployment::Effect::Begin { token, id } => self.begin(CallId::from_raw(token), id, now_ms),
+                deployment::Effect::Refuse { token, refusal } => {
+                    self.refuse(CallId::from_raw(token), refusal, now_ms);
+                }
+                deployment::Effect::Notice(notice) => self.take_notice(*notice, now_ms),
+            }
+        }
+    }
+
+    fn take_notice(&mut self, notice: Notice, now_ms: u64) {
+        let Notice {
+            id,
+            name,
+            number,
+            state,
+            error,
+        } = notice;
+        let mut line = format!("{name} #{number} is {}", state.name());
+        if let Some(error) = &error {
+            line.push_str(": ");
+            line.push_str(&error.message);
+        }
+        self.journal.add(&name, &line, &mut self.effects);
+        self.tell_deployed(id, state, error, now_ms);
+    }
+
+    /// Takes what a client asks for, as far as it can be done now.
+    fn serve(&mut self, id: ClientId, now_ms: u64) {
+        match self.clients.get(id).map(|client| &client.wire) {
+            Some(Wire::Web(_)) => self.serve_web(id, now_ms),
+            Some(Wire::Private(_)) => self.serve_private(id, now_ms),
+            None => return,
+        }
+        self.list(id);
+        self.set_client_deadline(id);
+    }
+
+    fn list(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id).filter(|client| !client.is_listed) {
+            client.is_listed = true;
+            self.listed.push_back(id);
+        }
+    }
+
+    fn set_client_deadline(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id) {
+            let due = match &client.wire {
+                Wire::Web(wire) => wire.next_deadline(),
+                Wire::Private(_) => None,
+            };
+            if due != client.due {
+                self.deadlines.set(Timer::Client(id), &mut client.due, due);
+            }
+        }
+    }
+
+    fn forget_client(&mut self, id: ClientId, now_ms: u64) {
+        let Some(mut client) = self.clients.remove(id) else {
+            return;
+        };
+        self.deadlines.set(Timer::Client(id), &mut client.due, None);
+        for call in client.calls {
+            self.abandon(call, now_ms);
+        }
+    }
+}
+
+/// The error for a call whose client is gone.
+fn client_gone() -> Box<Error> {
+    Error::new(Kind::Cancelled, "the client is gone")
+}

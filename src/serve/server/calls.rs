@@ -1,0 +1,298 @@
+//! A call from its request to its answer: it begins when its deployment is loaded, and ends with an answer, with its deadline,
+//! or with its client. Writes no answer itself.
+
+use super::{CallId, ClientId, Effect, Server, Timer, client_gone};
+use crate::core::deadlines::Due;
+use crate::core::hub::Note;
+use crate::error::{Error, Kind, Result};
+use crate::manifest::model::{Command, Manifest};
+use crate::manifest::positional::positional;
+use crate::serve::api::{self, Failure, Form};
+use crate::serve::deployment::{DeploymentId, Name, Refusal};
+use crate::serve::http;
+use crate::serve::rpc::request::Arguments;
+use std::rc::Rc;
+
+/// A call that is open.
+pub struct Call {
+    /// Who waits; none: nobody any more.
+    client: Option<ClientId>,
+    pub(super) name: Name,
+    /// The command's name, with that of its group.
+    pub(super) command: String,
+    /// Where it runs; none: its deployment is not loaded yet.
+    id: Option<DeploymentId>,
+    pub(super) origin: Origin,
+    /// By which logs name it.
+    pub(super) request_id: String,
+    pub(super) begun_ms: u64,
+    due: Due,
+    /// It was given up, for that reason.
+    given_up: Option<Box<Error>>,
+    /// The answer is sent in parts as it comes, and its head is sent.
+    pub(super) is_streaming: bool,
+}
+
+/// How a call came.
+pub enum Origin {
+    /// Over HTTP, by that request.
+    Web(Box<Web>),
+    /// Over the private socket, under that id.
+    Private {
+        /// The request's id.
+        request: u64,
+        /// The arguments, until it begins.
+        args: Option<Box<Arguments>>,
+    },
+}
+
+/// What is kept of a request over HTTP.
+pub struct Web {
+    pub request: http::Request,
+    /// The form of the answer, once the command is known.
+    pub form: Option<(Form, String)>,
+}
+
+impl Server {
+    /// Takes a call. It is answered at once, or later.
+    pub(super) fn call(
+        &mut self,
+        client: ClientId,
+        (name, command): (Name, String),
+        origin: Origin,
+        request_id: String,
+        timeout_ms: Option<u64>,
+        now_ms: u64,
+    ) {
+        let id = self.calls.insert(Call {
+            client: Some(client),
+            name,
+            command,
+            id: None,
+            origin,
+            request_id,
+            begun_ms: now_ms,
+            due: None,
+            given_up: None,
+            is_streaming: false,
+        });
+        let due_ms = now_ms.saturating_add(timeout_ms.unwrap_or(self.config.timeout_ms));
+        if let Some(client) = self.clients.get_mut(client) {
+            client.calls.insert(id);
+        }
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        self.deadlines.set(Timer::Call(id), &mut call.due, Some(due_ms));
+        match self.deployments.begin_call(&call.name, id.raw(), now_ms) {
+            Ok(Some(generation)) => self.begin(id, generation, now_ms),
+            Ok(None) => {}
+            Err(refusal) => self.refuse(id, refusal, now_ms),
+        }
+    }
+
+    /// The deployment of a call is loaded.
+    pub(super) fn begin(&mut self, id: CallId, generation: DeploymentId, now_ms: u64) {
+        let Some(call) = self.calls.get_mut(id) else {
+            return self.deployments.end_call(generation, now_ms);
+        };
+        call.id = Some(generation);
+        let manifest = self
+            .programs
+            .get(&generation)
+            .map(|program| Rc::clone(&program.manifest));
+        let prepared = match manifest {
+            Some(manifest) => call.prepare(&manifest),
+            None => Err(Error::new(Kind::Unavailable, format!("deployment '{}' is gone", call.name)).into()),
+        };
+        match prepared {
+            Ok((command, args)) => {
+                if matches!(&call.origin, Origin::Web(web) if matches!(web.form, Some((Form::Events, _)))) {
+                    self.begin_events(id, now_ms);
+                }
+                self.effects.push_back(Effect::Run {
+                    call: id,
+                    id: generation,
+                    command,
+                    args,
+                });
+            }
+            Err(failure) => {
+                self.deployments.end_call(generation, now_ms);
+                self.end(id, Err(failure), now_ms);
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, id: CallId, refusal: Refusal, now_ms: u64) {
+        let mut failure = Failure::from(refusal.error);
+        if let Some(again_ms) = refusal.again_ms {
+            failure.headers.retain(|(name, _)| *name != "retry-after");
+            failure = failure.header("retry-after", again_ms.div_ceil(1000).max(1).to_string());
+        }
+        self.end(id, Err(failure), now_ms);
+    }
+
+    /// A command that was to be run is done, or failed.
+    pub fn handle_answer(&mut self, id: CallId, answer: Result<Vec<u8>>, now_ms: u64) {
+        if let Some(call) = self.calls.get_mut(id) {
+            if let Some(generation) = call.id.take() {
+                self.deployments.end_call(generation, now_ms);
+                let given_up = call.given_up.take();
+                let answer = match (answer, given_up) {
+                    (Err(_), Some(error)) => Err(error),
+                    (answer, _) => answer,
+                };
+                let manifest = self
+                    .programs
+                    .get(&generation)
+                    .map(|program| Rc::clone(&program.manifest));
+                self.finish(id, manifest.as_deref(), answer, now_ms);
+            }
+        }
+        self.settle(now_ms);
+    }
+
+    fn finish(&mut self, id: CallId, manifest: Option<&Manifest>, answer: Result<Vec<u8>>, now_ms: u64) {
+        let Some(call) = self.calls.get(id) else { return };
+        let command = manifest.and_then(|manifest| call.find(manifest).ok());
+        let named = |mut error: Box<Error>| {
+            error.command.get_or_insert_with(|| call.command.clone());
+            error
+        };
+        let answer = answer.map_err(|error| Failure::from(named(error)));
+        let result = match (answer, manifest, command) {
+            (Ok(result), Some(manifest), Some(command)) => Ok(Done {
+                manifest,
+                command: &manifest.commands[command],
+                result,
+            }),
+            (Ok(_), _, _) => Err(Error::new(Kind::Unavailable, "the program is gone").into()),
+            (Err(failure), _, _) => Err(failure),
+        };
+        self.end(id, result, now_ms);
+    }
+
+    /// The only end of a call: whoever waits is answered, and it is counted and told of.
+    fn end(&mut self, id: CallId, result: std::result::Result<Done<'_>, Failure>, now_ms: u64) {
+        let Some(mut call) = self.calls.remove(id) else {
+            return;
+        };
+        self.deadlines.set(Timer::Call(id), &mut call.due, None);
+        let client = call.client.take();
+        if let Some(client) = client.and_then(|client| self.clients.get_mut(client)) {
+            client.calls.remove(&id);
+        }
+        let kind = result.as_ref().err().map(|failure| failure.error.kind);
+        let status = match (&call.origin, client) {
+            (Origin::Web(_), _) => self.answer_web(client, &call, result, now_ms),
+            (Origin::Private { request, .. }, Some(client)) => {
+                let answer = result.map(|done| done.result).map_err(|failure| failure.error);
+                let status = answer
+                    .as_ref()
+                    .map_or_else(|error| api::status_of(error.kind), |_| 200);
+                self.answer_private(client, *request, answer);
+                status
+            }
+            (Origin::Private { .. }, None) => 499,
+        };
+        self.tell_call(&call, status, kind, now_ms);
+        if let Some(client) = client {
+            // The next request may have waited for this answer.
+            self.serve(client, now_ms);
+        }
+    }
+
+    /// The client of a call is gone.
+    pub(super) fn abandon(&mut self, id: CallId, now_ms: u64) {
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        call.client = None;
+        self.give_up(id, client_gone(), now_ms);
+    }
+
+    /// A call is to end with that error, if it has not ended yet.
+    pub(super) fn give_up(&mut self, id: CallId, error: Box<Error>, now_ms: u64) {
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        match call.id {
+            Some(_) if call.given_up.is_some() => {}
+            Some(_) => {
+                call.given_up = Some(error.clone());
+                self.effects.push_back(Effect::Cancel(id, error));
+            }
+            None => {
+                self.deployments.give_up(id.raw(), now_ms);
+                self.end(id, Err(error.into()), now_ms);
+            }
+        }
+    }
+
+    /// The deadline of a call has passed.
+    pub(super) fn time_out(&mut self, id: CallId, now_ms: u64) {
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        call.due = None;
+        let after_ms = now_ms.saturating_sub(call.begun_ms);
+        let message = format!("'{}' was not answered within {after_ms} ms", call.command);
+        let error = Error::new(Kind::Timeout, message);
+        let error = match &call.origin {
+            Origin::Web(_) => error.hint("ask for more time with the header X-Request-Timeout-Ms"),
+            Origin::Private { .. } => error,
+        };
+        self.give_up(id, error, now_ms);
+    }
+
+    /// A function says something in the course of a call.
+    pub(super) fn tell(&mut self, id: CallId, pool: &str, note: &Note, now_ms: u64) {
+        let Some(call) = self.calls.get(id) else { return };
+        let Some(client) = call.client else { return };
+        match &call.origin {
+            Origin::Web(_) if call.is_streaming => self.push_event(client, note, now_ms),
+            Origin::Private { request, .. } => self.notify_private(client, *request, pool, note),
+            Origin::Web(_) => {}
+        }
+    }
+}
+
+/// The result of a call, and what it is.
+pub(super) struct Done<'m> {
+    pub manifest: &'m Manifest,
+    pub command: &'m Command,
+    pub result: Vec<u8>,
+}
+
+impl Call {
+    pub(super) fn client(&self) -> Option<ClientId> {
+        self.client
+    }
+
+    /// The position of its command.
+    fn find(&self, manifest: &Manifest) -> std::result::Result<usize, Failure> {
+        let command = api::command_named(manifest, &self.command)?;
+        let mut commands = manifest.commands.iter();
+        Ok(commands
+            .position(|other| std::ptr::eq(other, command))
+            .unwrap_or_default())
+    }
+
+    /// Reads its arguments.
+    fn prepare(&mut self, manifest: &Manifest) -> std::result::Result<(usize, Vec<Vec<u8>>), Failure> {
+        let position = self.find(manifest)?;
+        let command = &manifest.commands[position];
+        let args = match &mut self.origin {
+            Origin::Web(web) => {
+                web.form = Some(api::form(manifest, command, &web.request)?);
+                api::arguments(manifest, command, &web.request)?
+            }
+            Origin::Private { args, .. } => match args.take() {
+                Some(args) => positional(&manifest.types, command, args.count, args.bytes())?,
+                None => Vec::new(),
+            },
+        };
+        Ok((position, args))
+    }
+}

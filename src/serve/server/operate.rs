@@ -1,0 +1,347 @@
+//! What operators ask for, over the private socket or with the token over HTTP: to deploy, to delete, to look. Answers in
+//! JSON, some of it later.
+
+use super::{ClientId, Effect, Server};
+use crate::codec::document::{Document, Node};
+use crate::codec::json_text::JsonText;
+use crate::codec::msgpack::write;
+use crate::error::{Error, Kind, Result};
+use crate::limits::LOG_LINES_MAX;
+use crate::serve::api::{Admin, Failure, Route, Target};
+use crate::serve::deployment::{DeploymentId, Name, Start, State, Status};
+use crate::serve::http::{Request, Response};
+use std::collections::BTreeMap;
+
+/// A process of a program that is served.
+#[derive(Clone, Debug)]
+pub struct ProcessInfo {
+    /// The deployment.
+    pub name: String,
+    /// The pool.
+    pub pool: String,
+    /// Its process id.
+    pub pid: u32,
+    /// What it does.
+    pub state: String,
+}
+
+/// What an operator asks for.
+pub(super) enum Asked {
+    Deploy {
+        name: Name,
+        source: String,
+        start: Start,
+    },
+    Delete(Name),
+    Reload(Name),
+    ReloadAll,
+    List,
+    Show(Name),
+    Logs(Name, usize),
+    Ps,
+    Kill(u32),
+    Stop,
+}
+
+/// What operators are told.
+pub(super) enum Told {
+    /// JSON text.
+    Json(Vec<u8>),
+    /// It is done.
+    Done,
+}
+
+impl Told {
+    pub fn response(self) -> Response {
+        match self {
+            Told::Json(text) => Response::new(200, "application/json", text),
+            Told::Done => Response::new(204, "application/json", Vec::new()),
+        }
+    }
+
+    /// As the private socket has it: JSON text in a string, or nil.
+    pub fn msgpack(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Told::Json(text) => write::string_bytes(&mut out, &text),
+            Told::Done => write::nil(&mut out),
+        }
+        out
+    }
+}
+
+/// Who waits for what was asked.
+pub(super) enum Waiting {
+    Web(ClientId, Box<Request>),
+    Private(ClientId, u64),
+}
+
+/// What is not answered yet.
+#[derive(Default)]
+pub(super) struct Asking {
+    /// Until a generation serves.
+    deploys: BTreeMap<DeploymentId, Vec<Waiting>>,
+    /// Until the shell tells.
+    surveys: BTreeMap<u64, Waiting>,
+    next: u64,
+}
+
+impl Server {
+    /// Does what an operator asks for. None: it is answered later.
+    pub(super) fn operate(&mut self, asked: Asked, waiting: Waiting, now_ms: u64) -> Option<Result<Told>> {
+        let loading = match asked {
+            Asked::Deploy { name, source, start } => {
+                let is_lazy = start == Start::OnCall;
+                match self.deployments.deploy(name.clone(), source, start, now_ms) {
+                    Ok(_) if is_lazy => Ok(None),
+                    Ok(id) => Ok(Some(id)),
+                    Err(error) => Err(error),
+                }
+            }
+            Asked::Reload(name) => self.deployments.reload(&name, now_ms).map(Some),
+            Asked::Delete(name) => {
+                self.journal.forget(&name);
+                self.deployments.delete(&name, now_ms).map(|()| None)
+            }
+            Asked::ReloadAll => {
+                self.effects.push_back(Effect::Reconfigure);
+                self.reload_all(now_ms);
+                Ok(None)
+            }
+            Asked::Stop => {
+                self.effects.push_back(Effect::Stop);
+                Ok(None)
+            }
+            Asked::Ps => {
+                let ticket = self.wait_for_shell(waiting);
+                self.effects.push_back(Effect::Survey(ticket));
+                return None;
+            }
+            Asked::Kill(pid) => {
+                let ticket = self.wait_for_shell(waiting);
+                self.effects.push_back(Effect::Kill(ticket, pid));
+                return None;
+            }
+            asked => return Some(self.tell_operator(&asked, now_ms)),
+        };
+        let answer = match loading {
+            Ok(Some(id)) => {
+                self.asking.deploys.entry(id).or_default().push(waiting);
+                None
+            }
+            Ok(None) => Some(Ok(Told::Done)),
+            Err(error) => Some(Err(error)),
+        };
+        self.settle(now_ms);
+        answer
+    }
+
+    fn wait_for_shell(&mut self, waiting: Waiting) -> u64 {
+        let ticket = self.asking.next;
+        self.asking.next += 1;
+        self.asking.surveys.insert(ticket, waiting);
+        ticket
+    }
+
+    fn tell_operator(&self, asked: &Asked, _now_ms: u64) -> Result<Told> {
+        let mut out = Vec::new();
+        match asked {
+            Asked::List => {
+                let mut text = JsonText::new(&mut out);
+                text.begin(b'[');
+                for status in self.deployments.list() {
+                    write_status(&mut text, &status);
+                }
+                text.end(b']');
+            }
+            Asked::Show(name) => {
+                let status = self.status(name)?;
+                let mut text = JsonText::new(&mut out);
+                write_status(&mut text, &status);
+            }
+            Asked::Logs(name, most) => {
+                self.status(name)?;
+                let mut text = JsonText::new(&mut out);
+                text.begin(b'[');
+                for line in self.journal.lines(name, *most) {
+                    text.string(line);
+                }
+                text.end(b']');
+            }
+            _ => {}
+        }
+        Ok(Told::Json(out))
+    }
+
+    fn status(&self, name: &Name) -> Result<Status<'_>> {
+        let not_found = || Error::new(Kind::NotFound, format!("there is no deployment '{name}'"));
+        self.deployments.status(name).ok_or_else(not_found)
+    }
+
+    /// Those who wait for a generation are told how it went.
+    pub(super) fn tell_deployed(
+        &mut self,
+        id: DeploymentId,
+        state: State,
+        error: Option<Box<Error>>,
+        now_ms: u64,
+    ) {
+        let answer = match state {
+            State::Staged | State::Loading => return,
+            State::Ready | State::Degraded => Ok(()),
+            State::Failed => {
+                Err(error.unwrap_or_else(|| Error::new(Kind::Unavailable, "it could not be loaded")))
+            }
+            State::Draining | State::Unloading | State::Gone => Err(Error::new(
+                Kind::Conflict,
+                "another deployment has taken its place",
+            )),
+        };
+        for waiting in self.asking.deploys.remove(&id).into_iter().flatten() {
+            self.answer_operator(waiting, answer.clone().map(|()| Told::Done), now_ms);
+        }
+    }
+
+    /// The shell tells which processes run.
+    pub fn handle_processes(&mut self, ticket: u64, processes: &[ProcessInfo], now_ms: u64) {
+        let Some(waiting) = self.asking.surveys.remove(&ticket) else {
+            return;
+        };
+        let mut out = Vec::new();
+        let mut text = JsonText::new(&mut out);
+        text.begin(b'[');
+        for process in processes {
+            text.begin(b'{').key("deployment").string(&process.name);
+            text.key("pool").string(&process.pool);
+            text.key("pid").number(&u64::from(process.pid));
+            text.key("state").string(&process.state).end(b'}');
+        }
+        text.end(b']');
+        self.answer_operator(waiting, Ok(Told::Json(out)), now_ms);
+        self.settle(now_ms);
+    }
+
+    /// The shell has sent a signal to that process, or there is none of that id.
+    pub fn handle_killed(&mut self, ticket: u64, pid: u32, is_there: bool, now_ms: u64) {
+        let Some(waiting) = self.asking.surveys.remove(&ticket) else {
+            return;
+        };
+        let answer = match is_there {
+            true => Ok(Told::Done),
+            false => {
+                let message = format!("process {pid} is none of this server's workers");
+                Err(Error::new(Kind::NotFound, message).hint("nexus ps lists them"))
+            }
+        };
+        self.answer_operator(waiting, answer, now_ms);
+        self.settle(now_ms);
+    }
+
+    fn answer_operator(&mut self, waiting: Waiting, answer: Result<Told>, now_ms: u64) {
+        match waiting {
+            Waiting::Web(client, request) => {
+                let answer = answer.map(Told::response).map_err(Failure::from);
+                self.respond_later(client, &request, answer, now_ms);
+            }
+            Waiting::Private(client, request) => {
+                self.answer_private(client, request, answer.map(Told::msgpack));
+                self.serve(client, now_ms);
+            }
+        }
+    }
+
+    /// What an operator asks for over HTTP.
+    pub(super) fn read_admin(&self, request: &Request, admin: Admin) -> std::result::Result<Asked, Failure> {
+        let name =
+            |target: Target| Name::new(Some(&target.namespace), &target.name, target.version.as_deref());
+        Ok(match admin {
+            Admin::List => Asked::List,
+            Admin::Deploy => read_deploy(&request.body)?,
+            Admin::Show(target) => Asked::Show(name(target)?),
+            Admin::Delete(target) => Asked::Delete(name(target)?),
+            Admin::Logs(target) => Asked::Logs(name(target)?, LOG_LINES_MAX),
+            Admin::Reload(target) => Asked::Reload(name(target)?),
+            Admin::ReloadAll => Asked::ReloadAll,
+            Admin::Ps => Asked::Ps,
+            Admin::Kill => Asked::Kill(read_pid(&request.body)?),
+        })
+    }
+
+    /// The answer to whoever wants to know what there is to call.
+    pub(super) fn describe(
+        &self,
+        _request: &Request,
+        route: Route,
+        now_ms: u64,
+    ) -> std::result::Result<Response, Failure> {
+        match route {
+            Route::Programs => Ok(self.tell_operator(&Asked::List, now_ms)?.response()),
+            _ => Err(Error::new(Kind::NotFound, "nothing is here").into()),
+        }
+    }
+}
+
+fn write_status(text: &mut JsonText, status: &Status<'_>) {
+    text.begin(b'{').key("name").string(&status.name.to_string());
+    text.key("source").string(status.source);
+    text.key("state").string(status.state.name());
+    text.key("number").number(&status.number);
+    text.key("open_calls").number(&(status.open_calls as u64));
+    text.key("waiting_calls").number(&(status.waiting_calls as u64));
+    text.key("restarts").number(&status.restarts);
+    text.key("last_error");
+    match status.last_error {
+        Some(error) => text.string(&error.message),
+        None => text.null(),
+    };
+    text.end(b'}');
+}
+
+/// The name of a program by its path.
+pub fn name_of_source(source: &str) -> &str {
+    let name = source
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
+    let name = name.strip_suffix(".manifest").unwrap_or(name);
+    name.strip_suffix(".json").unwrap_or(name)
+}
+
+fn read_deploy(body: &[u8]) -> Result<Asked> {
+    let document = parse(body)?;
+    let root = document.root();
+    let word = |key: &str| root.member(key).and_then(Node::as_str);
+    let Some(source) = word("source") else {
+        let message = "body has no \"source\", expected {\"source\": PATH, \"name\": NAME}";
+        return Err(Error::new(Kind::Usage, message));
+    };
+    let name = Name::new(
+        word("namespace"),
+        word("name").unwrap_or(name_of_source(source)),
+        word("version"),
+    )?;
+    let is_lazy = root.member("lazy").and_then(Node::as_bool).unwrap_or(false);
+    Ok(Asked::Deploy {
+        name,
+        source: source.to_string(),
+        start: match is_lazy {
+            true => Start::OnCall,
+            false => Start::AtOnce,
+        },
+    })
+}
+
+fn read_pid(body: &[u8]) -> Result<u32> {
+    let document = parse(body)?;
+    let pid = document.root().member("pid").and_then(Node::as_number);
+    pid.and_then(|pid| pid.parse().ok())
+        .ok_or_else(|| Error::new(Kind::Usage, "body has no \"pid\", expected {\"pid\": NUMBER}"))
+}
+
+fn parse(body: &[u8]) -> Result<Document<'_>> {
+    Document::parse(body).map_err(|error| {
+        let place = format!("byte {}", error.offset);
+        Error::new(Kind::Usage, format!("body is no JSON: {}", error.message)).at(place)
+    })
+}
