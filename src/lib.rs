@@ -16,4 +16,5 @@ pub mod expr;
 pub mod ids;
 pub mod limits;
 pub mod manifest;
+pub mod map;
 pub mod source;

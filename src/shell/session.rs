@@ -17,13 +17,13 @@ use crate::error::{Error, Kind, Result, signal_name};
 use crate::ids::PoolId;
 use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
 use crate::manifest::model::Manifest;
+use crate::map::Map;
 use crate::sys::clock::{now_ms, now_us};
 use crate::sys::process::adopt_orphans;
 use crate::sys::signal::Signals;
 use crate::sys::usage;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -56,10 +56,10 @@ pub struct Session<'m> {
     /// process is killed.
     keeps_dir: bool,
     /// By which further workers of pools are connected.
-    doors: BTreeMap<PoolId, OwnedFd>,
+    doors: Map<PoolId, OwnedFd>,
     processes: Processes,
     pub(super) workers: Workers,
-    connections: BTreeMap<PeerId, Connection>,
+    connections: Map<PeerId, Connection>,
     /// Peers that have more to be written to them than their sockets took.
     full: Vec<PeerId>,
     pub(super) answers: Vec<(u64, Result<Vec<u8>>)>,
@@ -136,10 +136,10 @@ impl<'m> Session<'m> {
             dir: None,
             has_dir: false,
             keeps_dir: false,
-            doors: BTreeMap::new(),
+            doors: Map::new(),
             processes: Processes::default(),
             workers: Workers::default(),
-            connections: BTreeMap::new(),
+            connections: Map::new(),
             full: Vec::new(),
             answers: Vec::new(),
             hosted: None,

@@ -17,7 +17,8 @@ use crate::error::{Error, Kind, Result};
 use crate::expr::process::{Conversion, Form};
 use crate::ids::TypeId;
 use crate::limits::{PIPE_ITEMS_MAX, STREAM_BYTES_MAX, WORKER_MESSAGE_BYTES_MAX};
-use std::collections::{BTreeMap, VecDeque};
+use crate::map::Map;
+use std::collections::VecDeque;
 
 const SIGPIPE: i32 = 13;
 
@@ -109,7 +110,7 @@ struct Each {
     waiting_bytes: usize,
     running: u32,
     /// Results that wait for those before them, or for room in the next stage.
-    done: BTreeMap<u64, Vec<u8>>,
+    done: Map<u64, Vec<u8>>,
     /// Items that were begun, and results that were passed on.
     begun: u64,
     given: u64,

@@ -74,8 +74,10 @@ impl Session<'_> {
             life,
             door,
         } = launched;
-        self.doors.remove(&pool);
-        self.doors.extend(door.map(|door| (pool, door)));
+        match door {
+            Some(door) => self.doors.insert(pool, door),
+            None => self.doors.remove(&pool),
+        };
         let registry = self.poll.registry();
         self.processes
             .add(Owner::Pool(pool), child, printed, Some(life), registry)
