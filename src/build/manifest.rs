@@ -184,7 +184,9 @@ fn write_input(out: &mut Json, ty: &Type, doc: &ParamDoc, name: &str) {
     match &doc.metavar {
         Some(metavar) => out.key("metavar").string(metavar),
         None if name.is_empty() => {}
-        None => out.key("metavar").string(&name.to_uppercase()),
+        // The tables of all letters' cases would be a fiftieth of the binary.
+        None if name.is_ascii() => out.key("metavar").string(&name.to_ascii_uppercase()),
+        None => out.key("metavar").string(name),
     }
     out.key("type_desc").string(&ty.to_string());
     if is_text(ty) {

@@ -182,7 +182,7 @@ impl<'m> Names<'m> {
         for source in &module.sources {
             let lang = LANGS
                 .iter()
-                .position(|lang| *lang == source.lang.text.to_lowercase());
+                .position(|lang| lang.eq_ignore_ascii_case(&source.lang.text));
             if lang.is_none() {
                 let mut wrong = flaw(
                     &source.lang,

@@ -446,7 +446,7 @@ impl<'a> Reader<'a, '_> {
 
 /// A name for a type variable: `T` is `t`.
 pub(super) fn variable(name: &str) -> String {
-    let bare = name.trim_matches('_').to_lowercase();
+    let bare = name.trim_matches('_').to_ascii_lowercase();
     let is_plain = bare.starts_with(|first: char| first.is_ascii_lowercase())
         && bare
             .bytes()
