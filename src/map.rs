@@ -102,7 +102,7 @@ impl<K: Ord, V> Map<K, V> {
     }
 
     /// The value of a key, which is made if there is none.
-    pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+    pub fn or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
         let place = match self.find(&key) {
             Ok(place) => place,
             Err(place) => {
@@ -147,8 +147,8 @@ mod tests {
         assert_eq!(map.remove("b"), Some(2));
         assert_eq!(map.remove("b"), None);
         assert!(map.contains("c") && !map.contains("b") && map.len() == 2 && !map.is_empty());
-        *map.get_or_insert_with("c", || 9) += 1;
-        *map.get_or_insert_with("d", || 9) += 1;
+        *map.or_insert_with("c", || 9) += 1;
+        *map.or_insert_with("d", || 9) += 1;
         *map.get_mut("a").unwrap() += 1;
         assert_eq!(
             (map.get("a"), map.get("c"), map.get("d")),

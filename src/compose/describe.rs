@@ -110,7 +110,7 @@ impl Writer<'_> {
     fn letter(&mut self, root: Ty) {
         let position = self.names.len();
         let letter = (b'a' + (position % 26) as u8) as char;
-        let name = self.names.get_or_insert_with(root, || match position / 26 {
+        let name = self.names.or_insert_with(root, || match position / 26 {
             0 => letter.to_string(),
             round => format!("{letter}{round}"),
         });

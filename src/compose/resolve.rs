@@ -444,7 +444,7 @@ impl<'m> Scope<'m, '_> {
             effects: Effects::NONE,
         });
         let local = self.names.locals.len() - 1;
-        self.bound.get_or_insert_with(&name.text, Vec::new).push(local);
+        self.bound.or_insert_with(&name.text, Vec::new).push(local);
     }
 
     fn unbind(&mut self, params: &'m [Name]) {
@@ -486,7 +486,7 @@ impl<'m> Scope<'m, '_> {
                     self.definition(definition);
                     self.defining.pop();
                     self.later.truncate(known);
-                    let bound = self.bound.get_or_insert_with(&definition.name.text, Vec::new);
+                    let bound = self.bound.or_insert_with(&definition.name.text, Vec::new);
                     bound.push(first + position);
                 }
                 self.expression(*body);

@@ -80,7 +80,7 @@ impl<'n> Scope<'n> {
         let mut variable = Variable::Local(binding.slot);
         for function in &mut self.functions[binding.function + 1..] {
             let next = function.captures.len() as u32;
-            let position = *function.known.get_or_insert_with(binding, || next);
+            let position = *function.known.or_insert_with(binding, || next);
             if position == next {
                 function.captures.push(variable);
                 self.captured += 1;
