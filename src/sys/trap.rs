@@ -14,8 +14,8 @@ const SIGNAL: libc::c_int = match cfg!(target_arch = "x86_64") {
 pub fn prepare() {
     let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = say;
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: zeros are a valid action with an empty mask, and the handler only does what a handler may. After it the
-    // instruction is executed again, which then ends the process as it would have without.
+    // SAFETY: zeros are a valid action with an empty mask, and the handler only does what a handler may. It is called
+    // once: the same signal then ends the process.
     unsafe {
         (*action.as_mut_ptr()).sa_sigaction = handler as usize;
         (*action.as_mut_ptr()).sa_flags = libc::SA_SIGINFO | libc::SA_RESETHAND;
@@ -33,6 +33,10 @@ extern "C" fn say(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_vo
         *digit = b"0123456789abcdef"[rest & 15];
         rest >>= 4;
     }
-    // SAFETY: the text is that long.
-    unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+    // SAFETY: the text is that long, and a handler may call both. The signal comes once more when this returns, and ends
+    // the process, whoever sent it.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
+        libc::raise(SIGNAL);
+    }
 }
