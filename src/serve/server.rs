@@ -251,7 +251,7 @@ impl Server {
         }
         let wire = match door {
             Door::Web => Wire::Web(Box::new(http::Connection::new(now_ms))),
-            Door::Private => Wire::Private(Box::new(rpc::Connection::new())),
+            Door::Private => Wire::Private(Box::default()),
         };
         let id = self.clients.insert(Client {
             wire,

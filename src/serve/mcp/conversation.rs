@@ -431,7 +431,7 @@ impl Conversation {
     ) -> std::result::Result<(), Refused> {
         let revision = self.revision.ok_or_else(not_initialized)?;
         let cursor = string_param(params, "cursor")?;
-        let page = offer.write_page(revision, cursor.as_deref(), out);
+        let page = offer.write_page(revision, cursor.as_deref(), out).ok_or(());
         page.map_err(|()| invalid("the cursor is none of this list"))
     }
 
@@ -596,10 +596,17 @@ fn progress_token(meta: Option<&[u8]>) -> std::result::Result<Option<Box<[u8]>>,
 
 /// As much of a name as a message quotes.
 fn short(name: &str) -> &str {
-    &name[..name.floor_char_boundary(MCP_ID_BYTES_MAX)]
+    cut(name, MCP_ID_BYTES_MAX)
 }
 
 /// As much of a line as is passed on.
 fn clipped(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MCP_NOTE_BYTES_MAX)]
+    cut(text, MCP_NOTE_BYTES_MAX)
+}
+
+/// At most so many bytes of a text, without a part of a character.
+fn cut(text: &str, bytes: usize) -> &str {
+    let ends = (0..=bytes.min(text.len())).rev();
+    let end = ends.into_iter().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }

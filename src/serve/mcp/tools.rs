@@ -144,15 +144,12 @@ fn allowed(words: &[&str]) -> String {
 
 impl Offer<'_> {
     /// Appends a page of the list of tools, as JSON: that after the tool of the name that the page before has given as its
-    /// cursor.
-    ///
-    /// # Errors
-    /// There is no such tool any more, or never was.
-    pub fn write_page(&self, revision: Revision, cursor: Option<&str>, out: &mut Vec<u8>) -> Result<(), ()> {
+    /// cursor; none: there is no such tool any more, or never was.
+    pub fn write_page(&self, revision: Revision, cursor: Option<&str>, out: &mut Vec<u8>) -> Option<()> {
         let list = self.tools.list();
         let start = match cursor {
             None => 0,
-            Some(cursor) => self.tools.positions.get(cursor).ok_or(())? + 1,
+            Some(cursor) => self.tools.positions.get(cursor)? + 1,
         };
         let mut page = JsonText::new(out);
         page.begin(b'{').key("tools").begin(b'[');
@@ -172,7 +169,7 @@ impl Offer<'_> {
             page.key("nextCursor").string(&list[end - 1].name);
         }
         page.end(b'}');
-        Ok(())
+        Some(())
     }
 
     fn write_tool(&self, tool: &Tool, revision: Revision, page: &mut JsonText) {

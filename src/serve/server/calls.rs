@@ -151,20 +151,20 @@ impl Server {
 
     /// A command that was to be run is done, or failed.
     pub fn handle_answer(&mut self, id: CallId, answer: Result<Vec<u8>>, now_ms: u64) {
-        if let Some(call) = self.calls.get_mut(id) {
-            if let Some(generation) = call.id.take() {
-                self.deployments.end_call(generation, now_ms);
-                let given_up = call.given_up.take();
-                let answer = match (answer, given_up) {
-                    (Err(_), Some(error)) => Err(error),
-                    (answer, _) => answer,
-                };
-                let manifest = self
-                    .programs
-                    .get(&generation)
-                    .map(|program| Rc::clone(&program.manifest));
-                self.finish(id, manifest.as_deref(), answer, now_ms);
-            }
+        if let Some(call) = self.calls.get_mut(id)
+            && let Some(generation) = call.id.take()
+        {
+            self.deployments.end_call(generation, now_ms);
+            let given_up = call.given_up.take();
+            let answer = match (answer, given_up) {
+                (Err(_), Some(error)) => Err(error),
+                (answer, _) => answer,
+            };
+            let manifest = self
+                .programs
+                .get(&generation)
+                .map(|program| Rc::clone(&program.manifest));
+            self.finish(id, manifest.as_deref(), answer, now_ms);
         }
         self.settle(now_ms);
     }

@@ -402,7 +402,8 @@ impl World {
             is_busy = true;
         }
         let output = self.server.output(peer.id).to_vec();
-        if !output.is_empty() && !(self.reads_slowly && self.random.chance(900)) {
+        let waits = self.reads_slowly && !output.is_empty() && self.random.chance(900);
+        if !output.is_empty() && !waits {
             let len = self.random.cut(output.len());
             peer.came.extend_from_slice(&output[..len]);
             self.server.advance_output(peer.id, len, now_ms);
