@@ -4,6 +4,7 @@
 mod codec;
 mod compiler;
 mod compose;
+mod http;
 mod mcp;
 mod program;
 mod source;
@@ -12,6 +13,7 @@ mod wire;
 pub use codec::{msgpack, schema, transcode};
 pub use compiler::compose;
 pub use compose::loc;
+pub use http::http;
 pub use mcp::mcp;
 pub use program::{args, expression, manifest};
 pub use source::signatures;

@@ -1,6 +1,7 @@
 //! The tool `nexus`: its own subcommands and their options. What a program does is in [`crate::cli::program`].
 
 use crate::build::runtimes::{RUNTIMES, Runtime as RuntimeFile};
+use crate::cli::admin::{self, Admin};
 use crate::cli::explain::{Drawing, Telling};
 use crate::cli::input::{self, Content};
 use crate::cli::launcher;
@@ -11,6 +12,7 @@ use crate::cli::program;
 use crate::cli::report;
 use crate::cli::request::format;
 use crate::cli::serve;
+use crate::cli::warm;
 use crate::codec::nearest::nearest;
 use crate::codec::schema::Types;
 use crate::error::{Error, Kind, Result};
@@ -38,22 +40,22 @@ enum Action {
     New(New),
     Build(Build),
     Run(Run),
-    Ps(Ps),
-    Kill(Kill),
     Check(Check),
     Explain(Explain),
     View(View),
     Mcp(Mcp),
     Runtime(Runtime),
     Serve(Serve),
+    #[argh(dynamic)]
+    Admin(Admin),
 }
 
 /// Stands for standard input among the words for argh.
 const STDIN: &str = "/dev/stdin";
 
 /// The names of the subcommands, for suggestions.
-const ACTIONS: [&str; 11] = [
-    "new", "build", "run", "ps", "kill", "check", "explain", "view", "mcp", "runtime", "serve",
+const ACTIONS: [&str; 9] = [
+    "new", "build", "run", "check", "explain", "view", "mcp", "runtime", "serve",
 ];
 
 /// Make a small program to begin with, in a new or empty folder.
@@ -117,24 +119,6 @@ struct Run {
     /// the program, then what would follow its name: options of nexus, a command, its arguments
     #[argh(positional, greedy, arg_name = "PROGRAM COMMAND")]
     words: Vec<String>,
-}
-
-/// List the programs that run detached.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "ps")]
-struct Ps {
-    /// table, json, pretty, jsonl, msgpack, csv or tsv
-    #[argh(option, arg_name = "FORMAT")]
-    format: Option<String>,
-}
-
-/// End programs that run detached: by SIGTERM, and after two seconds by SIGKILL.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "kill")]
-struct Kill {
-    /// process ids, or names as nexus ps shows them
-    #[argh(positional, arg_name = "PID")]
-    processes: Vec<String>,
 }
 
 /// Check manifests and report everything that is wrong with them.
@@ -237,6 +221,10 @@ struct Serve {
     #[argh(switch)]
     lazy: bool,
 
+    /// the socket for nexus deploy, list, call and so on; NEXUS_SERVER, or the user's own, if left out
+    #[argh(option, arg_name = "PATH")]
+    server: Option<String>,
+
     /// the programs, each as PATH or NAME=PATH
     #[argh(positional, arg_name = "PROGRAM")]
     programs: Vec<String>,
@@ -271,11 +259,7 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
     }
     match tool.action {
         Some(Action::Run(run)) => run_program(&run),
-        Some(Action::Ps(ps)) => {
-            let format = ps.format.as_deref().map_or(Ok(Format::Table), format)?;
-            launcher::list(format).map(|()| ExitCode::SUCCESS)
-        }
-        Some(Action::Kill(kill)) => launcher::kill(&kill.processes).map(|()| ExitCode::SUCCESS),
+        Some(Action::Admin(admin)) => admin::run(&admin),
         Some(Action::New(new)) => making::create(new.folder.as_deref(), &new.lang),
         Some(Action::Build(build)) => making::build(&build.paths, build.output.as_deref()),
         Some(Action::Check(check)) => check_all(&check.paths),
@@ -289,6 +273,7 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
             config: given.config.as_deref(),
             access: given.access_log.as_deref(),
             lazy: given.lazy,
+            server: given.server.as_deref(),
         }),
         None => Err(Error::new(Kind::Usage, "no subcommand is given").hint("nexus --help lists them")),
     }
@@ -302,16 +287,20 @@ fn misused(words: &[String], told: &str) -> Box<Error> {
     }
     let error = Error::new(Kind::Usage, told);
     let first = words.first().map_or("", String::as_str);
-    match nearest(first, ACTIONS) {
-        _ if ACTIONS.contains(&first) => error.hint(format!("nexus {first} --help describes it")),
+    let mut names = ACTIONS.into_iter().chain(admin::names());
+    match nearest(first, names.clone()) {
+        _ if names.any(|name| name == first) => error.hint(format!("nexus {first} --help describes it")),
         Some(name) => error.hint(format!("did you mean {name}?")),
         None => error.hint("nexus --help lists the subcommands"),
     }
 }
 
-/// Runs a program, as a worker process of another run.
+/// Runs a program, as a worker process of another run; or keeps one warm.
 pub fn run_itself(words: &[String]) -> ExitCode {
     let result = match words {
+        [flag, source, socket, idle_ms, pools @ ..] if flag == warm::FLAG => {
+            warm::keep(source, socket, idle_ms, pools)
+        }
         [path, words @ ..] => launcher::run(path, words, &launcher::Options::default()),
         [] => Err(no_program("run")),
     };

@@ -173,7 +173,7 @@ impl Hub {
             }
             self.assert_processes(pool);
             let has_deadline = match pool.state {
-                State::Idle | State::Failed => false,
+                State::Idle => false,
                 State::Ready => pool.control.is_none() && pool.spec.wiring == Wiring::Parent,
                 _ => true,
             };

@@ -24,7 +24,7 @@ pub(super) mod plan;
 mod pool;
 mod process;
 mod program;
-mod random;
+pub(crate) mod random;
 mod shadow;
 mod system;
 pub(super) mod wire;

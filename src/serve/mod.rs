@@ -6,5 +6,6 @@ pub mod deployment;
 pub mod http;
 pub mod json_schema;
 pub mod mcp;
+pub mod metrics;
 pub mod rpc;
 pub mod server;

@@ -3,13 +3,12 @@
 
 use super::notes::Notes;
 use super::session::told::Event;
-use super::session::{Call, Session, poll_refused};
+use super::session::{Session, poll_refused};
 use crate::core::hub::Note;
 use crate::error::{Error, Kind, Result, signal_name};
 use crate::limits::{JOIN_GRACE_MS, LOCK_CHECK_MS, OUTBOX_BYTES_HIGH, READ_BYTES};
-use crate::manifest::model::{Arg, Body, Manifest};
+use crate::manifest::model::Manifest;
 use crate::serve::mcp::{Conversation, Lines, Offer, Output, Program, Tools};
-use crate::shell::composed::Composition;
 use crate::sys::clock::now_ms;
 use crate::sys::descriptor::take_streams;
 use mio::unix::SourceFd;
@@ -220,10 +219,10 @@ impl Server<'_> {
                 Output::Silence { .. } => {}
                 Output::Call {
                     call, command, args, ..
-                } => match self.begin(command, args) {
-                    Ok(token) => self.calls.push((token, call)),
-                    Err(error) => self.conversation.handle_answer(call, self.manifest, Err(error)),
-                },
+                } => {
+                    let token = self.session.begin_command(command, args, self.timeout_ms);
+                    self.calls.push((token, call));
+                }
                 Output::Cancel { call } => {
                     if let Some(position) = self.calls.iter().position(|(_, known)| *known == call) {
                         let (token, _) = self.calls.swap_remove(position);
@@ -233,33 +232,6 @@ impl Server<'_> {
                 }
             }
         }
-    }
-
-    /// Begins to run a command.
-    fn begin(&mut self, command: usize, args: Vec<Vec<u8>>) -> Result<u64> {
-        let command = &self.manifest.commands[command];
-        let timeout_ms = self.timeout_ms.or(command.timeout_ms);
-        let (root, needed) = match &command.body {
-            Body::Remote { pool, mid, needed } => {
-                self.session.start_pools(needed.iter().copied(), now_ms());
-                return Ok(self.session.begin(Call {
-                    pool: *pool,
-                    mid: *mid,
-                    args,
-                    timeout_ms,
-                }));
-            }
-            Body::Pure(expr) => (*expr, &[][..]),
-            Body::Composed { expr, needed } => (*expr, &needed[..]),
-            Body::Unsupported(error) => return Err(error.clone()),
-        };
-        self.session.start_pools(needed.iter().copied(), now_ms());
-        Ok(self.session.begin_composition(Composition {
-            root,
-            args: args.into_iter().zip(command.args.iter().map(Arg::ty)).collect(),
-            returns: command.returns.ty,
-            timeout_ms,
-        }))
     }
 
     fn write(&mut self) -> Result<()> {
