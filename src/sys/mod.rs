@@ -12,6 +12,7 @@ mod errno;
 pub mod inotify;
 pub mod memory;
 pub mod process;
+pub mod random;
 pub mod signal;
 pub mod spawn;
 pub mod terminal;

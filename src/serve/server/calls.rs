@@ -10,6 +10,7 @@ use crate::manifest::positional::positional;
 use crate::serve::api::{self, Failure, Form};
 use crate::serve::deployment::{DeploymentId, Name, Refusal};
 use crate::serve::http;
+use crate::serve::metrics::SeriesId;
 use crate::serve::rpc::Notice;
 use crate::serve::rpc::request::Arguments;
 use std::rc::Rc;
@@ -32,6 +33,8 @@ pub struct Call {
     given_up: Option<Box<Error>>,
     /// The answer is sent in parts as it comes, and its head is sent.
     pub(super) is_streaming: bool,
+    /// Where it is counted, once its command is known.
+    series: Option<SeriesId>,
 }
 
 /// How a call came.
@@ -45,6 +48,15 @@ pub enum Origin {
         /// The arguments, until it begins.
         args: Option<Box<Arguments>>,
     },
+    /// From an assistant, as the call of a tool.
+    Tool {
+        /// The call's number among those of assistants.
+        call: u64,
+        /// The program when the arguments were read.
+        manifest: Rc<Manifest>,
+        /// The arguments, until it begins.
+        args: Vec<Vec<u8>>,
+    },
 }
 
 /// What is kept of a request over HTTP.
@@ -55,18 +67,18 @@ pub struct Web {
 }
 
 impl Server {
-    /// Takes a call. It is answered at once, or later.
+    /// Takes a call. It is answered later; none: it is answered already.
     pub(super) fn call(
         &mut self,
-        client: ClientId,
+        client: Option<ClientId>,
         (name, command): (Name, String),
         origin: Origin,
         request_id: String,
         timeout_ms: Option<u64>,
         now_ms: u64,
-    ) {
+    ) -> Option<CallId> {
         let id = self.calls.insert(Call {
-            client: Some(client),
+            client,
             name,
             command,
             id: None,
@@ -76,20 +88,20 @@ impl Server {
             due: None,
             given_up: None,
             is_streaming: false,
+            series: None,
         });
         let due_ms = now_ms.saturating_add(timeout_ms.unwrap_or(self.config.timeout_ms));
-        if let Some(client) = self.clients.get_mut(client) {
+        if let Some(client) = client.and_then(|client| self.clients.get_mut(client)) {
             client.calls.insert(id);
         }
-        let Some(call) = self.calls.get_mut(id) else {
-            return;
-        };
+        let call = self.calls.get_mut(id)?;
         self.deadlines.set(Timer::Call(id), &mut call.due, Some(due_ms));
         match self.deployments.begin_call(&call.name, id.raw(), now_ms) {
             Ok(Some(generation)) => self.begin(id, generation, now_ms),
             Ok(None) => {}
             Err(refusal) => self.refuse(id, refusal, now_ms),
         }
+        self.calls.get(id).map(|_| id)
     }
 
     /// The deployment of a call is loaded.
@@ -108,6 +120,9 @@ impl Server {
         };
         match prepared {
             Ok((command, args)) => {
+                let series = self.metrics.series(&call.name.to_string(), &call.command);
+                call.series = Some(series);
+                self.metrics.begin(series);
                 if matches!(&call.origin, Origin::Web(web) if matches!(web.form, Some((Form::Events, _)))) {
                     self.begin_events(id, now_ms);
                 }
@@ -185,6 +200,10 @@ impl Server {
             client.calls.remove(&id);
         }
         let kind = result.as_ref().err().map(|failure| failure.error.kind);
+        if let Some(series) = call.series {
+            let micros = now_ms.saturating_sub(call.begun_ms).saturating_mul(1000);
+            self.metrics.end(series, micros, kind);
+        }
         let status = match (&call.origin, client) {
             (Origin::Web(_), _) => self.answer_web(client, &call, result, now_ms),
             (Origin::Private { request, .. }, Some(client)) => {
@@ -196,6 +215,14 @@ impl Server {
                 status
             }
             (Origin::Private { .. }, None) => 499,
+            (Origin::Tool { call, manifest, .. }, _) => {
+                let answer = result.map(|done| done.result).map_err(|failure| failure.error);
+                let status = answer
+                    .as_ref()
+                    .map_or_else(|error| api::status_of(error.kind), |_| 200);
+                self.answer_tool(*call, manifest, answer, now_ms);
+                status
+            }
         };
         self.tell_call(&call, status, kind, now_ms);
         if let Some(client) = client {
@@ -242,7 +269,7 @@ impl Server {
         let error = Error::new(Kind::Timeout, message);
         let error = match &call.origin {
             Origin::Web(_) => error.hint("ask for more time with the header X-Request-Timeout-Ms"),
-            Origin::Private { .. } => error,
+            Origin::Private { .. } | Origin::Tool { .. } => error,
         };
         self.give_up(id, error, now_ms);
     }
@@ -263,6 +290,10 @@ impl Server {
     /// A function says something in the course of a call.
     pub(super) fn tell(&mut self, id: CallId, pool: &str, note: &Note, now_ms: u64) {
         let Some(call) = self.calls.get(id) else { return };
+        if let Origin::Tool { call, .. } = &call.origin {
+            let call = *call;
+            return self.tell_tool(call, pool, note, now_ms);
+        }
         let Some(client) = call.client else { return };
         match &call.origin {
             Origin::Web(_) if call.is_streaming => self.push_event(client, note, now_ms),
@@ -278,7 +309,7 @@ impl Server {
                 };
                 self.notify_private(client, *request, notice);
             }
-            Origin::Web(_) => {}
+            Origin::Web(_) | Origin::Tool { .. } => {}
         }
     }
 }
@@ -317,7 +348,12 @@ impl Call {
                 Some(args) => positional(&manifest.types, command, args.count, args.bytes())?,
                 None => Vec::new(),
             },
+            Origin::Tool { args, .. } => std::mem::take(args),
         };
+        if args.len() != command.args.len() {
+            let message = format!("command '{}' has changed meanwhile", self.command);
+            return Err(Error::new(Kind::Unavailable, message).into());
+        }
         Ok((position, args))
     }
 }

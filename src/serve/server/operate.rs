@@ -7,7 +7,7 @@ use crate::codec::json_text::JsonText;
 use crate::codec::msgpack::write;
 use crate::error::{Error, Kind, Result};
 use crate::limits::LOG_LINES_MAX;
-use crate::serve::api::{Admin, Failure, Route, Target};
+use crate::serve::api::{Admin, Failure, Target};
 use crate::serve::deployment::{DeploymentId, Name, Start, State, Status};
 use crate::serve::http::{Request, Response};
 use std::collections::BTreeMap;
@@ -37,6 +37,7 @@ pub(super) enum Asked {
     ReloadAll,
     List,
     Show(Name),
+    OpenApi(Name),
     Logs(Name, usize),
     Ps,
     Kill(u32),
@@ -154,10 +155,10 @@ impl Server {
                 }
                 text.end(b']');
             }
-            Asked::Show(name) => {
-                let status = self.status(name)?;
-                let mut text = JsonText::new(&mut out);
-                write_status(&mut text, &status);
+            Asked::Show(name) => out = self.inspect(name, true)?,
+            Asked::OpenApi(name) => {
+                self.status(name)?;
+                out = self.open_api(Some(name));
             }
             Asked::Logs(name, most) => {
                 self.status(name)?;
@@ -173,7 +174,7 @@ impl Server {
         Ok(Told::Json(out))
     }
 
-    fn status(&self, name: &Name) -> Result<Status<'_>> {
+    pub(super) fn status(&self, name: &Name) -> Result<Status<'_>> {
         let not_found = || Error::new(Kind::NotFound, format!("there is no deployment '{name}'"));
         self.deployments.status(name).ok_or_else(not_found)
     }
@@ -265,19 +266,6 @@ impl Server {
             Admin::Ps => Asked::Ps,
             Admin::Kill => Asked::Kill(read_pid(&request.body)?),
         })
-    }
-
-    /// The answer to whoever wants to know what there is to call.
-    pub(super) fn describe(
-        &self,
-        _request: &Request,
-        route: Route,
-        now_ms: u64,
-    ) -> std::result::Result<Response, Failure> {
-        match route {
-            Route::Programs => Ok(self.tell_operator(&Asked::List, now_ms)?.response()),
-            _ => Err(Error::new(Kind::NotFound, "nothing is here").into()),
-        }
     }
 }
 
