@@ -210,11 +210,6 @@ impl Session {
         self.interrupted.is_some()
     }
 
-    /// The first signal that asked to end.
-    pub fn interrupted(&self) -> Option<i32> {
-        self.interrupted
-    }
-
     /// The error of a run that was asked to stop, if it was; says where everything stands.
     pub(super) fn stopped(&mut self) -> Option<Box<Error>> {
         let number = self.interrupted?;
