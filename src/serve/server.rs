@@ -162,6 +162,9 @@ pub struct Server {
     /// How many requests there were, for their ids.
     requests: u64,
     is_ending: bool,
+    /// Plants a bug for the simulation to find.
+    #[cfg(test)]
+    planted: Option<simulation::Bug>,
 }
 
 impl Server {
@@ -180,6 +183,8 @@ impl Server {
             asking: Asking::default(),
             requests: 0,
             is_ending: false,
+            #[cfg(test)]
+            planted: None,
         }
     }
 
@@ -389,6 +394,10 @@ impl Server {
 
     /// Nothing of a generation is left.
     pub fn handle_unloaded(&mut self, id: DeploymentId, now_ms: u64) {
+        #[cfg(test)]
+        if self.planted == Some(simulation::Bug::KeepProgram) {
+            return self.deployments.handle_unloaded(id, now_ms);
+        }
         self.programs.remove(&id);
         self.deployments.handle_unloaded(id, now_ms);
         self.settle(now_ms);
