@@ -175,6 +175,11 @@ fn own_options() -> Vec<(String, String)> {
             "stop the command after that time".to_string(),
         ),
         (
+            "    --warm[=SECONDS]".to_string(),
+            "keep what this starts for further runs with --warm, until none has come for that time (60)"
+                .to_string(),
+        ),
+        (
             "    --each".to_string(),
             "run the command for each line of standard input, a JSON array of arguments".to_string(),
         ),

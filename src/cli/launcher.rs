@@ -12,7 +12,7 @@ use crate::core::process::request::{Launch, Redirect, Target};
 use crate::error::{Error, Kind, Result};
 use crate::shell::detached;
 use crate::shell::supervised::{self, Outcome};
-use crate::sys::process::Ending;
+use crate::sys::process::{Ending, Seen, look_at};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -86,29 +86,48 @@ pub fn run(path: &str, words: &[String], options: &Options<'_>) -> Result<ExitCo
     }
 }
 
-/// Prints the detached programs.
+/// A process of a program that a server serves.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its process id.
+    pub pid: u32,
+    /// Whose it is, and for what.
+    pub name: String,
+}
+
+/// Prints the detached programs, and these workers.
 ///
 /// # Errors
 /// Kind `io`: what the system says of standard output.
-pub fn list(format: Format) -> Result<()> {
+pub fn list(format: Format, workers: &[Worker]) -> Result<()> {
     let mut types = Types::default();
     let schema = "[{pid:u4,name:s,age_s:u8,command:s}]";
     let ty = types
         .parse(schema)
         .map_err(|error| Error::new(Kind::Usage, error.message))?;
     let found = detached::list();
-    let mut rows = Vec::new();
-    write::array(&mut rows, found.len() as u32);
+    let mut seen: Vec<(u32, &str, &Seen)> = Vec::new();
     for detached in &found {
+        seen.push((detached.pid, &detached.name, &detached.seen));
+    }
+    let looked: Vec<Option<Seen>> = workers.iter().map(|worker| look_at(worker.pid)).collect();
+    for (worker, looked) in workers.iter().zip(&looked) {
+        if let Some(looked) = looked {
+            seen.push((worker.pid, &worker.name, looked));
+        }
+    }
+    let mut rows = Vec::new();
+    write::array(&mut rows, seen.len() as u32);
+    for (pid, name, seen) in seen {
         write::map(&mut rows, 4);
         write::string(&mut rows, "pid");
-        write::unsigned(&mut rows, detached.pid.into());
+        write::unsigned(&mut rows, pid.into());
         write::string(&mut rows, "name");
-        write::string(&mut rows, &detached.name);
+        write::string(&mut rows, name);
         write::string(&mut rows, "age_s");
-        write::unsigned(&mut rows, detached.seen.age_s);
+        write::unsigned(&mut rows, seen.age_s);
         write::string(&mut rows, "command");
-        write::string(&mut rows, &detached.seen.command);
+        write::string(&mut rows, &seen.command);
     }
     let output = Output {
         format,

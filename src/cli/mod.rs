@@ -1,5 +1,6 @@
 //! The command line: words in, results and errors out. Runs no process and knows no pool.
 
+mod admin;
 pub mod args;
 mod call_graph;
 mod completions;
@@ -10,6 +11,7 @@ mod help;
 pub mod input;
 mod launcher;
 mod making;
+mod mcp;
 mod options;
 pub mod output;
 mod page;
@@ -23,5 +25,6 @@ mod start;
 mod style;
 mod tabular;
 mod tool;
+mod warm;
 
 pub use start::main;

@@ -5,13 +5,14 @@ use crate::cli::source::Form;
 use crate::manifest::model::{Arg, Command, Flag, Opt};
 
 /// Nexus's own options, which stand left of the command.
-pub const OWN_OPTIONS: [&str; 9] = [
+pub const OWN_OPTIONS: [&str; 10] = [
     "--help",
     "--version",
     "--raw",
     "--keep-null",
     "--format",
     "--timeout",
+    "--warm",
     "--each",
     "--keep-going",
     "--completions",

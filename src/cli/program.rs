@@ -7,12 +7,14 @@ use crate::cli::explain::{self, Telling};
 use crate::cli::files::{self, reason};
 use crate::cli::help;
 use crate::cli::input;
+use crate::cli::mcp;
 use crate::cli::output;
 use crate::cli::page::Page;
 use crate::cli::remote::{self, Target, Timeline};
 use crate::cli::report;
 use crate::cli::request::{self, Invocation, Request, Topic};
 use crate::cli::style::Style;
+use crate::cli::warm;
 use crate::core::eval::run as evaluate;
 use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
@@ -20,6 +22,7 @@ use crate::limits::MANIFEST_BYTES_MAX;
 use crate::manifest::model::{Arg, Body, Manifest};
 use crate::manifest::names::full_name;
 use crate::manifest::parse::parse;
+use crate::shell::client::Client;
 use crate::sys::clock::now_us;
 use crate::sys::terminal;
 use std::ffi::OsString;
@@ -32,7 +35,12 @@ use std::rc::Rc;
 
 /// Runs the program that was started by that path, under that name, with those words.
 pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
-    with_manifest(program, name, |path, manifest| serve(name, path, manifest, words))
+    with_manifest(program, name, |path, manifest| {
+        match mcp::is_asked(manifest, words) {
+            true => mcp::serve(path, manifest, name, None),
+            false => serve(name, Place::Here(path), manifest, words),
+        }
+    })
 }
 
 /// Tells what that would do, without doing it; or does it, and tells when what happened.
@@ -40,11 +48,11 @@ pub fn explain(program: &Path, name: &str, words: &[String], telling: Telling) -
     let begun_us = now_us();
     with_manifest(program, name, |path, manifest| {
         let Request::Run(invocation) = request::parse(name, manifest, words)? else {
-            return serve(name, path, manifest, words);
+            return serve(name, Place::Here(path), manifest, words);
         };
         let Telling::Of(drawing) = telling else {
             let mut timeline = Timeline::default();
-            let result = invoke(path, manifest, &invocation, Some(&mut timeline));
+            let result = invoke(Place::Here(path), manifest, &invocation, Some(&mut timeline));
             let mut stderr = io::stderr();
             let mut page = Page::new(columns(&stderr), Style::of(&stderr));
             explain::tell_times(manifest, begun_us, &timeline, &mut page);
@@ -59,7 +67,30 @@ pub fn explain(program: &Path, name: &str, words: &[String], telling: Telling) -
     })
 }
 
-fn with_manifest(
+/// Runs a program that a server serves under that name, the only one if it has none, with those words.
+///
+/// # Errors
+/// Kind `usage`: words that don't fit, or that ask for what is not done by a server; what the run says.
+pub fn run_at(
+    client: &mut Client,
+    name: Option<&str>,
+    manifest: &Rc<Manifest>,
+    words: &[String],
+) -> Result<ExitCode> {
+    let place = Place::There(client, name);
+    serve(&manifest.name, place, manifest, words)
+}
+
+/// Where the pools of a command run.
+enum Place<'p> {
+    /// Below this process; the path is the manifest's.
+    Here(&'p Path),
+    /// In a deployment of a server, the only one if none is named.
+    There(&'p mut Client, Option<&'p str>),
+}
+
+/// Does something with a program's manifest and its path, or says what is wrong with it.
+pub fn with_manifest(
     program: &Path,
     name: &str,
     act: impl FnOnce(&Path, &Rc<Manifest>) -> Result<ExitCode>,
@@ -134,10 +165,16 @@ pub fn load(path: &Path, text: &[u8]) -> std::result::Result<Manifest, Errors> {
     parse(text, &path.to_string_lossy())
 }
 
-fn serve(name: &str, path: &Path, manifest: &Rc<Manifest>, words: &[String]) -> Result<ExitCode> {
+fn serve(name: &str, place: Place<'_>, manifest: &Rc<Manifest>, words: &[String]) -> Result<ExitCode> {
     match request::parse(name, manifest, words)? {
-        Request::Run(invocation) => invoke(path, manifest, &invocation, None),
-        Request::Each(command, options) => each::run(path, manifest, command, options),
+        Request::Run(invocation) => invoke(place, manifest, &invocation, None),
+        Request::Each(command, options) => match place {
+            Place::Here(path) => each::run(path, manifest, command, options),
+            Place::There(..) => {
+                let message = "option --each is given, which a server does not take";
+                Err(Error::new(Kind::Usage, message).hint("run the program itself"))
+            }
+        },
         Request::Describe(topic) => {
             let stdout = io::stdout();
             let mut page = Page::new(columns(&stdout), Style::of(&stdout));
@@ -186,7 +223,7 @@ fn columns(stream: &impl AsFd) -> usize {
 
 /// Runs a command and prints its result; `timeline` is given what happened when, if pools ran.
 fn invoke(
-    path: &Path,
+    place: Place<'_>,
     manifest: &Rc<Manifest>,
     invocation: &Invocation,
     timeline: Option<&mut Timeline>,
@@ -202,9 +239,23 @@ fn invoke(
     };
     let returned = command.returns.ty;
     output::check(types, returned, invocation.options.output)?;
-    let print = |result: &[u8]| output::print(types, returned, result, invocation.options.output);
+    let print = |result: Option<Vec<u8>>| match result {
+        Some(result) => output::print(types, returned, &result, invocation.options.output),
+        None => Ok(()),
+    };
     let run_pools = |needed: &[PoolId], target: &Target| {
-        remote::run(manifest, path, needed, target, invocation, timeline).map_err(in_command)
+        let result = match place {
+            Place::Here(path) => {
+                if timeline.is_none()
+                    && let Some(warm) = warm::find(path, manifest, needed, &invocation.options)?
+                {
+                    return warm.call(manifest, invocation).map(Some).map_err(in_command);
+                }
+                remote::run(manifest, path, needed, target, invocation, timeline)
+            }
+            Place::There(client, name) => remote::ask(client, name, manifest, invocation).map(Some),
+        };
+        result.map_err(in_command)
     };
     match &command.body {
         Body::Pure(expr) => {
@@ -219,16 +270,16 @@ fn invoke(
             let args: Vec<_> = typed.collect();
             let mut result = Vec::new();
             evaluate(&manifest.exprs, types, *expr, &args, returned, &mut result).map_err(in_command)?;
-            print(&result)?;
+            print(Some(result))?;
         }
         Body::Remote { pool, mid, needed } => {
             let target = Target::Function {
                 pool: *pool,
                 mid: *mid,
             };
-            print(&run_pools(needed, &target)?)?;
+            print(run_pools(needed, &target)?)?;
         }
-        Body::Composed { expr, needed } => print(&run_pools(needed, &Target::Expression(*expr))?)?,
+        Body::Composed { expr, needed } => print(run_pools(needed, &Target::Expression(*expr))?)?,
         Body::Unsupported(error) => return Err(in_command(error.clone())),
     }
     Ok(ExitCode::SUCCESS)

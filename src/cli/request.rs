@@ -10,7 +10,7 @@ use crate::cli::source::Source;
 use crate::codec::nearest::nearest;
 use crate::codec::number::Decimal;
 use crate::error::{Error, Kind, Result};
-use crate::limits::TIMEOUT_MS_MAX;
+use crate::limits::{TIMEOUT_MS_MAX, WARM_MS};
 use crate::manifest::model::{Command, Manifest};
 use crate::manifest::names::full_name;
 
@@ -62,6 +62,8 @@ pub struct Options {
     pub output: Output,
     /// How long the run may take, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// How long the pools are kept warm for further runs, in milliseconds.
+    pub warm_ms: Option<u64>,
     /// The command runs for each item of standard input.
     pub each: bool,
     /// An item that fails does not end the run.
@@ -182,6 +184,10 @@ impl<'a> OwnOptions<'a> {
                     self.options.each = true;
                     false
                 }
+                "--warm" => {
+                    self.options.warm_ms = Some(WARM_MS);
+                    value.is_some()
+                }
                 "--keep-going" => {
                     self.options.keep_going = true;
                     false
@@ -227,6 +233,7 @@ impl<'a> OwnOptions<'a> {
     fn set(&mut self, name: &str, value: &str) -> Result<()> {
         match name {
             "--format" => self.options.output.format = format(value)?,
+            "--warm" => self.options.warm_ms = Some(warm_ms(value)?),
             _ => self.options.timeout_ms = Some(timeout_ms(value)?),
         }
         Ok(())
@@ -272,6 +279,17 @@ pub fn timeout_ms(text: &str) -> Result<u64> {
             ),
         )),
     }
+}
+
+/// Milliseconds of a number of seconds, behind which an `s` may stand.
+///
+/// # Errors
+/// Kind `usage`: it is none above 0.
+pub fn warm_ms(text: &str) -> Result<u64> {
+    timeout_ms(text.strip_suffix('s').unwrap_or(text)).map_err(|error| {
+        let message = error.message.replace("--timeout", "--warm");
+        Error::new(error.kind, message)
+    })
 }
 
 /// Where the first words lead.

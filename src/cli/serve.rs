@@ -3,14 +3,16 @@
 
 use crate::cli::files::{self, reason};
 use crate::cli::program;
+use crate::cli::report;
 use crate::codec::document::{Document, Node};
 use crate::codec::json::line_column;
 use crate::error::{Error, Kind, Result};
+use crate::ids::PoolId;
 use crate::limits::{MANIFEST_BYTES_MAX, TIMEOUT_MS_MAX};
-use crate::manifest::model::Manifest;
 use crate::serve::deployment::{Name, Start};
 use crate::serve::server::{Access, Config, name_of_source};
-use crate::shell::serve::{Address, Plan, run};
+use crate::shell::private_socket::{PrivateSocket, default_path, make_directory, path_of};
+use crate::shell::serve::{Address, Loaded, Plan, run};
 use crate::sys::clock::now_ms;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -38,6 +40,8 @@ pub struct Options<'a> {
     pub access: Option<&'a str>,
     /// Pools start with the first call.
     pub lazy: bool,
+    /// The private socket; none: the user's own, where no other server has it.
+    pub server: Option<&'a str>,
 }
 
 /// Serves programs until a signal ends it.
@@ -51,14 +55,64 @@ pub fn serve(options: &Options<'_>) -> Result<ExitCode> {
     for text in &setup.listen {
         addresses.push(address(text, setup.config.token.is_some())?);
     }
+    let private = private_socket(options.server)?;
     let mut load = load;
     let mut reconfigure = || read(options).map(|setup| setup.config);
     run(Plan {
         config: setup.config,
         addresses,
+        private,
+        pools: Vec::new(),
         programs: setup.programs,
         load: &mut load,
         reconfigure: &mut reconfigure,
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The private socket. It is an error only of one that was named that it can't be had.
+fn private_socket(named: Option<&str>) -> Result<Option<PrivateSocket>> {
+    if let Some(path) = named {
+        return PrivateSocket::bind(&path_of(path)).map(Some);
+    }
+    match make_directory().and_then(|_| PrivateSocket::bind(&default_path())) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(mut error) => {
+            let message = format!(
+                "nexus deploy, list and so on can't reach this server: {}",
+                error.message
+            );
+            error.message = message;
+            error.hint = Some("name another socket by --server PATH, there and here".into());
+            report::print("nexus", &error);
+            Ok(None)
+        }
+    }
+}
+
+/// Keeps a program warm behind that socket until nobody has come for so long, in milliseconds. These of its pools start at once.
+///
+/// # Errors
+/// Kind `conflict`: another does; `io`: what the system says.
+pub fn keep_warm(source: &str, socket: &str, idle_ms: u64, pools: &[u32]) -> Result<ExitCode> {
+    make_directory()?;
+    let private = PrivateSocket::bind(Path::new(socket))?;
+    let config = || Config {
+        grace_ms: GRACE_MS,
+        timeout_ms: TIMEOUT_MS_MAX,
+        mark: "warm".into(),
+        idle_ms: Some(idle_ms),
+        ..Config::default()
+    };
+    let mut load = load;
+    run(Plan {
+        config: config(),
+        addresses: Vec::new(),
+        private: Some(private),
+        pools: pools.iter().copied().map(PoolId).collect(),
+        programs: vec![(Name::parse("warm")?, source.to_string(), Start::OnCall)],
+        load: &mut load,
+        reconfigure: &mut || Ok(config()),
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -224,7 +278,7 @@ fn address(text: &str, has_token: bool) -> Result<Address> {
 }
 
 /// Reads a program by its path: that of its manifest, and the manifest or what is wrong with it.
-fn load(source: &str) -> (PathBuf, Result<Manifest>) {
+fn load(source: &str) -> (PathBuf, Result<Loaded>) {
     let wrong = |mut errors: Vec<Box<Error>>| {
         let more = errors.len().saturating_sub(1);
         let mut first = errors.swap_remove(0);
@@ -236,7 +290,7 @@ fn load(source: &str) -> (PathBuf, Result<Manifest>) {
     match program::find(Path::new(source)) {
         Ok((path, text)) => {
             let manifest = program::load(&path, &text).map_err(wrong);
-            (path, manifest)
+            (path, manifest.map(|manifest| Loaded { manifest, text }))
         }
         Err(errors) => (PathBuf::from(format!("{source}.manifest")), Err(wrong(errors))),
     }

@@ -1,15 +1,18 @@
 //! The tool `nexus`: its own subcommands and their options. What a program does is in [`crate::cli::program`].
 
 use crate::build::runtimes::{RUNTIMES, Runtime as RuntimeFile};
+use crate::cli::admin::{self, Admin};
 use crate::cli::explain::{Drawing, Telling};
 use crate::cli::input::{self, Content};
 use crate::cli::launcher;
 use crate::cli::making;
+use crate::cli::mcp;
 use crate::cli::output::{self, Format, Output};
 use crate::cli::program;
 use crate::cli::report;
 use crate::cli::request::format;
 use crate::cli::serve;
+use crate::cli::warm;
 use crate::codec::nearest::nearest;
 use crate::codec::schema::Types;
 use crate::error::{Error, Kind, Result};
@@ -37,21 +40,22 @@ enum Action {
     New(New),
     Build(Build),
     Run(Run),
-    Ps(Ps),
-    Kill(Kill),
     Check(Check),
     Explain(Explain),
     View(View),
+    Mcp(Mcp),
     Runtime(Runtime),
     Serve(Serve),
+    #[argh(dynamic)]
+    Admin(Admin),
 }
 
 /// Stands for standard input among the words for argh.
 const STDIN: &str = "/dev/stdin";
 
 /// The names of the subcommands, for suggestions.
-const ACTIONS: [&str; 10] = [
-    "new", "build", "run", "ps", "kill", "check", "explain", "view", "runtime", "serve",
+const ACTIONS: [&str; 9] = [
+    "new", "build", "run", "check", "explain", "view", "mcp", "runtime", "serve",
 ];
 
 /// Make a small program to begin with, in a new or empty folder.
@@ -117,24 +121,6 @@ struct Run {
     words: Vec<String>,
 }
 
-/// List the programs that run detached.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "ps")]
-struct Ps {
-    /// table, json, pretty, jsonl, msgpack, csv or tsv
-    #[argh(option, arg_name = "FORMAT")]
-    format: Option<String>,
-}
-
-/// End programs that run detached: by SIGTERM, and after two seconds by SIGKILL.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "kill")]
-struct Kill {
-    /// process ids, or names as nexus ps shows them
-    #[argh(positional, arg_name = "PID")]
-    processes: Vec<String>,
-}
-
 /// Check manifests and report everything that is wrong with them.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "check")]
@@ -186,6 +172,20 @@ struct View {
     path: Option<String>,
 }
 
+/// Serve a program to an AI assistant, as tools of the Model Context Protocol over standard input and output. A program does the
+/// same when it is called with the word mcp, unless it has a command of that name, or only one.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "mcp")]
+struct Mcp {
+    /// end each call after that time
+    #[argh(option, arg_name = "SECONDS")]
+    timeout: Option<String>,
+
+    /// the program, or its manifest
+    #[argh(positional, arg_name = "PROGRAM")]
+    program: String,
+}
+
 /// Print the file that a pool's code in some language loads to speak with nexus: py, cpp, js, r, or r.c for its helper in C.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "runtime")]
@@ -221,6 +221,10 @@ struct Serve {
     #[argh(switch)]
     lazy: bool,
 
+    /// the socket for nexus deploy, list, call and so on; NEXUS_SERVER, or the user's own, if left out
+    #[argh(option, arg_name = "PATH")]
+    server: Option<String>,
+
     /// the programs, each as PATH or NAME=PATH
     #[argh(positional, arg_name = "PROGRAM")]
     programs: Vec<String>,
@@ -255,16 +259,13 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
     }
     match tool.action {
         Some(Action::Run(run)) => run_program(&run),
-        Some(Action::Ps(ps)) => {
-            let format = ps.format.as_deref().map_or(Ok(Format::Table), format)?;
-            launcher::list(format).map(|()| ExitCode::SUCCESS)
-        }
-        Some(Action::Kill(kill)) => launcher::kill(&kill.processes).map(|()| ExitCode::SUCCESS),
+        Some(Action::Admin(admin)) => admin::run(&admin),
         Some(Action::New(new)) => making::create(new.folder.as_deref(), &new.lang),
         Some(Action::Build(build)) => making::build(&build.paths, build.output.as_deref()),
         Some(Action::Check(check)) => check_all(&check.paths),
         Some(Action::Explain(explain)) => explain_command(&explain),
         Some(Action::View(view)) => show(&view).map(|()| ExitCode::SUCCESS),
+        Some(Action::Mcp(asked)) => mcp::serve_path(&asked.program, asked.timeout.as_deref()),
         Some(Action::Runtime(runtime)) => print_runtime(&runtime.lang).map(|()| ExitCode::SUCCESS),
         Some(Action::Serve(given)) => serve::serve(&serve::Options {
             programs: &given.programs,
@@ -272,6 +273,7 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
             config: given.config.as_deref(),
             access: given.access_log.as_deref(),
             lazy: given.lazy,
+            server: given.server.as_deref(),
         }),
         None => Err(Error::new(Kind::Usage, "no subcommand is given").hint("nexus --help lists them")),
     }
@@ -285,16 +287,20 @@ fn misused(words: &[String], told: &str) -> Box<Error> {
     }
     let error = Error::new(Kind::Usage, told);
     let first = words.first().map_or("", String::as_str);
-    match nearest(first, ACTIONS) {
-        _ if ACTIONS.contains(&first) => error.hint(format!("nexus {first} --help describes it")),
+    let mut names = ACTIONS.into_iter().chain(admin::names());
+    match nearest(first, names.clone()) {
+        _ if names.any(|name| name == first) => error.hint(format!("nexus {first} --help describes it")),
         Some(name) => error.hint(format!("did you mean {name}?")),
         None => error.hint("nexus --help lists the subcommands"),
     }
 }
 
-/// Runs a program, as a worker process of another run.
+/// Runs a program, as a worker process of another run; or keeps one warm.
 pub fn run_itself(words: &[String]) -> ExitCode {
     let result = match words {
+        [flag, source, socket, idle_ms, pools @ ..] if flag == warm::FLAG => {
+            warm::keep(source, socket, idle_ms, pools)
+        }
         [path, words @ ..] => launcher::run(path, words, &launcher::Options::default()),
         [] => Err(no_program("run")),
     };

@@ -51,6 +51,9 @@ pub struct Config {
     pub timeout_ms: u64,
     /// Tells this server's requests from those of others.
     pub mark: String,
+    /// How long it goes on without a client, in milliseconds; none: for ever. Such a server also ends when what it serves has
+    /// changed: whoever comes then starts another.
+    pub idle_ms: Option<u64>,
 }
 
 /// How requests are told of in the log.
@@ -137,6 +140,8 @@ enum Wire {
 struct Program {
     name: Name,
     manifest: Rc<Manifest>,
+    /// The manifest's text.
+    text: Rc<[u8]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,6 +166,8 @@ pub struct Server {
     asking: Asking,
     /// How many requests there were, for their ids.
     requests: u64,
+    /// Since when there is no client.
+    idle_since_ms: u64,
     is_ending: bool,
     /// Plants a bug for the simulation to find.
     #[cfg(test)]
@@ -169,7 +176,7 @@ pub struct Server {
 
 impl Server {
     /// A server that serves nothing yet.
-    pub fn new(config: Config) -> Server {
+    pub fn new(config: Config, now_ms: u64) -> Server {
         Server {
             config,
             clients: Slab::new(),
@@ -182,6 +189,7 @@ impl Server {
             journal: Journal::default(),
             asking: Asking::default(),
             requests: 0,
+            idle_since_ms: now_ms,
             is_ending: false,
             #[cfg(test)]
             planted: None,
@@ -345,12 +353,28 @@ impl Server {
 
     /// When [`Server::handle_timeout`] is due next, in milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        let dues = [self.deadlines.next_ms(), self.deployments.next_deadline()];
+        let dues = [
+            self.deadlines.next_ms(),
+            self.deployments.next_deadline(),
+            self.idle_due_ms(),
+        ];
         dues.into_iter().flatten().min()
+    }
+
+    /// When it ends for want of clients.
+    fn idle_due_ms(&self) -> Option<u64> {
+        let idle_ms = self
+            .config
+            .idle_ms
+            .filter(|_| !self.is_ending && self.clients.is_empty())?;
+        Some(self.idle_since_ms.saturating_add(idle_ms))
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now_ms: u64) {
+        if self.idle_due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
+            self.drain(now_ms);
+        }
         while let Some(timer) = self.deadlines.pop(now_ms) {
             match timer {
                 Timer::Client(id) => {
@@ -373,13 +397,13 @@ impl Server {
     pub fn handle_loaded(
         &mut self,
         id: DeploymentId,
-        manifest: &Rc<Manifest>,
+        (manifest, text): (&Rc<Manifest>, &Rc<[u8]>),
         fingerprint: u64,
         now_ms: u64,
     ) {
         if let Some(name) = self.deployments.name_of(id).cloned() {
-            let manifest = Rc::clone(manifest);
-            self.programs.insert(id, Program { name, manifest });
+            let (manifest, text) = (Rc::clone(manifest), Rc::clone(text));
+            self.programs.insert(id, Program { name, manifest, text });
         }
         self.deployments.handle_loaded(id, fingerprint, now_ms);
         self.settle(now_ms);
@@ -411,6 +435,9 @@ impl Server {
 
     /// The files of a source have changed.
     pub fn handle_changed(&mut self, source: &str, fingerprint: u64, now_ms: u64) {
+        if self.config.idle_ms.is_some() && !self.is_ending {
+            return self.drain(now_ms);
+        }
         self.deployments.handle_changed(source, fingerprint, now_ms);
         self.settle(now_ms);
     }
@@ -436,8 +463,9 @@ impl Server {
         self.settle(now_ms);
     }
 
-    /// A process of a generation has printed something.
+    /// A process of a generation has printed something. In the course of which call can't be told: each that runs there is.
     pub fn handle_printed(&mut self, id: DeploymentId, bytes: &[u8]) {
+        self.tell_printed(id, bytes);
         if let Some(program) = self.programs.get(&id) {
             self.journal.add_printed(&program.name, bytes, &mut self.effects);
         } else if let Some(name) = self.deployments.name_of(id).cloned() {
@@ -544,6 +572,7 @@ impl Server {
             return;
         };
         self.deadlines.set(Timer::Client(id), &mut client.due, None);
+        self.idle_since_ms = now_ms;
         for call in client.calls {
             self.abandon(call, now_ms);
         }

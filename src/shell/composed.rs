@@ -1,12 +1,16 @@
 //! Composed commands: the evaluator says what it wants done and the hub does it, both in one loop. Evaluates nothing and
 //! knows no pool.
 
-use super::session::Session;
+use super::file_bytes::FileBytes;
+use super::session::{OUTPUT, Session};
+use super::sink::Sink;
 use crate::core::eval::{Ask, AskId, Budget, HostCall, Machine, Outcome, Program, Progress};
 use crate::core::hub::Request;
+use crate::core::process::pipe::Plan;
 use crate::core::process::pipes::{Pipes, Wanted};
 use crate::core::process::table::{Asker, Owner};
 use crate::error::{Error, Kind, Result};
+use crate::expr::process::Form;
 use crate::ids::{ExprId, TypeId};
 use crate::limits::{EVAL_CLOSURES_MAX, EVAL_STEPS_PER_TURN};
 use crate::manifest::model::Manifest;
@@ -17,12 +21,23 @@ use std::collections::BTreeMap;
 pub struct Composition {
     /// The expression, of the session's manifest.
     pub root: ExprId,
-    /// The arguments as msgpack, with their types.
-    pub args: Vec<(Vec<u8>, TypeId)>,
+    /// The arguments with their types.
+    pub args: Vec<(Argument, TypeId)>,
     /// Type of the result.
     pub returns: TypeId,
     /// When to give up, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// How a result that stands so in the bytes that a program writes can be printed as these bytes are; none: it can't.
+    pub printed: Option<Form>,
+}
+
+/// An argument of a composition.
+#[derive(Debug)]
+pub enum Argument {
+    /// As msgpack.
+    Value(Vec<u8>),
+    /// Bytes in a file.
+    File(FileBytes),
 }
 
 /// What comes for an evaluation from the session.
@@ -45,6 +60,9 @@ pub(super) struct Task {
     token: u64,
     machine: Machine,
     returns: TypeId,
+    printed: Option<Form>,
+    /// Standard output, and the token of the pipe that writes to it: what that gives is the result.
+    sink: Option<(Sink, u64)>,
     /// When it is late, in milliseconds of the clock.
     until_ms: Option<u64>,
     /// What was asked for, by the session's tokens, and the other way round.
@@ -69,17 +87,25 @@ const NUMBERS_PER_TASK: i64 = EVAL_CLOSURES_MAX as i64 + 1;
 
 impl Task {
     /// An evaluation that has not begun.
-    pub fn new(composition: Composition, token: u64, now_ms: u64) -> Task {
+    pub fn new(composition: Composition, token: u64, files: &mut Vec<FileBytes>, now_ms: u64) -> Task {
         let mut machine = Machine::new(composition.root, Budget::default());
         machine.number_functions_from(token as i64 * NUMBERS_PER_TASK);
         for (arg, ty) in composition.args {
-            machine.push_wire(arg, ty);
+            match arg {
+                Argument::Value(value) => machine.push_wire(value, ty),
+                Argument::File(content) => {
+                    machine.push_file(files.len() as u32, ty);
+                    files.push(content);
+                }
+            }
         }
         let timeout_ms = composition.timeout_ms;
         Task {
             token,
             machine,
             returns: composition.returns,
+            printed: composition.printed,
+            sink: None,
             until_ms: timeout_ms.map(|timeout| now_ms.saturating_add(timeout)),
             asked: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -195,7 +221,13 @@ impl Task {
             Ask::Process(request) => {
                 table.request(Asker::Nexus(token), Some(self.owner()), request, now);
             }
-            Ask::Pipe(plan) => {
+            Ask::Read(file) => {
+                let content = read_file(session, file);
+                session.take_answer(token, content);
+            }
+            Ask::Pipe(mut plan) => {
+                plan.is_result = self.can_print(token, &plan, program, session);
+                let table = &mut session.workers.table;
                 if let Err(error) = self.pipes.begin(token, *plan, table, program.types, now) {
                     session.take_answer(token, Err(error));
                 }
@@ -233,6 +265,7 @@ impl Task {
             }
         }
         loop {
+            let has_printed = self.print(session);
             let (machine, asked) = (&mut self.machine, &self.asked);
             let mut results = Vec::new();
             let table = &mut session.workers.table;
@@ -250,7 +283,7 @@ impl Task {
             for (token, result) in results {
                 session.take_answer(token, result);
             }
-            if !has_moved {
+            if !has_moved && !has_printed {
                 return has_come;
             }
             // What was written makes room for more.
@@ -313,23 +346,81 @@ impl Task {
         if session.workers.table.is_joining_of(self.owner()) {
             return;
         }
-        let Some(outcome) = self.outcome.take() else {
-            return;
+        let result = match self.outcome.take() {
+            Some(Outcome::Done) => match self.finish_printing(session) {
+                Ok(true) if self.sink.is_some() => {
+                    session.has_printed = true;
+                    Ok(Vec::new())
+                }
+                Ok(true) => self.result(session),
+                Ok(false) => return self.outcome = Some(Outcome::Done),
+                Err(error) => Err(error),
+            },
+            Some(Outcome::Raised(error)) => Err(error),
+            None => return,
         };
         self.is_over = true;
-        let manifest = session.manifest.clone();
-        let result = match outcome {
-            Outcome::Done => {
-                let mut result = Vec::new();
-                let written =
-                    self.machine
-                        .write_result(&manifest.exprs, &manifest.types, self.returns, &mut result);
-                written.map(|()| result)
-            }
-            Outcome::Raised(error) => Err(error),
-        };
         session.answers.push((self.token, result));
     }
+}
+
+impl Task {
+    fn result(&mut self, session: &Session) -> Result<Vec<u8>> {
+        let manifest = &session.manifest;
+        loop {
+            let mut result = Vec::new();
+            let written =
+                self.machine
+                    .write_result(&manifest.exprs, &manifest.types, self.returns, &mut result);
+            match self.machine.unread() {
+                Some(file) => self.machine.handle_file(read_file(session, file)?),
+                None => return written.map(|()| result),
+            }
+        }
+    }
+
+    /// Opens standard output for a pipe, if what it gives can be printed as it comes.
+    fn can_print(&mut self, token: u64, plan: &Plan, program: Program<'_>, session: &Session) -> bool {
+        let fits = plan.is_result
+            && self.printed.is_some()
+            && self.printed == plan.output_form()
+            && program.types.are_alike(plan.output, self.returns);
+        if !fits {
+            return false;
+        }
+        let sink = Sink::open(OUTPUT, session.poll.registry());
+        self.sink = sink.ok().map(|sink| (sink, token));
+        self.sink.is_some()
+    }
+
+    /// Prints what a pipe gives out. False if nothing is taken.
+    fn print(&mut self, session: &mut Session) -> bool {
+        let Some((sink, token)) = &mut self.sink else {
+            return false;
+        };
+        sink.is_ready |= std::mem::take(&mut session.has_output_room);
+        let pipe = self.pipes.get_mut(*token);
+        pipe.is_some_and(|pipe| sink.drain(pipe, &mut session.workers.table))
+    }
+
+    /// Writes what stands after the result. False while that has to wait.
+    fn finish_printing(&mut self, session: &mut Session) -> Result<bool> {
+        match (&mut self.sink, self.printed) {
+            (Some((sink, _)), Some(Form::Text | Form::Lines)) => {
+                sink.is_ready |= std::mem::take(&mut session.has_output_room);
+                sink.end_line(self.printed == Some(Form::Text))
+            }
+            _ => Ok(true),
+        }
+    }
+}
+
+fn read_file(session: &Session, file: u32) -> Result<Vec<u8>> {
+    let content = session.workers.files.get(file as usize).map(FileBytes::read);
+    content.unwrap_or_else(|| Ok(Vec::new())).map_err(|error| {
+        let message = format!("can't read the file of an argument: {error}");
+        Error::new(Kind::BadArgument, message)
+    })
 }
 
 fn program(manifest: &Manifest) -> Program<'_> {

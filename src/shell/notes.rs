@@ -1,8 +1,11 @@
 //! Log lines and progress from functions, on standard error: lines as they come, progress as a bar on a terminal and
 //! nowhere else.
 
+use super::client::Told;
 use crate::codec::number::float_text;
 use crate::core::hub::Note;
+use crate::error::signal_name;
+use crate::serve::rpc::Notice;
 use std::io::{self, IsTerminal, Write};
 
 /// Width of the bar, in columns.
@@ -15,6 +18,7 @@ pub struct Notes {
 }
 
 impl Notes {
+    /// Shows one.
     pub fn show(&mut self, pool: &str, note: &Note) {
         let mut stderr = io::stderr().lock();
         match note {
@@ -29,6 +33,31 @@ impl Notes {
                 self.has_bar = true;
             }
             Note::Progress { .. } => {}
+        }
+    }
+
+    /// Shows what a server tells of a call of that program.
+    pub fn show_told(&mut self, program: &str, told: Told<'_>) {
+        match told {
+            Told::Notice(Notice::Log { pool, level, text }) => {
+                let (level, text) = (level.to_string(), text.to_string());
+                self.show(pool, &Note::Log { level, text });
+            }
+            Told::Notice(Notice::Progress {
+                pool,
+                done,
+                total,
+                label,
+            }) => {
+                let label = label.to_string();
+                self.show(pool, &Note::Progress { done, total, label });
+            }
+            Told::Notice(Notice::Printed(bytes)) => {
+                let mut stderr = io::stderr().lock();
+                self.clear_bar(&mut stderr);
+                let _ = stderr.write_all(bytes);
+            }
+            Told::Signal(number) => self.show_stop(program, &signal_name(number), &[]),
         }
     }
 

@@ -43,6 +43,7 @@ use told::{Event, Told};
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const INPUT: Token = Token(usize::MAX - 2);
+pub(super) const OUTPUT: Token = Token(usize::MAX - 3);
 /// Events taken from the poll at once; the others come with the next turn.
 const EVENTS_PER_TURN: usize = 64;
 
@@ -52,7 +53,7 @@ pub struct Session {
     /// The manifest's path.
     path: PathBuf,
     pub(super) hub: Hub,
-    poll: Poll,
+    pub(super) poll: Poll,
     events: Events,
     /// None where the process has others that hear them.
     signals: Option<Signals>,
@@ -80,6 +81,10 @@ pub struct Session {
     pub(super) answers: Vec<(u64, Result<Vec<u8>>)>,
     /// People are told of notes, or whoever uses this session.
     told: Option<Told>,
+    /// Standard output has room, for whoever waits for it.
+    pub(super) has_output_room: bool,
+    /// The result of the composition that ended last was printed as it came.
+    pub(super) has_printed: bool,
     pub(super) notes: Notes,
     buffer: Vec<u8>,
     /// The first signal that asked to end.
@@ -146,6 +151,8 @@ impl Session {
             asks: BTreeMap::new(),
             answers: Vec::new(),
             told: None,
+            has_output_room: false,
+            has_printed: false,
             notes: Notes::default(),
             buffer: Vec::new(),
             interrupted: None,
@@ -201,6 +208,11 @@ impl Session {
     /// Whether a signal asked to end.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.is_some()
+    }
+
+    /// The first signal that asked to end.
+    pub fn interrupted(&self) -> Option<i32> {
+        self.interrupted
     }
 
     /// The error of a run that was asked to stop, if it was; says where everything stands.
@@ -421,6 +433,8 @@ impl Session {
         let Token(token) = event.token();
         if event.token() == INPUT {
             self.has_input = true;
+        } else if event.token() == OUTPUT {
+            self.has_output_room = true;
         } else if event.token() == SIGNALS {
             while let Some(number) = self.signals.as_mut().and_then(Signals::arrived) {
                 self.interrupted.get_or_insert(number);

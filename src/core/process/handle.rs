@@ -17,8 +17,8 @@ pub struct Handle {
     pub owner: Owner,
     /// Who is told when it runs; none: it is a stage of a pipe.
     pub asker: Option<Asker>,
-    /// Why a stage could not be started.
-    pub start_failure: Option<Box<Error>>,
+    /// Why a stage could not be started, or be given its input.
+    pub failure: Option<Box<Error>>,
     pub pid: u32,
     pub framing: Framing,
     pub is_detached: bool,
@@ -26,8 +26,6 @@ pub struct Handle {
     pub outgoing: Outgoing,
     pub inbox: Inbox,
     pub fate: Fate,
-    /// How many had ended before it did.
-    pub end_number: u64,
     /// It wanted no more, though there was more, or might have been.
     pub refuses: bool,
     /// It wrote what is no message, and is ended for it.
@@ -89,8 +87,8 @@ pub enum Pressure {
 
 impl Handle {
     pub fn new(launch: &Launch, owner: Owner, asker: Option<Asker>) -> Handle {
-        let input = match (launch.stdin, launch.input_from) {
-            (Redirect::Pipe, None) => Input::Open,
+        let input = match (launch.stdin, launch.input_from, launch.input_file) {
+            (Redirect::Pipe, None, None) => Input::Open,
             _ => Input::Elsewhere,
         };
         let mut inbox = Inbox::new(launch.framing);
@@ -103,7 +101,7 @@ impl Handle {
             name: launch.name.clone(),
             owner,
             asker,
-            start_failure: None,
+            failure: None,
             pid: 0,
             framing: launch.framing,
             is_detached: launch.is_detached,
@@ -111,7 +109,6 @@ impl Handle {
             outgoing: Outgoing::default(),
             inbox,
             fate: Fate::Alive,
-            end_number: 0,
             refuses: false,
             fault: None,
             is_end_told: launch.stdout != Redirect::Pipe,

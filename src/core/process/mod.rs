@@ -8,11 +8,13 @@ mod handle;
 #[cfg(test)]
 mod invariants;
 pub mod mailbox;
+mod outlet;
 pub mod pipe;
 #[cfg(test)]
 mod pipe_tests;
 pub mod pipes;
 pub mod request;
+mod source;
 mod stage;
 pub mod table;
 #[cfg(test)]

@@ -40,6 +40,12 @@ impl Pipes {
         self.0.is_empty()
     }
 
+    /// A pipe that is under way.
+    pub fn get_mut(&mut self, token: u64) -> Option<&mut Pipe> {
+        let found = self.0.iter_mut().find(|(own, _)| *own == token);
+        found.map(|(_, pipe)| pipe)
+    }
+
     /// Gives up a pipe, if it is one and goes on.
     pub fn end(&mut self, token: u64, table: &mut Table, now_ms: u64) {
         if let Some(position) = self.0.iter().position(|(own, _)| *own == token) {

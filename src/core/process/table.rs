@@ -107,8 +107,6 @@ pub struct Table {
     listed: VecDeque<HandleId>,
     /// Those that have ended and have processes left.
     pub(super) leaving: Vec<Owner>,
-    /// Processes that have ended.
-    ends: u64,
     /// Plants a bug for the simulation to find.
     #[cfg(test)]
     pub planted: Option<Bug>,
@@ -123,7 +121,6 @@ impl Default for Table {
             effects: VecDeque::new(),
             listed: VecDeque::new(),
             leaving: Vec::new(),
-            ends: 0,
             #[cfg(test)]
             planted: None,
         }
@@ -462,8 +459,15 @@ impl Table {
             }
             None => {
                 handle.fate = Fate::Gone(Ended::Unknown);
-                handle.start_failure = Some(error);
+                handle.failure = Some(error);
             }
+        }
+    }
+
+    /// A stage can't be given the file that is its input.
+    pub fn handle_input_failed(&mut self, id: HandleId, error: Box<Error>) {
+        if let Some(handle) = self.handles.get_mut(id) {
+            handle.failure = Some(error);
         }
     }
 
@@ -516,14 +520,14 @@ impl Table {
         }
     }
 
-    /// A process has ended and its group with it. All that it had written was taken in, and its input and output are closed.
+    /// A process has ended and its group with it; all that it had written was taken in, and
+    /// its input and output are closed. Of one whose input another writes, it is told before if that goes on:
+    /// [`Table::handle_input_refused`].
     pub fn handle_exited(&mut self, id: HandleId, ended: Ended, now_ms: u64) {
         let Some(handle) = self.handles.get_mut(id) else {
             return;
         };
         handle.fate = Fate::Gone(ended);
-        handle.end_number = self.ends;
-        self.ends += 1;
         handle.refuses |= handle.input == Input::Open || !handle.outgoing.chunk().is_empty();
         handle.outgoing.clear();
         if handle.input != Input::Elsewhere {

@@ -6,7 +6,7 @@ use super::world::{Event, World};
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::codec::schema::Types;
 use crate::core::hub::Ended;
-use crate::core::process::pipe::{Item, Plan, Planned};
+use crate::core::process::pipe::{Given, Item, Plan, Planned};
 use crate::core::process::pipes::{Pipes, Wanted};
 use crate::core::process::table::Owner;
 use crate::error::{Error, Kind, Result};
@@ -106,10 +106,11 @@ impl World {
         self.piping.last_token += 1;
         let token = self.piping.last_token;
         let plan = Plan {
-            source,
+            source: Given::Value(source.into()),
             source_ty: list,
             stages: planned,
             output: list,
+            is_result: false,
         };
         let may_hang = stages.iter().any(|stage| self.may_hang(stage));
         let known = Known {

@@ -145,6 +145,8 @@ pub struct Program {
     pub near_input: Option<usize>,
     pub near_output: Option<usize>,
     pub next_input: Option<usize>,
+    /// Its input, where another writes it: nexus holds it too.
+    pub joined_input: Option<usize>,
     /// Nexus has something to write to it.
     pub is_writable: bool,
     inbox: Vec<u8>,
@@ -177,6 +179,7 @@ impl Program {
             near_input: None,
             near_output: None,
             next_input: None,
+            joined_input: None,
             is_writable: false,
             inbox: Vec::new(),
             outbox: Vec::new(),
@@ -279,8 +282,11 @@ impl Program {
             }
         } else if self.wants_to_close() {
             if let Some(stdin) = self.stdin.take() {
-                channels[stdin].has_reader = false;
-                channels[stdin].bytes.clear();
+                // What nexus holds too is not closed by that.
+                if self.joined_input.is_none() {
+                    channels[stdin].has_reader = false;
+                    channels[stdin].bytes.clear();
+                }
             }
         } else if self.nature.ends && self.has_done_all() {
             return (Some(Ended::Code(self.nature.code)), read);

@@ -222,6 +222,7 @@ impl World {
             (Some(before), _) => {
                 let before = self.system.by_id.get(&before).copied();
                 program.stdin = before.and_then(|before| self.system.programs[before].next_input.take());
+                program.joined_input = program.stdin;
             }
             (None, Redirect::Pipe) => {
                 program.stdin = Some(self.system.open_channel());
@@ -280,8 +281,11 @@ impl World {
         trace!(self, "program {number} {:?} ends: {ended:?}", program.id);
         program.ended = Some(ended);
         let (stdin, stdout) = (program.stdin.take(), program.stdout);
-        let leaks = program.nature.leaks;
-        self.system.drop_reader(stdin);
+        let (leaks, program_joined) = (program.nature.leaks, program.joined_input);
+        // Nexus holds that of a program whose input another writes.
+        if program_joined.is_none() {
+            self.system.drop_reader(stdin);
+        }
         if !leaks {
             self.system.drop_writer(stdout);
         }
@@ -385,8 +389,14 @@ impl World {
         trace!(self, "program {number} {id:?} is buried");
         program.is_reaped = true;
         // What it left behind dies with its group.
-        let stdout = program.stdout;
+        let (stdout, joined) = (program.stdout, program.joined_input.take());
         self.system.drop_writer(stdout);
+        if let Some(input) = joined {
+            if self.system.channels[input].has_writer {
+                self.table.handle_input_refused(id);
+            }
+            self.system.drop_reader(Some(input));
+        }
         self.system.close(number);
         if let Some(account) = self.desk.accounts.get_mut(&id) {
             account.ended = Some(ended);

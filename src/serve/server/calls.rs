@@ -10,6 +10,7 @@ use crate::manifest::positional::positional;
 use crate::serve::api::{self, Failure, Form};
 use crate::serve::deployment::{DeploymentId, Name, Refusal};
 use crate::serve::http;
+use crate::serve::rpc::Notice;
 use crate::serve::rpc::request::Arguments;
 use std::rc::Rc;
 
@@ -256,13 +257,37 @@ impl Server {
         self.give_up(id, error, now_ms);
     }
 
+    /// A process of a generation has printed something.
+    pub(super) fn tell_printed(&mut self, generation: DeploymentId, bytes: &[u8]) {
+        let mut told = Vec::new();
+        for (_, call) in self.calls.iter().filter(|(_, call)| call.id == Some(generation)) {
+            if let (Origin::Private { request, .. }, Some(client)) = (&call.origin, call.client) {
+                told.push((client, *request));
+            }
+        }
+        for (client, request) in told {
+            self.notify_private(client, request, Notice::Printed(bytes));
+        }
+    }
+
     /// A function says something in the course of a call.
     pub(super) fn tell(&mut self, id: CallId, pool: &str, note: &Note, now_ms: u64) {
         let Some(call) = self.calls.get(id) else { return };
         let Some(client) = call.client else { return };
         match &call.origin {
             Origin::Web(_) if call.is_streaming => self.push_event(client, note, now_ms),
-            Origin::Private { request, .. } => self.notify_private(client, *request, pool, note),
+            Origin::Private { request, .. } => {
+                let notice = match note {
+                    Note::Log { level, text } => Notice::Log { pool, level, text },
+                    Note::Progress { done, total, label } => Notice::Progress {
+                        pool,
+                        done: *done,
+                        total: *total,
+                        label,
+                    },
+                };
+                self.notify_private(client, *request, notice);
+            }
             Origin::Web(_) => {}
         }
     }

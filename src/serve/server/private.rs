@@ -4,11 +4,11 @@
 use super::calls::Origin;
 use super::operate::{Asked, Waiting, name_of_source};
 use super::{ClientId, Server, Wire, client_gone};
-use crate::core::hub::Note;
+use crate::codec::msgpack::write;
 use crate::error::{Error, Kind, Result};
 use crate::limits::LOG_LINES_MAX;
 use crate::serve::deployment::{Name, Start};
-use crate::serve::rpc::request::{Action, Request};
+use crate::serve::rpc::request::{Action, Form, Request};
 use crate::serve::rpc::{Connection, Notice};
 
 const NIL: u8 = 0xc0;
@@ -64,6 +64,12 @@ impl Server {
             }
             Action::Delete(name) => Name::parse(&name).map(Asked::Delete),
             Action::List => Ok(Asked::List),
+            Action::Inspect(name, Form::Manifest) => {
+                let text = self
+                    .named(name.as_deref())
+                    .and_then(|name| self.manifest_text(&name));
+                return self.answer_private(client, id, text);
+            }
             Action::Inspect(name, _) => self.named(name.as_deref()).map(Asked::Show),
             Action::Logs(logs) => {
                 let most = logs
@@ -127,19 +133,23 @@ impl Server {
     }
 
     /// Tells of a request that is open.
-    pub(super) fn notify_private(&mut self, client: ClientId, request: u64, pool: &str, note: &Note) {
+    pub(super) fn notify_private(&mut self, client: ClientId, request: u64, notice: Notice<'_>) {
         if let Some(wire) = self.private(client) {
-            let notice = match note {
-                Note::Log { level, text } => Notice::Log { pool, level, text },
-                Note::Progress { done, total, label } => Notice::Progress {
-                    pool,
-                    done: *done,
-                    total: *total,
-                    label,
-                },
-            };
             wire.notify(request, notice);
         }
         self.list(client);
+    }
+
+    /// The text of the manifest of a program that is loaded, in bytes.
+    fn manifest_text(&self, name: &Name) -> Result<Vec<u8>> {
+        let mut programs = self.programs.values();
+        // While one replaces another, the newer is what is asked for.
+        let Some(program) = programs.rfind(|program| program.name == *name) else {
+            let message = format!("deployment '{name}' is not loaded");
+            return Err(Error::new(Kind::NotFound, message).hint("nexus list tells how each stands"));
+        };
+        let mut out = Vec::new();
+        write::bin(&mut out, &program.text);
+        Ok(out)
     }
 }

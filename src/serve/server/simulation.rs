@@ -59,6 +59,7 @@ struct World {
     now_ms: u64,
     server: Server,
     manifest: Rc<Manifest>,
+    text: Rc<[u8]>,
     agenda: BTreeMap<(u64, u64), Event>,
     planned: u64,
     peers: Vec<Peer>,
@@ -85,12 +86,13 @@ impl World {
             ..Config::default()
         };
         let manifest = parse(MANIFEST, "n.json").unwrap_or_else(|errors| panic!("{errors:?}"));
-        let mut server = Server::new(config);
+        let mut server = Server::new(config, 0);
         server.planted = planted;
         World {
             now_ms: 0,
             server,
             manifest: Rc::new(manifest),
+            text: MANIFEST.into(),
             agenda: BTreeMap::new(),
             planned: 0,
             peers: Vec::new(),
@@ -310,7 +312,10 @@ impl World {
         let now_ms = self.now_ms;
         match event {
             Event::Loaded(id, _) if self.programs.get(&id) != Some(&false) => {}
-            Event::Loaded(id, true) => self.server.handle_loaded(id, &self.manifest, now_ms % 3, now_ms),
+            Event::Loaded(id, true) => {
+                self.server
+                    .handle_loaded(id, (&self.manifest, &self.text), now_ms % 3, now_ms)
+            }
             Event::Loaded(id, false) => {
                 let error = Error::new(Kind::Manifest, "it is bad");
                 self.server.handle_load_failed(id, now_ms % 3, error, now_ms);

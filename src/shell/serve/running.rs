@@ -1,14 +1,14 @@
 //! A program that is served: its session, and which of the server's calls run in it.
 
+use super::Loaded;
 use crate::core::health::Health;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
-use crate::manifest::model::{Arg, Body, Manifest};
+use crate::manifest::model::Manifest;
 use crate::serve::deployment::PoolState;
 use crate::serve::server::{CallId, ProcessInfo};
-use crate::shell::composed::Composition;
+use crate::shell::session::Session;
 use crate::shell::session::told::Event;
-use crate::shell::session::{Call, Session};
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
@@ -29,6 +29,7 @@ pub enum Stage {
 pub struct Running {
     session: Session,
     pub manifest: Rc<Manifest>,
+    pub text: Rc<[u8]>,
     pub fingerprint: u64,
     pub stage: Stage,
     /// The server's calls, by the session's tokens.
@@ -55,8 +56,8 @@ pub enum Outcome {
 
 impl Running {
     /// A program none of whose pools runs.
-    pub fn new(manifest: Manifest, path: &Path, fingerprint: u64) -> Result<Running> {
-        let manifest = Rc::new(manifest);
+    pub fn new(loaded: Loaded, path: &Path, fingerprint: u64) -> Result<Running> {
+        let manifest = Rc::new(loaded.manifest);
         let mut session = Session::new(&manifest, path)?;
         session.tell();
         Ok(Running {
@@ -66,6 +67,7 @@ impl Running {
             calls: BTreeMap::new(),
             pools: manifest.pools.iter().map(|_| PoolState::Up).collect(),
             manifest,
+            text: loaded.text.into(),
             is_ready: true,
         })
     }
@@ -87,23 +89,7 @@ impl Running {
 
     /// Begins a call of a command by its position.
     pub fn begin(&mut self, call: CallId, command: usize, args: Vec<Vec<u8>>) {
-        let manifest = Rc::clone(&self.manifest);
-        let command = &manifest.commands[command];
-        let token = match &command.body {
-            Body::Remote { pool, mid, .. } => self.session.begin(Call {
-                pool: *pool,
-                mid: *mid,
-                args,
-                timeout_ms: command.timeout_ms,
-            }),
-            Body::Pure(expr) | Body::Composed { expr, .. } => self.session.begin_composition(Composition {
-                root: *expr,
-                args: args.into_iter().zip(command.args.iter().map(Arg::ty)).collect(),
-                returns: command.returns.ty,
-                timeout_ms: command.timeout_ms,
-            }),
-            Body::Unsupported(error) => self.session.refuse(error.clone()),
-        };
+        let token = self.session.begin_command(command, args, None);
         self.calls.insert(token, call);
     }
 
@@ -164,8 +150,12 @@ impl Running {
         })
     }
 
-    /// It takes calls, although its pools don't run yet.
-    pub fn serve_lazily(&mut self) {
+    /// It takes calls, although its pools don't run yet; these start all the same.
+    pub fn serve_lazily(&mut self, pools: &[PoolId], now: u64) {
+        let is_known = |pool: &PoolId| pool.index() < self.manifest.pools.len();
+        let known: Vec<PoolId> = pools.iter().copied().filter(is_known).collect();
+        self.session.start_pools(known, now);
+        self.is_ready = true;
         self.stage = Stage::Serving;
     }
 

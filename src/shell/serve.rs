@@ -6,9 +6,11 @@ mod socket;
 
 use self::running::{Outcome, Running};
 use self::socket::{Listener, Received, Socket, Stream};
+use super::private_socket::{PrivateSocket, is_trusted};
 use super::session::poll_refused;
 use super::session::told::Event;
 use crate::error::{Error, Kind, Result};
+use crate::ids::PoolId;
 use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
 use crate::manifest::model::Manifest;
 use crate::serve::deployment::{DeploymentId, Name, Start};
@@ -48,10 +50,10 @@ pub enum Address {
 
 /// A program as it was read.
 pub struct Loaded {
-    /// Path of its manifest.
-    pub path: PathBuf,
     /// The manifest.
     pub manifest: Manifest,
+    /// Its text.
+    pub text: Vec<u8>,
 }
 
 /// What the server is to do.
@@ -60,10 +62,14 @@ pub struct Plan<'a> {
     pub config: Config,
     /// Where it speaks HTTP.
     pub addresses: Vec<Address>,
+    /// The socket on which only its own user is heard.
+    pub private: Option<PrivateSocket>,
+    /// Pools of a program that starts with its first call which start at once all the same.
+    pub pools: Vec<PoolId>,
     /// The programs that it begins with.
     pub programs: Vec<(Name, String, Start)>,
     /// Reads the program at a path: the path of its manifest, and what is wrong with it or it.
-    pub load: &'a mut dyn FnMut(&str) -> (PathBuf, Result<Manifest>),
+    pub load: &'a mut dyn FnMut(&str) -> (PathBuf, Result<Loaded>),
     /// Reads the configuration again.
     pub reconfigure: &'a mut dyn FnMut() -> Result<Config>,
 }
@@ -91,7 +97,7 @@ struct Host<'a> {
     next_number: usize,
     /// Sources by the directories of their manifests, with the manifests' paths.
     watched: Vec<(i32, PathBuf, String)>,
-    load: &'a mut dyn FnMut(&str) -> (PathBuf, Result<Manifest>),
+    load: &'a mut dyn FnMut(&str) -> (PathBuf, Result<Loaded>),
     reconfigure: &'a mut dyn FnMut() -> Result<Config>,
     buffer: Vec<u8>,
     /// The buffer that sessions share.
@@ -100,6 +106,9 @@ struct Host<'a> {
     unread: Vec<usize>,
     /// Files that are to be removed at the end.
     paths: Vec<PathBuf>,
+    /// Removes its file when it is dropped.
+    private: Option<PrivateSocket>,
+    pools: Vec<PoolId>,
 }
 
 impl<'a> Host<'a> {
@@ -119,7 +128,7 @@ impl<'a> Host<'a> {
         }
         let now = now_ms();
         let mut host = Host {
-            server: Server::new(plan.config),
+            server: Server::new(plan.config, now_ms()),
             poll,
             signals,
             watch,
@@ -135,7 +144,16 @@ impl<'a> Host<'a> {
             session_buffer: Vec::new(),
             unread: Vec::new(),
             paths: Vec::new(),
+            private: None,
+            pools: plan.pools,
         };
+        if let Some(private) = plan.private {
+            let refused = || poll_refused("listen on the private socket");
+            private.listener().set_nonblocking(true).map_err(refused())?;
+            let listener = private.listener().try_clone().map_err(refused())?;
+            host.add_listener(Listener::Unix(UnixListener::from_std(listener)), Door::Private)?;
+            host.private = Some(private);
+        }
         for address in &plan.addresses {
             host.listen(address)?;
         }
@@ -305,6 +323,10 @@ impl<'a> Host<'a> {
     }
 
     fn add_client(&mut self, stream: Stream, door: Door, now: u64) {
+        let is_stranger = matches!(&stream, Stream::Unix(stream) if !is_trusted(stream));
+        if door == Door::Private && is_stranger {
+            return;
+        }
         let Some(id) = self.server.handle_accepted(door, now) else {
             return;
         };
@@ -422,8 +444,9 @@ impl<'a> Host<'a> {
             match outcome {
                 Outcome::Answer(call, answer) => self.server.handle_answer(call, answer, now),
                 Outcome::Loaded => {
-                    let manifest = running.manifest.clone();
-                    self.server.handle_loaded(id, &manifest, fingerprint, now);
+                    let (manifest, text) = (running.manifest.clone(), running.text.clone());
+                    self.server
+                        .handle_loaded(id, (&manifest, &text), fingerprint, now);
                 }
                 Outcome::Failed(error) => self.server.handle_load_failed(id, fingerprint, error, now),
                 Outcome::Pool(pool, state) => self.server.handle_pool_state(id, pool, state, now),
@@ -528,10 +551,10 @@ impl<'a> Host<'a> {
     }
 
     fn load(&mut self, id: DeploymentId, source: &str, is_lazy: bool, now: u64) {
-        let (path, manifest) = (self.load)(source);
+        let (path, loaded) = (self.load)(source);
         let fingerprint = fingerprint(&path);
         self.watch_source(&path, source);
-        let running = manifest.and_then(|manifest| Running::new(manifest, &path, fingerprint));
+        let running = loaded.and_then(|loaded| Running::new(loaded, &path, fingerprint));
         let mut running = match running {
             Ok(running) => running,
             Err(error) => return self.server.handle_load_failed(id, fingerprint, error, now),
@@ -549,14 +572,15 @@ impl<'a> Host<'a> {
         }
         self.next_number += 1;
         match is_lazy {
-            true => running.serve_lazily(),
+            true => running.serve_lazily(&self.pools, now),
             false => running.start(now),
         }
         self.numbers.insert(id, number);
-        let manifest = running.manifest.clone();
+        let (manifest, text) = (running.manifest.clone(), running.text.clone());
         self.programs.insert(number, (id, running));
         if is_lazy {
-            self.server.handle_loaded(id, &manifest, fingerprint, now);
+            self.server
+                .handle_loaded(id, (&manifest, &text), fingerprint, now);
         }
         self.take_outcomes(number, now);
     }
