@@ -179,6 +179,9 @@ pub struct Server {
     /// Since when there is no client.
     idle_since_ms: u64,
     is_ending: bool,
+    /// Plants a bug for the simulation to find.
+    #[cfg(test)]
+    planted: Option<simulation::Bug>,
 }
 
 impl Server {
@@ -201,6 +204,8 @@ impl Server {
             requests: 0,
             idle_since_ms: now_ms,
             is_ending: false,
+            #[cfg(test)]
+            planted: None,
         }
     }
 
@@ -430,6 +435,10 @@ impl Server {
 
     /// Nothing of a generation is left.
     pub fn handle_unloaded(&mut self, id: DeploymentId, now_ms: u64) {
+        #[cfg(test)]
+        if self.planted == Some(simulation::Bug::KeepProgram) {
+            return self.deployments.handle_unloaded(id, now_ms);
+        }
         self.programs.remove(&id);
         self.deployments.handle_unloaded(id, now_ms);
         self.settle(now_ms);

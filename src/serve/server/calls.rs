@@ -141,6 +141,10 @@ impl Server {
     }
 
     pub(super) fn refuse(&mut self, id: CallId, refusal: Refusal, now_ms: u64) {
+        #[cfg(test)]
+        if self.planted == Some(super::simulation::Bug::ForgetRefused) {
+            return;
+        }
         let mut failure = Failure::from(refusal.error);
         if let Some(again_ms) = refusal.again_ms {
             failure.headers.retain(|(name, _)| *name != "retry-after");
@@ -154,7 +158,13 @@ impl Server {
         if let Some(call) = self.calls.get_mut(id)
             && let Some(generation) = call.id.take()
         {
-            self.deployments.end_call(generation, now_ms);
+            #[cfg(test)]
+            let runs_on = self.planted == Some(super::simulation::Bug::CallRunsOn);
+            #[cfg(not(test))]
+            let runs_on = false;
+            if !runs_on {
+                self.deployments.end_call(generation, now_ms);
+            }
             let given_up = call.given_up.take();
             let answer = match (answer, given_up) {
                 (Err(_), Some(error)) => Err(error),
