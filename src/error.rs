@@ -47,7 +47,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Kind, &'static str, u8); 18] = [
+    /// How many there are.
+    pub const COUNT: usize = 18;
+
+    const ALL: [(Kind, &'static str, u8); Kind::COUNT] = [
         (Kind::Raised, "raised", 1),
         (Kind::Usage, "usage", 2),
         (Kind::BadArgument, "bad_argument", 2),
@@ -67,6 +70,11 @@ impl Kind {
         (Kind::Timeout, "timeout", 124),
         (Kind::Cancelled, "cancelled", 130),
     ];
+
+    /// Every kind, in the order of their numbers.
+    pub fn all() -> impl Iterator<Item = Kind> {
+        Kind::ALL.iter().map(|row| row.0)
+    }
 
     /// The kind's name on the wire.
     pub fn name(self) -> &'static str {

@@ -219,6 +219,10 @@ pub const WORKER_MESSAGE_BYTES_MAX: usize = 1 << 30;
 /// Bytes of a stream between the stages of a pipe that wait for the next stage: a few reads, so that all stay busy.
 pub const STREAM_BYTES_MAX: usize = 1 << 20;
 
+/// What a pipe between a program and the next, or nexus, is asked to hold, in bytes: four times the system's own, so that each
+/// wakes the other less often; more would not stay in the caches, and one user's pipes may hold 64 MiB together.
+pub const PIPE_BYTES: usize = 256 << 10;
+
 /// Request of a pool's worker to nexus itself, in bytes: a message to a worker process, and what stands around it.
 pub const HOST_REQUEST_BYTES_MAX: usize = WORKER_MESSAGE_BYTES_MAX + 1024;
 
@@ -255,6 +259,41 @@ pub const RPC_LOG_LINES_MAX: u64 = 1_000_000;
 /// Wait for the answer of a server beyond the time that it was given, in milliseconds: its workers may have to be ended by
 /// force before it answers.
 pub const CLIENT_GRACE_MS: u64 = 5000;
+
+/// A message of an assistant's client, in bytes: arguments of some millions of numbers.
+pub const MCP_MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Id of a request of an assistant's client, in bytes: they are small numbers, or UUIDs.
+pub const MCP_ID_BYTES_MAX: usize = 256;
+
+/// Calls of tools that one client has under way: an assistant makes a handful.
+pub const MCP_CALLS_MAX: usize = 256;
+
+/// Messages of one batch: as many as calls.
+pub const MCP_BATCH_MAX: usize = 256;
+
+/// Progress and log lines that wait to be sent to one client; more are dropped, since answers must not wait behind them.
+pub const MCP_NOTES_MAX: usize = 256;
+
+/// A log line or label that is passed on to an assistant, in bytes: what it reads of one.
+pub const MCP_NOTE_BYTES_MAX: usize = 16 << 10;
+
+/// Result of a tool as JSON, in bytes: far more than an assistant reads; it is held three times while it is written.
+pub const MCP_RESULT_BYTES_MAX: usize = 16 << 20;
+
+/// Tools on one page of the list: more than most programs have.
+pub const MCP_TOOLS_PER_PAGE: usize = 100;
+/// Bytes after which a page of the list of tools is full: descriptions may be long.
+pub const MCP_PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Name of a tool, in bytes: what all clients take.
+pub const TOOL_NAME_BYTES_MAX: usize = 64;
+
+/// Clients of the Model Context Protocol over HTTP whose state is kept: each is an assistant that somebody uses.
+pub const MCP_SESSIONS_MAX: usize = 256;
+
+/// Silence after which the state of such a client is dropped, in milliseconds: it begins anew when it comes back.
+pub const MCP_SESSION_IDLE_MS: u64 = 3600 * 1000;
 
 /// Events of a session that nobody has taken, in numbers: those of a turn are taken after it; beyond it the oldest are dropped.
 pub const TOLD_EVENTS_MAX: usize = 4096;
@@ -318,6 +357,9 @@ pub const HTTP_LINGER_MS: u64 = 3000;
 /// Time from a whole request until an end of the input no longer belongs to it, in milliseconds: a client that says all and
 /// then listens ends its side at once; one that leaves does so later.
 pub const HTTP_HALF_CLOSE_MS: u64 = 250;
+
+/// Commands that are counted apart: twenty lines of text each, of which a scrape must not bring megabytes.
+pub const METRIC_SERIES_MAX: usize = 1000;
 
 /// Each part of a deployment's name, in bytes: what DNS allows a label is one less, and it fits any file name.
 pub const DEPLOYMENT_NAME_BYTES_MAX: usize = 64;

@@ -1,4 +1,4 @@
-//! The build script: packs the runtimes of the languages, which the binary carries. Builds no other language's code.
+//! The build script: packs the runtimes of the languages and the server's page, which the binary carries. Builds no other language's code.
 
 #[path = "codec/checksum.rs"]
 mod checksum;
@@ -8,29 +8,32 @@ mod squeeze;
 use std::path::Path;
 use std::{env, fs};
 
-const RUNTIMES: [&str; 5] = [
+const FILES: [&str; 8] = [
     "src/runtimes/python/nexus_pool.py",
     "src/runtimes/cpp/nexus.hpp",
     "src/runtimes/r/nexus_pool.R",
     "src/runtimes/r/nexus_pool.c",
     "src/runtimes/js/nexus_pool.js",
+    "src/serve/page/page.html",
+    "src/serve/page/page.css",
+    "src/serve/page/page.js",
 ];
 
 fn main() {
     let out = env::var_os("OUT_DIR").expect("cargo names a directory for what is built");
     println!("cargo::rerun-if-changed=src/codec/squeeze.rs");
     println!("cargo::rerun-if-changed=src/codec/checksum.rs");
-    for path in RUNTIMES {
+    for path in FILES {
         println!("cargo::rerun-if-changed={path}");
-        let text = fs::read(path).expect("a runtime can be read");
+        let text = fs::read(path).expect("a file can be read");
         let packed = squeeze::pack(&text);
         assert!(
             squeeze::unpack(&packed, text.len()) == text,
             "{path} is not what was packed"
         );
-        let (_, name) = path.rsplit_once('/').expect("a runtime has a name");
+        let (_, name) = path.rsplit_once('/').expect("a file has a name");
         let sum = checksum::sum(checksum::EMPTY, &text).to_le_bytes();
-        fs::write(Path::new(&out).join(name), packed).expect("a packed runtime can be written");
+        fs::write(Path::new(&out).join(name), packed).expect("a packed file can be written");
         fs::write(Path::new(&out).join(format!("{name}.sum")), sum).expect("its checksum can be written");
     }
 }

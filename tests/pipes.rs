@@ -4,19 +4,23 @@ mod harness;
 
 use harness::{Program, Ran};
 use std::fs;
-use std::process::Stdio;
+use std::io::Read;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+fn manifest(schemas: &str, args: &str, returns: &str, expr: &str) -> String {
+    format!(
+        r#"{{"version": 1, "name": "prog", "pools": [{{"lang": "host", "transport": "direct",
+        "exec": ["python3", "./host_worker.py"]}}], "commands": [{{"name": "go", "type": "composed", "needed_pools": [],
+        "arg_schemas": {schemas}, "args": {args}, "return_schema": "{returns}", "expr": {expr}}},
+        {{"name": "add", "type": "remote", "pool": 0, "mid": 2, "needed_pools": [0], "arg_schemas": ["i8", "i8"],
+        "args": [{{"kind": "pos"}}, {{"kind": "pos"}}], "return_schema": "i8"}}]}}"#
+    )
+}
 
 /// A program with one composed command `go` of no arguments, and a pool with the function 2 that halves.
 fn program(returns: &str, expr: &str) -> Program {
-    let manifest = format!(
-        r#"{{"version": 1, "name": "prog", "pools": [{{"lang": "host", "transport": "direct",
-        "exec": ["python3", "./host_worker.py"]}}], "commands": [{{"name": "go", "type": "composed", "needed_pools": [],
-        "arg_schemas": [], "args": [], "return_schema": "{returns}", "expr": {expr}}},
-        {{"name": "add", "type": "remote", "pool": 0, "mid": 2, "needed_pools": [0], "arg_schemas": ["i8", "i8"],
-        "args": [{{"kind": "pos"}}, {{"kind": "pos"}}], "return_schema": "i8"}}]}}"#
-    );
-    let program = Program::new("prog", &manifest);
+    let program = Program::new("prog", &manifest("[]", "[]", returns, expr));
     program.file("host_worker.py", include_str!("bad_worker/host_worker.py"));
     program.file("played.py", include_str!("runtimes/played.py"));
     program
@@ -223,6 +227,212 @@ fn the_stage_that_fails_is_named() {
         5,
         &["stage 1, echo: output can't be read as i8"],
     );
+}
+
+#[test]
+fn of_programs_in_a_row_the_one_that_fails_is_named() {
+    let stages = |fails: usize| {
+        let stage = |at| match at == fails {
+            true => through(&["sh", "-c", "cat; exit 3"], "text"),
+            false => through(&["cat"], "text"),
+        };
+        pipe(("s", &text("a")), &[stage(1), stage(2), stage(3)], "s")
+    };
+    for fails in 1..=3 {
+        check_error(&stages(fails), 5, &[&format!("stage {fails}, sh: exit code 3")]);
+    }
+}
+
+#[test]
+fn a_timeout_ends_all_stages() {
+    let sleeps = through(&["sleep", "100"], "text");
+    let expr = pipe(("s", &text("a")), &[sleeps.clone(), sleeps.clone(), sleeps], "s");
+    for options in [
+        &["--timeout", "0.2", "go"][..],
+        &["--raw", "--timeout", "0.2", "go"],
+    ] {
+        program("s", &expr).check_error(options, 124, &["did not end in time"]);
+    }
+}
+
+/// What `--raw` prints of a program that writes that, and whether it ends well.
+fn check_raw(schema: &str, form: &str, script: &str, options: &[&str], stdout: &str, error: Option<&str>) {
+    let nothing = list("z", "null");
+    let stages = [through(&["sh", "-c", script], &format!("none {form}"))];
+    let words = [&["--raw"], options, &["go"]].concat();
+    let ran = program(schema, &pipe(("z", &nothing), &stages, schema)).run(&words);
+    assert_eq!(ran.stdout, stdout, "{script}: {}", ran.stderr);
+    match error {
+        None => assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{script}"),
+        Some(error) => {
+            assert_eq!(ran.code, Some(5), "{script}");
+            assert!(ran.stderr.contains(error), "{script}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn what_is_printed_as_it_is_stays_as_it_is() {
+    let raw = |schema, form, script, stdout| check_raw(schema, form, script, &[], stdout, None);
+    raw("s", "text", "printf 'a\\n\\303\\251'", "a\né\n");
+    raw("s", "text", ":", "\n");
+    raw("y", "bytes", "printf 'a\\nb'", "a\nb");
+    raw("[s]", "lines", "echo a; echo b", "[\"a\",\"b\"]\n");
+    let lines = |script, stdout| check_raw("[s]", "lines", script, &["--format", "jsonl"], stdout, None);
+    lines("printf 'a\\nb'", "a\nb\n");
+    lines("printf 'a\\n\\n'", "a\n\n");
+    lines(":", "");
+}
+
+#[test]
+fn what_was_printed_before_an_error_stays_printed() {
+    let fails = |form, script, stdout, error| {
+        let schema = if form == "bytes" { "y" } else { "s" };
+        check_raw(schema, form, script, &[], stdout, Some(error));
+    };
+    fails("bytes", "echo a; exit 3", "a\n", "stage 1, sh: exit code 3");
+    fails(
+        "text",
+        "echo a; kill -9 $$",
+        "a\n",
+        "stage 1, sh: was ended by SIGKILL",
+    );
+    let invalid = "stage 1, sh: output can't be read as s: it is not valid UTF-8";
+    fails("text", "printf '\\377'", "", invalid);
+    fails("text", "printf '\\303'", "", invalid);
+}
+
+#[test]
+fn what_can_be_caught_is_printed_only_in_the_end() {
+    let nothing = list("z", "null");
+    let fails = through(&["sh", "-c", "echo a; exit 3"], "none text");
+    let fallible = pipe(("z", &nothing), &[fails], "s");
+    let caught = format!(
+        r#"{{"tag":"catch","fallible":{fallible},"fallback":{}}}"#,
+        text("b")
+    );
+    program("s", &caught).check(&["--raw", "go"], "b");
+}
+
+#[test]
+fn output_is_printed_while_the_pipe_runs() {
+    let program = Program::new("prog", "{}");
+    let gate = program.dir.join("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let waits = format!("echo a; cat '{}'", gate.display());
+    let stages = [
+        through(&["sh", "-c", &waits], "none text"),
+        through(&["cat"], "text"),
+    ];
+    program.file(
+        "prog.manifest",
+        &manifest("[]", "[]", "s", &pipe(("z", &list("z", "null")), &stages, "s")),
+    );
+    let mut child = program
+        .command(&["--raw", "--timeout", "20", "go"])
+        .spawn()
+        .unwrap();
+    let mut first = [0; 2];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"a\n");
+    fs::write(&gate, "b").unwrap();
+    let ran = harness::finish(child);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(0), "b\n"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn whoever_closes_the_output_ends_the_pipe() {
+    let stages = [through(&["yes"], "none text"), through(&["cat"], "text")];
+    let program = program("s", &pipe(("z", &list("z", "null")), &stages, "s"));
+    let mut child = program
+        .command(&["--raw", "--timeout", "20", "go"])
+        .spawn()
+        .unwrap();
+    let mut first = [0; 2];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let ran = harness::finish(child);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn nobody_waits_for_a_slow_reader() {
+    let stages = [through(&["yes"], "none text")];
+    let program = program("s", &pipe(("z", &list("z", "null")), &stages, "s"));
+    // Its output is full and never read until the time is over.
+    let mut child = program
+        .command(&["--raw", "--timeout", "0.3", "go"])
+        .spawn()
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(124));
+}
+
+/// What comes of bytes in a file that are the argument of an expression in `x`, and of the same bytes in JSON.
+fn check_file(returns: &str, body: &str, expected: impl Fn(&[u8]) -> String) {
+    let expr = format!(r#"{{"tag":"lambda","vars":["x"],"body":{body}}}"#);
+    let program = Program::new(
+        "prog",
+        &manifest(r#"["y"]"#, r#"[{"kind":"pos"}]"#, returns, &expr),
+    );
+    let bytes: Vec<u8> = (0..300_000u32).map(|at| (at * 7 / 5) as u8).collect();
+    let packed = program.dir.join("x.msgpack");
+    fs::write(
+        &packed,
+        [&b"\xc6"[..], &(bytes.len() as u32).to_be_bytes(), &bytes].concat(),
+    )
+    .unwrap();
+    let ran = program.run(&["go", &format!("@{}", packed.display())]);
+    assert_eq!(
+        (ran.code, ran.stdout.trim_end()),
+        (Some(0), expected(&bytes).as_str()),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn bytes_in_a_file_are_read_where_they_are_wanted() {
+    let x = r#"{"tag":"bound","schema":"y","var":"x"}"#;
+    let piped = |stages: &[String], schema: &str| pipe(("y", x), stages, schema);
+    let count = piped(
+        &[through(&["cat"], "bytes"), through(&["wc", "-c"], "bytes text")],
+        "s",
+    );
+    check_file("s", &count, |_| r#""300000\n""#.into());
+    let both = |one: &str, other: &str, schema: &str| {
+        format!(r#"{{"tag":"container","schema":"{schema}","elements":[{one},{other}]}}"#)
+    };
+    let head = piped(&[through(&["head", "-c", "4"], "bytes text")], "s");
+    check_file("[s]", &both(&count, &count, "[s]"), |_| {
+        r#"["300000\n","300000\n"]"#.into()
+    });
+    check_file("s", &head, |_| r#""\u0000\u0001\u0002\u0004""#.into());
+    // It is part of the result, and of a pipe.
+    let text = |bytes: &[u8]| format!("\"{}\"", base64(bytes));
+    check_file("y", x, text);
+    check_file("(s,y)", &both(&count, x, "(s,y)"), |bytes| {
+        format!(r#"["300000\n",{}]"#, text(bytes))
+    });
+    let again = piped(&[through(&["cat"], "bytes")], "y");
+    check_file("[y]", &both(&again, x, "[y]"), |bytes| {
+        format!("[{},{}]", text(bytes), text(bytes))
+    });
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    assert!(bytes.len().is_multiple_of(3));
+    let letter = |group: u32, shift: u32| ALPHABET[(group >> shift & 63) as usize] as char;
+    let groups = bytes
+        .chunks(3)
+        .map(|three| three.iter().fold(0, |group, byte| group << 8 | u32::from(*byte)));
+    groups
+        .flat_map(|group| [18, 12, 6, 0].map(|shift| letter(group, shift)))
+        .collect()
 }
 
 fn bind(var: &str, value: &str, body: &str) -> String {

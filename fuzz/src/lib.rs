@@ -4,6 +4,8 @@
 mod codec;
 mod compiler;
 mod compose;
+mod http;
+mod mcp;
 mod program;
 mod source;
 mod wire;
@@ -11,6 +13,8 @@ mod wire;
 pub use codec::{msgpack, schema, transcode};
 pub use compiler::compose;
 pub use compose::loc;
+pub use http::http;
+pub use mcp::mcp;
 pub use program::{args, expression, manifest};
 pub use source::signatures;
 pub use wire::{frame, message};

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::limits::{READ_BYTES, WORKER_MESSAGE_BYTES_MAX};
 use crate::manifest::model::{Arg, Body, Command, Manifest};
 use crate::manifest::positional::{check_count, positional};
-use crate::shell::composed::Composition;
+use crate::shell::composed::{Argument, Composition};
 use crate::shell::session::{Call, Session};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -168,12 +168,17 @@ impl Each<'_> {
                 args,
                 timeout_ms: self.options.timeout_ms.or(command.timeout_ms),
             }),
-            (Body::Composed { expr, .. }, Some(session)) => session.evaluate(Composition {
-                root: *expr,
-                args: args.into_iter().zip(command.args.iter().map(Arg::ty)).collect(),
-                returns: command.returns.ty,
-                timeout_ms: self.options.timeout_ms.or(command.timeout_ms),
-            }),
+            (Body::Composed { expr, .. }, Some(session)) => {
+                let args = args.into_iter().map(Argument::Value);
+                let result = session.evaluate(Composition {
+                    root: *expr,
+                    args: args.zip(command.args.iter().map(Arg::ty)).collect(),
+                    returns: command.returns.ty,
+                    timeout_ms: self.options.timeout_ms.or(command.timeout_ms),
+                    printed: None,
+                });
+                result.map(Option::unwrap_or_default)
+            }
             (Body::Unsupported(error), _) => Err(error.clone()),
             (Body::Remote { .. } | Body::Composed { .. }, None) => {
                 Err(Error::new(Kind::Io, "the pools are gone"))

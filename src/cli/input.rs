@@ -14,6 +14,7 @@ use crate::manifest::model::{Arg, Command, RecordArg};
 use crate::manifest::names::{entry_label, label};
 use crate::manifest::sample::sample;
 use crate::manifest::word::{self, Label, with_hint};
+use crate::shell::file_bytes::FileBytes;
 use crate::sys::memory::expect_filling;
 use std::path::Path;
 
@@ -35,6 +36,15 @@ pub fn encode(types: &Types, command: &Command, position: usize, source: &Source
         _ => value(types, arg.ty(), source, &|| label(command, position), &mut out)?,
     }
     Ok(out)
+}
+
+/// The file that the parameter of a command at that position is the content of: bytes, as msgpack.
+pub fn content(types: &Types, command: &Command, position: usize, source: &Source) -> Option<FileBytes> {
+    let ty = command.args.get(position).map(Arg::ty)?;
+    match (types.node(ty), source) {
+        (Type::Bytes, Source::File(path)) if !path.ends_with(".json") => FileBytes::of(Path::new(path)),
+        _ => None,
+    }
 }
 
 /// Encodes the parameter of a command at that position from its JSON text.

@@ -11,6 +11,7 @@ mod help;
 pub mod input;
 mod launcher;
 mod making;
+mod mcp;
 mod options;
 pub mod output;
 mod page;

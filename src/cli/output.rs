@@ -8,6 +8,7 @@ use crate::codec::msgpack::{Reader, Token};
 use crate::codec::schema::{Type, Types};
 use crate::codec::transcode::{Closed, Sink, Style, ValueError, msgpack_to_json, msgpack_to_msgpack};
 use crate::error::{Error, Kind, Result};
+use crate::expr::process::Form;
 use crate::ids::TypeId;
 use std::io::{self, Write};
 
@@ -61,6 +62,18 @@ pub fn check(types: &Types, ty: TypeId, output: Output) -> Result<()> {
     match output.format {
         Format::Csv | Format::Tsv | Format::Table => tabular::check(types, ty),
         Format::Json | Format::Pretty | Format::Jsonl | Format::Msgpack => Ok(()),
+    }
+}
+
+/// The form of what a program writes that is printed as it is: results of the type, in that output.
+pub fn as_written(types: &Types, ty: TypeId, output: Output) -> Option<Form> {
+    let is_text = |ty| matches!(types.node(ty), Type::Str);
+    match (output.format, types.node(ty)) {
+        _ if !output.raw => None,
+        (Format::Json | Format::Pretty | Format::Jsonl, Type::Str) => Some(Form::Text),
+        (Format::Json | Format::Pretty | Format::Jsonl, Type::Bytes) => Some(Form::Bytes),
+        (Format::Jsonl, Type::List { element, .. }) if is_text(element) => Some(Form::Lines),
+        _ => None,
     }
 }
 

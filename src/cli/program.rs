@@ -7,6 +7,7 @@ use crate::cli::explain::{self, Telling};
 use crate::cli::files::{self, reason};
 use crate::cli::help;
 use crate::cli::input;
+use crate::cli::mcp;
 use crate::cli::output;
 use crate::cli::page::Page;
 use crate::cli::remote::{self, Target, Timeline};
@@ -35,7 +36,10 @@ use std::rc::Rc;
 /// Runs the program that was started by that path, under that name, with those words.
 pub fn run(program: &Path, name: &str, words: &[String]) -> ExitCode {
     with_manifest(program, name, |path, manifest| {
-        serve(name, Place::Here(path), manifest, words)
+        match mcp::is_asked(manifest, words) {
+            true => mcp::serve(path, manifest, name, None),
+            false => serve(name, Place::Here(path), manifest, words),
+        }
     })
 }
 
@@ -85,7 +89,8 @@ enum Place<'p> {
     There(&'p mut Client, Option<&'p str>),
 }
 
-fn with_manifest(
+/// Does something with a program's manifest and its path, or says what is wrong with it.
+pub fn with_manifest(
     program: &Path,
     name: &str,
     act: impl FnOnce(&Path, &Rc<Manifest>) -> Result<ExitCode>,
@@ -234,18 +239,21 @@ fn invoke(
     };
     let returned = command.returns.ty;
     output::check(types, returned, invocation.options.output)?;
-    let print = |result: &[u8]| output::print(types, returned, result, invocation.options.output);
+    let print = |result: Option<Vec<u8>>| match result {
+        Some(result) => output::print(types, returned, &result, invocation.options.output),
+        None => Ok(()),
+    };
     let run_pools = |needed: &[PoolId], target: &Target| {
         let result = match place {
             Place::Here(path) => {
                 if timeline.is_none()
                     && let Some(warm) = warm::find(path, manifest, needed, &invocation.options)?
                 {
-                    return warm.call(manifest, invocation).map_err(in_command);
+                    return warm.call(manifest, invocation).map(Some).map_err(in_command);
                 }
                 remote::run(manifest, path, needed, target, invocation, timeline)
             }
-            Place::There(client, name) => remote::ask(client, name, manifest, invocation),
+            Place::There(client, name) => remote::ask(client, name, manifest, invocation).map(Some),
         };
         result.map_err(in_command)
     };
@@ -262,16 +270,16 @@ fn invoke(
             let args: Vec<_> = typed.collect();
             let mut result = Vec::new();
             evaluate(&manifest.exprs, types, *expr, &args, returned, &mut result).map_err(in_command)?;
-            print(&result)?;
+            print(Some(result))?;
         }
         Body::Remote { pool, mid, needed } => {
             let target = Target::Function {
                 pool: *pool,
                 mid: *mid,
             };
-            print(&run_pools(needed, &target)?)?;
+            print(run_pools(needed, &target)?)?;
         }
-        Body::Composed { expr, needed } => print(&run_pools(needed, &Target::Expression(*expr))?)?,
+        Body::Composed { expr, needed } => print(run_pools(needed, &Target::Expression(*expr))?)?,
         Body::Unsupported(error) => return Err(in_command(error.clone())),
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! A command for which pools run, from its sources to its result. The loop itself is the shell's.
 
 use crate::cli::input;
+use crate::cli::output;
 use crate::cli::request::Invocation;
 use crate::core::timeline::Mark;
 use crate::error::Result;
@@ -8,7 +9,7 @@ use crate::ids::{ExprId, PoolId};
 use crate::manifest::model::{Arg, Manifest};
 use crate::manifest::names::full_name;
 use crate::shell::client::{Ask, Client};
-use crate::shell::composed::Composition;
+use crate::shell::composed::{Argument, Composition};
 use crate::shell::notes::Notes;
 use crate::shell::session::{Call, Session};
 use crate::sys::clock::now_us;
@@ -41,9 +42,9 @@ pub struct Timeline {
     pub finished_us: u64,
 }
 
-/// Runs a command for which these pools are started, and returns its result as msgpack; `path` is the manifest's. The pools
-/// are gone by then: whoever
-/// prints a large result can be interrupted as any other program.
+/// Runs a command for which these pools are started, and returns its result as msgpack, or none if it was printed as it came;
+/// `path` is the manifest's. The pools are gone by then: whoever prints a large result can be interrupted as any other
+/// program.
 ///
 /// # Errors
 /// What the arguments, the pools or the function say.
@@ -54,11 +55,21 @@ pub fn run(
     target: &Target,
     invocation: &Invocation<'_>,
     timeline: Option<&mut Timeline>,
-) -> Result<Vec<u8>> {
+) -> Result<Option<Vec<u8>>> {
     let command = invocation.command;
-    let encode =
-        |position: usize| input::encode(&manifest.types, command, position, &invocation.args[position]);
-    let mut args: Vec<Option<Vec<u8>>> = invocation.args.iter().map(|_| None).collect();
+    let types = &manifest.types;
+    let encode = |position: usize| {
+        let source = &invocation.args[position];
+        let content = match target {
+            Target::Expression(_) => input::content(types, command, position, source),
+            Target::Function { .. } => None,
+        };
+        match content {
+            Some(content) => Ok(Argument::File(content)),
+            None => input::encode(types, command, position, source).map(Argument::Value),
+        }
+    };
+    let mut args: Vec<Option<Argument>> = invocation.args.iter().map(|_| None).collect();
     // A wrong argument starts nothing; a large one is read while the pools load.
     for (position, source) in invocation.args.iter().enumerate() {
         if !source.is_large() {
@@ -70,24 +81,32 @@ pub fn run(
     if timeline.is_some() {
         session.keep_timeline();
     }
-    let encoded: Result<Vec<Vec<u8>>> = args
+    let encoded: Result<Vec<Argument>> = args
         .into_iter()
         .enumerate()
         .map(|(position, arg)| arg.map_or_else(|| encode(position), Ok))
         .collect();
     let timeout_ms = invocation.options.timeout_ms.or(command.timeout_ms);
     let result = encoded.and_then(|args| match *target {
-        Target::Function { pool, mid } => session.call(Call {
-            pool,
-            mid,
-            args,
-            timeout_ms,
-        }),
+        Target::Function { pool, mid } => {
+            let values = args.into_iter().filter_map(|arg| match arg {
+                Argument::Value(value) => Some(value),
+                Argument::File(_) => None,
+            });
+            let call = Call {
+                pool,
+                mid,
+                args: values.collect(),
+                timeout_ms,
+            };
+            session.call(call).map(Some)
+        }
         Target::Expression(root) => session.evaluate(Composition {
             root,
             args: args.into_iter().zip(command.args.iter().map(Arg::ty)).collect(),
             returns: command.returns.ty,
             timeout_ms,
+            printed: output::as_written(types, command.returns.ty, invocation.options.output),
         }),
     });
     let answered_us = now_us();

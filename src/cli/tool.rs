@@ -6,6 +6,7 @@ use crate::cli::explain::{Drawing, Telling};
 use crate::cli::input::{self, Content};
 use crate::cli::launcher;
 use crate::cli::making;
+use crate::cli::mcp;
 use crate::cli::output::{self, Format, Output};
 use crate::cli::program;
 use crate::cli::report;
@@ -42,6 +43,7 @@ enum Action {
     Check(Check),
     Explain(Explain),
     View(View),
+    Mcp(Mcp),
     Runtime(Runtime),
     Serve(Serve),
     #[argh(dynamic)]
@@ -52,8 +54,8 @@ enum Action {
 const STDIN: &str = "/dev/stdin";
 
 /// The names of the subcommands, for suggestions.
-const ACTIONS: [&str; 8] = [
-    "new", "build", "run", "check", "explain", "view", "runtime", "serve",
+const ACTIONS: [&str; 9] = [
+    "new", "build", "run", "check", "explain", "view", "mcp", "runtime", "serve",
 ];
 
 /// Make a small program to begin with, in a new or empty folder.
@@ -170,6 +172,20 @@ struct View {
     path: Option<String>,
 }
 
+/// Serve a program to an AI assistant, as tools of the Model Context Protocol over standard input and output. A program does the
+/// same when it is called with the word mcp, unless it has a command of that name, or only one.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "mcp")]
+struct Mcp {
+    /// end each call after that time
+    #[argh(option, arg_name = "SECONDS")]
+    timeout: Option<String>,
+
+    /// the program, or its manifest
+    #[argh(positional, arg_name = "PROGRAM")]
+    program: String,
+}
+
 /// Print the file that a pool's code in some language loads to speak with nexus: py, cpp, js, r, or r.c for its helper in C.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "runtime")]
@@ -249,6 +265,7 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
         Some(Action::Check(check)) => check_all(&check.paths),
         Some(Action::Explain(explain)) => explain_command(&explain),
         Some(Action::View(view)) => show(&view).map(|()| ExitCode::SUCCESS),
+        Some(Action::Mcp(asked)) => mcp::serve_path(&asked.program, asked.timeout.as_deref()),
         Some(Action::Runtime(runtime)) => print_runtime(&runtime.lang).map(|()| ExitCode::SUCCESS),
         Some(Action::Serve(given)) => serve::serve(&serve::Options {
             programs: &given.programs,

@@ -9,6 +9,7 @@ pub mod frame;
 pub mod integer;
 pub mod json;
 pub mod json_text;
+pub mod lines;
 pub mod message;
 pub mod msgpack;
 mod natural;

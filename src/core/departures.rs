@@ -364,6 +364,54 @@ fn a_pool_that_dies_is_started_again_after_a_while() {
 }
 
 #[test]
+fn a_pool_that_cannot_be_started_is_tried_again_after_a_while() {
+    let mut stage = Stage::new("A1");
+    stage.is_silent = true;
+    for death in 1..=DEATHS_MAX {
+        // A call that waits ends with the start, and one that comes soon after does not wait.
+        play(&mut stage, "A");
+        stage.end_pool("A", Ended::Code(3));
+        assert_eq!(stage.hub.pools[0].state, State::Failed);
+        play(&mut stage, "A");
+        assert_eq!(kinds(&stage), vec![Kind::HelloFailed; 2 * death]);
+        let again_ms = match death {
+            DEATHS_MAX => DEATHS_WINDOW_MS,
+            _ => stage.now_ms + (BACKOFF_MS_MIN << (death - 1)),
+        };
+        assert_eq!(stage.hub.next_deadline(), Some(again_ms));
+        let rest_ms = again_ms - stage.now_ms;
+        play(&mut stage, &format!("+{rest_ms}"));
+        assert_eq!(stage.hub.pools[0].state, State::Idle);
+    }
+    let error = stage.answers.last().unwrap().as_ref().unwrap_err();
+    assert!(error.message.contains("died 5 times within 60 s"), "{error}");
+}
+
+#[test]
+fn a_pool_at_fault_is_not_started_again_at_once() {
+    let mut stage = Stage::new("A1");
+    play(&mut stage, "A");
+    let control = stage.hub.pools[0].control.unwrap();
+    stage.hub.handle_input(control, b"\xff\xff\xff\xff", 0);
+    stage.end_pool("A", Ended::Signal(15));
+    play(&mut stage, "A");
+    assert_eq!(kinds(&stage), [Kind::Protocol; 2]);
+    assert_eq!(stage.hub.pools[0].state, State::Failed);
+    play(&mut stage, &format!("+{BACKOFF_MS_MIN} A"));
+    assert_eq!(
+        *stage.places.last().unwrap(),
+        format!("A{}", stage.workers[0].len())
+    );
+    // At the end nothing is kept for a start that won't come.
+    let mut stage = Stage::new("A1");
+    stage.is_silent = true;
+    play(&mut stage, "A");
+    stage.end_pool("A", Ended::Code(3));
+    stage.hub.drain(0);
+    assert_eq!(stage.hub.next_deadline(), None);
+}
+
+#[test]
 fn old_deaths_do_not_count() {
     let mut stage = Stage::new("A1");
     for _ in 1..DEATHS_MAX {

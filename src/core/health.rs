@@ -4,7 +4,7 @@ use super::hub::Hub;
 use super::lifecycle::State;
 use crate::error::Error;
 use crate::ids::PoolId;
-use crate::limits::{DEATHS_MAX, DEATHS_WINDOW_MS};
+use crate::limits::DEATHS_WINDOW_MS;
 
 /// How a pool is.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub enum Health {
     Down,
     /// It has died too often, and is not started before that time, in milliseconds.
     LeftAlone(u64),
-    /// It could not be started.
+    /// It could not be started, or was ended for a fault; it may be started again by a later call.
     Failed(Box<Error>),
 }
 
@@ -42,11 +42,11 @@ impl Hub {
             State::Idle => Health::Idle,
             State::Ready => Health::Ready,
             State::Starting | State::Draining | State::Terminating | State::Killed => Health::Changing,
-            State::Backoff if entry.deaths.len() < DEATHS_MAX => Health::Down,
-            State::Backoff => {
+            State::Backoff | State::Failed if entry.is_left_alone() => {
                 let first = entry.deaths.front().copied().unwrap_or(0);
                 Health::LeftAlone(first.saturating_add(DEATHS_WINDOW_MS))
             }
+            State::Backoff => Health::Down,
             State::Failed => {
                 let fault = entry.fault.clone();
                 Health::Failed(fault.unwrap_or_else(|| self.gone_error(pool)))

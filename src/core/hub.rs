@@ -266,7 +266,7 @@ pub(super) struct Pool {
     pub can_signal: bool,
     /// All of it is to be replaced, since its workers can't be one by one: it takes no new chains.
     pub is_recycling: bool,
-    /// When it died by itself, within the last [`crate::limits::DEATHS_WINDOW_MS`].
+    /// When it died by itself, or could not be started, within the last [`crate::limits::DEATHS_WINDOW_MS`].
     pub deaths: VecDeque<u64>,
 }
 

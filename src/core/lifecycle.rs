@@ -17,7 +17,7 @@ pub enum State {
     Killed,
     /// Died by itself; may be started again after a while.
     Backoff,
-    /// Never started; takes no calls any more.
+    /// Could not be started, or was ended for a fault; calls fail at once until it may be started again after a while.
     Failed,
 }
 
@@ -28,7 +28,7 @@ pub enum Event {
     Start,
     /// It said hello.
     Hello,
-    /// It broke the protocol, or its hello is overdue.
+    /// It broke the protocol, or its hello is overdue; again once it is gone for that.
     Fault,
     /// It is no longer needed, and nothing runs in it.
     Drain,
@@ -70,14 +70,14 @@ pub fn next(state: State, event: Event) -> (State, Action) {
         (Starting, Exited) => (Failed, Action::None),
         (Ready, Exited) => (Backoff, Action::None),
         (Draining | Terminating | Killed, Exited) => (Idle, Action::None),
-        (Backoff, GraceOver | Drain | Terminate) => (Idle, Action::None),
-        (Idle, Hello | Fault | Drain | Terminate | GraceOver | Exited)
+        (Idle, Fault) => (Failed, Action::None),
+        (Backoff | Failed, GraceOver | Drain | Terminate) => (Idle, Action::None),
+        (Idle, Hello | Drain | Terminate | GraceOver | Exited)
         | (Starting, Start | GraceOver)
         | (Ready, Start | Hello | GraceOver)
         | (Draining, Start | Hello | Drain)
         | (Terminating | Killed, Start | Hello | Fault | Drain | Terminate)
-        | (Backoff, Start | Hello | Fault | Exited)
-        | (Failed, Start | Hello | Fault | Drain | Terminate | GraceOver | Exited) => (state, Action::None),
+        | (Backoff | Failed, Start | Hello | Fault | Exited) => (state, Action::None),
     }
 }
 
@@ -103,12 +103,15 @@ mod tests {
             &[Start, Drain, GraceOver, Exited],
             &[Starting, Terminating, Killed, Idle],
         );
-        check(&[Start, Fault, Exited], &[Starting, Terminating, Idle]);
+        check(
+            &[Start, Fault, Exited, Fault, Start, GraceOver],
+            &[Starting, Terminating, Idle, Failed, Failed, Idle],
+        );
         check(
             &[Start, Hello, Drain, GraceOver, GraceOver],
             &[Starting, Ready, Draining, Terminating, Killed],
         );
-        check(&[Start, Exited, Start], &[Starting, Failed, Failed]);
+        check(&[Start, Exited, Start, Drain], &[Starting, Failed, Failed, Idle]);
         check(
             &[Start, Hello, Exited, Start, GraceOver],
             &[Starting, Ready, Backoff, Backoff, Idle],

@@ -30,7 +30,7 @@ mod said;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 pub(crate) mod slab;
 mod standing;
 mod supervise;

@@ -13,17 +13,22 @@ macro_rules! trace {
 }
 
 mod checks;
+mod desk;
 mod effects;
 mod faults;
 mod function;
 mod host;
 mod mischief;
+mod piping;
 pub(super) mod plan;
 mod pool;
 mod process;
-mod random;
+mod program;
+pub(crate) mod random;
 mod shadow;
+mod system;
 pub(super) mod wire;
+mod work;
 mod worker;
 mod world;
 
@@ -64,9 +69,17 @@ pub enum Bug {
     HostGoesOn,
     /// Calls that nexus makes for a call are in no chain with it.
     HostCallsAlone,
+    /// Whoever waits for a worker process is not answered.
+    DropProcessAnswer,
+    /// A wait that is over is taken for the end of all messages.
+    TimeoutIsEnd,
+    /// What waits to be sent to a worker process has no bound.
+    EndlessMailbox,
+    /// A call is answered while its worker processes run.
+    JoinNothing,
 }
 
-const BUGS: [Bug; 16] = [
+const BUGS: [Bug; 20] = [
     Bug::AnswerTwice,
     Bug::ForgetQueue,
     Bug::SendToDead,
@@ -83,6 +96,10 @@ const BUGS: [Bug; 16] = [
     Bug::NeverReplaced,
     Bug::HostGoesOn,
     Bug::HostCallsAlone,
+    Bug::DropProcessAnswer,
+    Bug::TimeoutIsEnd,
+    Bug::EndlessMailbox,
+    Bug::JoinNothing,
 ];
 
 /// Seeds that a planted bug has to be found in.

@@ -28,7 +28,7 @@ impl Hub {
             State::Starting | State::Ready => !self.is_ending,
             // It is started again once it is gone.
             State::Draining | State::Terminating | State::Killed => !self.is_ending && entry.fault.is_none(),
-            State::Backoff => entry.deaths.len() < DEATHS_MAX,
+            State::Backoff => !entry.is_left_alone(),
             State::Idle | State::Failed => false,
         };
         if !is_going_on {
@@ -37,7 +37,7 @@ impl Hub {
                 true => Error::new(Kind::Cancelled, PROGRAM_ENDS),
                 false => self.gone_error(pool),
             });
-            if entry.state == State::Backoff {
+            if entry.is_left_alone() {
                 let (deaths, seconds) = (entry.deaths.len(), DEATHS_WINDOW_MS / 1000);
                 error.message = format!(
                     "pool '{}' has died {deaths} times within {seconds} s and is left alone for that long; the last time: {}",
@@ -135,19 +135,18 @@ impl Hub {
         let grace_ms = now_ms.saturating_add(entry.spec.shutdown_ms);
         let due = match action {
             Action::None if state == before => return,
-            Action::None if state == State::Backoff => {
+            Action::None if matches!(state, State::Backoff | State::Failed) => {
                 entry.forget_deaths(now_ms);
                 entry.deaths.push_back(now_ms);
                 let doublings = entry.deaths.len().min(16) as u32 - 1;
                 let wait_ms = (BACKOFF_MS_MIN << doublings).min(BACKOFF_MS_MAX);
-                let is_left_alone = entry.deaths.len() >= DEATHS_MAX;
                 #[cfg(test)]
                 let wait_ms = match self.planted {
                     Some(Bug::EndlessBackoff) => DEATHS_WINDOW_MS,
                     _ => wait_ms,
                 };
                 let first = entry.deaths.front().copied().unwrap_or(now_ms);
-                Some(match is_left_alone {
+                Some(match entry.is_left_alone() {
                     true => first.saturating_add(DEATHS_WINDOW_MS),
                     false => now_ms.saturating_add(wait_ms),
                 })
@@ -255,7 +254,11 @@ impl Hub {
         // First, so that nothing more is given to it.
         let before = self.pools[pool.index()].state;
         self.apply(pool, Event::Exited, now_ms);
-        if self.pools[pool.index()].state != State::Backoff {
+        if self.pools[pool.index()].fault.is_some() && before != State::Idle {
+            // One that is at fault would be so again: the next calls don't start it at once either.
+            self.apply(pool, Event::Fault, now_ms);
+        }
+        if !matches!(self.pools[pool.index()].state, State::Backoff | State::Failed) {
             self.set_pool_deadline(pool, None);
         }
         for worker in self.pools[pool.index()].workers.clone() {
@@ -280,6 +283,11 @@ impl Hub {
 }
 
 impl Pool {
+    /// Whether it has died too often, as far as that is remembered, and is not started before some of it is forgotten.
+    pub(super) fn is_left_alone(&self) -> bool {
+        matches!(self.state, State::Backoff | State::Failed) && self.deaths.len() >= DEATHS_MAX
+    }
+
     /// Deaths count for a while only.
     fn forget_deaths(&mut self, now_ms: u64) {
         let is_old = |at: &u64| at.saturating_add(DEATHS_WINDOW_MS) <= now_ms;

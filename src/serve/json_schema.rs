@@ -160,7 +160,6 @@ impl<'t> Schemas<'t> {
                         self.object(*member, text);
                     }
                     text.end(b']');
-                    text.key("items").boolean(false);
                 }
                 write_len(members.len(), text);
             }
@@ -192,7 +191,8 @@ fn write_len(len: usize, text: &mut JsonText) {
 /// The formats are those of the OpenAPI format registry.
 fn write_number(number: Number, text: &mut JsonText) {
     let (format, most) = match number {
-        Number::F4 => ("float", "3.4028234663852886e38"),
+        // As the largest is printed, with the fewest digits: a little more than it is.
+        Number::F4 => ("float", "3.4028235e38"),
         Number::F8 => ("double", "1.7976931348623157e308"),
         _ => {
             let format = match number {
@@ -251,6 +251,10 @@ mod tests {
             "f8",
             r#"{"anyOf":[{"type":"number","format":"double","minimum":-1.7976931348623157e308,"maximum":1.7976931348623157e308},{"enum":["NaN","Infinity","-Infinity"]}]}"#,
         );
+        check(
+            "f4",
+            r#"{"anyOf":[{"type":"number","format":"float","minimum":-3.4028235e38,"maximum":3.4028235e38},{"enum":["NaN","Infinity","-Infinity"]}]}"#,
+        );
         check("?s", r#"{"anyOf":[{"type":"string"},{"type":"null"}]}"#);
         check("[s]", r#"{"type":"array","items":{"type":"string"}}"#);
         check(
@@ -259,7 +263,7 @@ mod tests {
         );
         check(
             "(s,b)",
-            r#"{"type":"array","prefixItems":[{"type":"string"},{"type":"boolean"}],"items":false,"minItems":2,"maxItems":2}"#,
+            r#"{"type":"array","prefixItems":[{"type":"string"},{"type":"boolean"}],"minItems":2,"maxItems":2}"#,
         );
         check("()", r#"{"type":"array","minItems":0,"maxItems":0}"#);
         check(

@@ -5,5 +5,7 @@ pub mod api;
 pub mod deployment;
 pub mod http;
 pub mod json_schema;
+pub mod mcp;
+pub mod metrics;
 pub mod rpc;
 pub mod server;

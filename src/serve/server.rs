@@ -8,6 +8,8 @@ mod calls;
 mod journal;
 mod operate;
 mod private;
+#[cfg(test)]
+mod simulation;
 mod web;
 
 pub use operate::{ProcessInfo, name_of_source};

@@ -1,12 +1,16 @@
 //! Composed commands: the evaluator says what it wants done and the hub does it, both in one loop. Evaluates nothing and
 //! knows no pool.
 
-use super::session::Session;
+use super::file_bytes::FileBytes;
+use super::session::{OUTPUT, Session};
+use super::sink::Sink;
 use crate::core::eval::{Ask, AskId, Budget, HostCall, Machine, Outcome, Program, Progress};
 use crate::core::hub::Request;
-use crate::core::process::pipe::Pipe;
+use crate::core::process::pipe::Plan;
+use crate::core::process::pipes::{Pipes, Wanted};
 use crate::core::process::table::{Asker, Owner};
 use crate::error::{Error, Kind, Result};
+use crate::expr::process::Form;
 use crate::ids::{ExprId, TypeId};
 use crate::limits::{EVAL_CLOSURES_MAX, EVAL_STEPS_PER_TURN};
 use crate::manifest::model::Manifest;
@@ -17,12 +21,23 @@ use std::collections::BTreeMap;
 pub struct Composition {
     /// The expression, of the session's manifest.
     pub root: ExprId,
-    /// The arguments as msgpack, with their types.
-    pub args: Vec<(Vec<u8>, TypeId)>,
+    /// The arguments with their types.
+    pub args: Vec<(Argument, TypeId)>,
     /// Type of the result.
     pub returns: TypeId,
     /// When to give up, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// How a result that stands so in the bytes that a program writes can be printed as these bytes are; none: it can't.
+    pub printed: Option<Form>,
+}
+
+/// An argument of a composition.
+#[derive(Debug)]
+pub enum Argument {
+    /// As msgpack.
+    Value(Vec<u8>),
+    /// Bytes in a file.
+    File(FileBytes),
 }
 
 /// What comes for an evaluation from the session.
@@ -45,6 +60,9 @@ pub(super) struct Task {
     token: u64,
     machine: Machine,
     returns: TypeId,
+    printed: Option<Form>,
+    /// Standard output, and the token of the pipe that writes to it: what that gives is the result.
+    sink: Option<(Sink, u64)>,
     /// When it is late, in milliseconds of the clock.
     until_ms: Option<u64>,
     /// What was asked for, by the session's tokens, and the other way round.
@@ -52,7 +70,7 @@ pub(super) struct Task {
     tokens: BTreeMap<AskId, u64>,
     /// What is to be answered when.
     timers: Vec<(u64, AskId)>,
-    pipes: Vec<(AskId, Pipe)>,
+    pipes: Pipes,
     is_busy: bool,
     /// What has come of it, while the processes that belong to it end.
     outcome: Option<Outcome>,
@@ -69,22 +87,30 @@ const NUMBERS_PER_TASK: i64 = EVAL_CLOSURES_MAX as i64 + 1;
 
 impl Task {
     /// An evaluation that has not begun.
-    pub fn new(composition: Composition, token: u64, now_ms: u64) -> Task {
+    pub fn new(composition: Composition, token: u64, files: &mut Vec<FileBytes>, now_ms: u64) -> Task {
         let mut machine = Machine::new(composition.root, Budget::default());
         machine.number_functions_from(token as i64 * NUMBERS_PER_TASK);
         for (arg, ty) in composition.args {
-            machine.push_wire(arg, ty);
+            match arg {
+                Argument::Value(value) => machine.push_wire(value, ty),
+                Argument::File(content) => {
+                    machine.push_file(files.len() as u32, ty);
+                    files.push(content);
+                }
+            }
         }
         let timeout_ms = composition.timeout_ms;
         Task {
             token,
             machine,
             returns: composition.returns,
+            printed: composition.printed,
+            sink: None,
             until_ms: timeout_ms.map(|timeout| now_ms.saturating_add(timeout)),
             asked: BTreeMap::new(),
             tokens: BTreeMap::new(),
             timers: Vec::new(),
-            pipes: Vec::new(),
+            pipes: Pipes::default(),
             is_busy: true,
             outcome: None,
             is_over: false,
@@ -166,10 +192,7 @@ impl Task {
             self.asked.remove(&token);
             session.forget_ask(token);
             session.workers.table.forget_asker(Asker::Nexus(token));
-            if let Some(position) = self.pipes.iter().position(|(pipe, _)| *pipe == id) {
-                let owner = self.pipes.swap_remove(position).1.owner();
-                session.workers.table.end_owner(owner, false, now);
-            }
+            self.pipes.end(token, &mut session.workers.table, now);
             let error = Error::new(
                 Kind::Cancelled,
                 "the composition does not need this call any more",
@@ -187,29 +210,28 @@ impl Task {
             let token = session.add_ask(self.token);
             self.asked.insert(token, id);
             self.tokens.insert(id, token);
-            self.ask(token, id, ask, program, session, now);
+            self.ask(token, ask, program, session, now);
         }
         session.carry_out(now);
     }
 
-    fn ask(
-        &mut self,
-        token: u64,
-        id: AskId,
-        ask: Ask,
-        program: Program<'_>,
-        session: &mut Session,
-        now: u64,
-    ) {
+    fn ask(&mut self, token: u64, ask: Ask, program: Program<'_>, session: &mut Session, now: u64) {
         let table = &mut session.workers.table;
         match ask {
             Ask::Process(request) => {
                 table.request(Asker::Nexus(token), Some(self.owner()), request, now);
             }
-            Ask::Pipe(plan) => match Pipe::new(*plan, Owner::Pipe(token), table, program.types, now) {
-                Ok(pipe) => self.pipes.push((id, pipe)),
-                Err(error) => session.take_answer(token, Err(error)),
-            },
+            Ask::Read(file) => {
+                let content = read_file(session, file);
+                session.take_answer(token, content);
+            }
+            Ask::Pipe(mut plan) => {
+                plan.is_result = self.can_print(token, &plan, program, session);
+                let table = &mut session.workers.table;
+                if let Err(error) = self.pipes.begin(token, *plan, table, program.types, now) {
+                    session.take_answer(token, Err(error));
+                }
+            }
             Ask::Sleep { .. } => {}
             Ask::Call {
                 pool,
@@ -238,24 +260,30 @@ impl Task {
     fn move_pipes(&mut self, program: Program<'_>, session: &mut Session, now: u64) -> bool {
         let mut has_come = false;
         while let Some((id, stage, number, result)) = self.machine.poll_item() {
-            if let Some((_, pipe)) = self.pipes.iter_mut().find(|(pipe, _)| *pipe == id) {
-                pipe.handle_applied(stage as usize, number, result);
+            if let Some(token) = self.tokens.get(&id) {
+                self.pipes.handle_applied(*token, stage as usize, number, result);
             }
         }
         loop {
-            let mut has_moved = false;
-            for (id, pipe) in &mut self.pipes {
-                has_moved |= pipe.step(&mut session.workers.table, program.types, now);
-                while let Some(item) = pipe.poll_item() {
-                    self.machine.apply_item(*id, item);
-                    has_come = true;
-                }
-                if let (Some(result), Some(token)) = (pipe.poll_result(), self.tokens.get(id)) {
-                    session.take_answer(*token, result);
-                }
+            let has_printed = self.print(session);
+            let (machine, asked) = (&mut self.machine, &self.asked);
+            let mut results = Vec::new();
+            let table = &mut session.workers.table;
+            let has_moved = self
+                .pipes
+                .step(table, program.types, now, |token, wanted| match wanted {
+                    Wanted::Item(item) => {
+                        if let Some(id) = asked.get(&token) {
+                            machine.apply_item(*id, item);
+                            has_come = true;
+                        }
+                    }
+                    Wanted::Result(result) => results.push((token, result)),
+                });
+            for (token, result) in results {
+                session.take_answer(token, result);
             }
-            self.pipes.retain(|(_, pipe)| !pipe.is_ended());
-            if !has_moved {
+            if !has_moved && !has_printed {
                 return has_come;
             }
             // What was written makes room for more.
@@ -303,9 +331,7 @@ impl Task {
             session.forget_ask(token);
             session.workers.table.forget_asker(Asker::Nexus(token));
         }
-        for (_, pipe) in std::mem::take(&mut self.pipes) {
-            session.workers.table.end_owner(pipe.owner(), false, now);
-        }
+        self.pipes.end_all(&mut session.workers.table, now);
         session.workers.table.end_owner(self.owner(), is_well, now);
         session.carry_out(now);
         self.end_if_joined(session);
@@ -320,23 +346,81 @@ impl Task {
         if session.workers.table.is_joining_of(self.owner()) {
             return;
         }
-        let Some(outcome) = self.outcome.take() else {
-            return;
+        let result = match self.outcome.take() {
+            Some(Outcome::Done) => match self.finish_printing(session) {
+                Ok(true) if self.sink.is_some() => {
+                    session.has_printed = true;
+                    Ok(Vec::new())
+                }
+                Ok(true) => self.result(session),
+                Ok(false) => return self.outcome = Some(Outcome::Done),
+                Err(error) => Err(error),
+            },
+            Some(Outcome::Raised(error)) => Err(error),
+            None => return,
         };
         self.is_over = true;
-        let manifest = session.manifest.clone();
-        let result = match outcome {
-            Outcome::Done => {
-                let mut result = Vec::new();
-                let written =
-                    self.machine
-                        .write_result(&manifest.exprs, &manifest.types, self.returns, &mut result);
-                written.map(|()| result)
-            }
-            Outcome::Raised(error) => Err(error),
-        };
         session.answers.push((self.token, result));
     }
+}
+
+impl Task {
+    fn result(&mut self, session: &Session) -> Result<Vec<u8>> {
+        let manifest = &session.manifest;
+        loop {
+            let mut result = Vec::new();
+            let written =
+                self.machine
+                    .write_result(&manifest.exprs, &manifest.types, self.returns, &mut result);
+            match self.machine.unread() {
+                Some(file) => self.machine.handle_file(read_file(session, file)?),
+                None => return written.map(|()| result),
+            }
+        }
+    }
+
+    /// Opens standard output for a pipe, if what it gives can be printed as it comes.
+    fn can_print(&mut self, token: u64, plan: &Plan, program: Program<'_>, session: &Session) -> bool {
+        let fits = plan.is_result
+            && self.printed.is_some()
+            && self.printed == plan.output_form()
+            && program.types.are_alike(plan.output, self.returns);
+        if !fits {
+            return false;
+        }
+        let sink = Sink::open(OUTPUT, session.poll.registry());
+        self.sink = sink.ok().map(|sink| (sink, token));
+        self.sink.is_some()
+    }
+
+    /// Prints what a pipe gives out. False if nothing is taken.
+    fn print(&mut self, session: &mut Session) -> bool {
+        let Some((sink, token)) = &mut self.sink else {
+            return false;
+        };
+        sink.is_ready |= std::mem::take(&mut session.has_output_room);
+        let pipe = self.pipes.get_mut(*token);
+        pipe.is_some_and(|pipe| sink.drain(pipe, &mut session.workers.table))
+    }
+
+    /// Writes what stands after the result. False while that has to wait.
+    fn finish_printing(&mut self, session: &mut Session) -> Result<bool> {
+        match (&mut self.sink, self.printed) {
+            (Some((sink, _)), Some(Form::Text | Form::Lines)) => {
+                sink.is_ready |= std::mem::take(&mut session.has_output_room);
+                sink.end_line(self.printed == Some(Form::Text))
+            }
+            _ => Ok(true),
+        }
+    }
+}
+
+fn read_file(session: &Session, file: u32) -> Result<Vec<u8>> {
+    let content = session.workers.files.get(file as usize).map(FileBytes::read);
+    content.unwrap_or_else(|| Ok(Vec::new())).map_err(|error| {
+        let message = format!("can't read the file of an argument: {error}");
+        Error::new(Kind::BadArgument, message)
+    })
 }
 
 fn program(manifest: &Manifest) -> Program<'_> {

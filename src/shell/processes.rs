@@ -39,7 +39,6 @@ pub struct Process {
     pub owner: Owner,
     child: Child,
     printed: Vec<Printed>,
-    has_ended: bool,
     /// None of one that outlives nexus.
     life: Option<OwnedFd>,
 }
@@ -48,6 +47,8 @@ pub struct Process {
 #[derive(Default)]
 pub struct Processes {
     slots: Vec<Option<Process>>,
+    /// Places of those that the poll said have ended, in the order in which they did.
+    ended: Vec<usize>,
 }
 
 impl Processes {
@@ -88,7 +89,6 @@ impl Processes {
             owner,
             child,
             printed,
-            has_ended: false,
             life,
         });
         Ok(())
@@ -102,7 +102,8 @@ impl Processes {
             return;
         };
         match source.checked_sub(1) {
-            None => process.has_ended = true,
+            None if !self.ended.contains(&slot) => self.ended.push(slot),
+            None => {}
             Some(pipe) => process.printed[pipe].note_readable(),
         }
     }
@@ -130,10 +131,9 @@ impl Processes {
         }
     }
 
-    /// Places of processes that the poll said have ended.
+    /// Places of processes that the poll said have ended, the first to end first.
     pub fn ended(&self) -> Vec<usize> {
-        let has_ended = |slot: &usize| matches!(&self.slots[*slot], Some(process) if process.has_ended);
-        (0..self.slots.len()).filter(has_ended).collect()
+        self.ended.clone()
     }
 
     /// The owner of the process in that place.
@@ -150,6 +150,7 @@ impl Processes {
         buffer: &mut [u8],
         mut each: impl FnMut(Owner, &[u8]),
     ) -> Option<(Owner, Ended)> {
+        self.ended.retain(|ended| *ended != slot);
         let process = self.slots[slot].as_mut()?;
         let owner = process.owner;
         if process.life.is_some() {
@@ -158,10 +159,7 @@ impl Processes {
         for printed in &mut process.printed {
             printed.drain(buffer, |bytes| each(owner, bytes));
         }
-        let Some(exit) = process.child.reap() else {
-            process.has_ended = false;
-            return None;
-        };
+        let exit = process.child.reap()?;
         self.slots[slot] = None;
         let ended = match exit {
             Exit::Code(code) => Ended::Code(code),

@@ -12,6 +12,7 @@ use super::workers::{Run, Workers};
 use crate::core::deadlock::Suspect;
 use crate::core::health::{Health, PoolProcess};
 use crate::core::hub::{Effect, Hub, PeerId};
+use crate::core::process::bridge::{to_hub, to_table};
 use crate::core::process::table::Owner as ProcessOwner;
 use crate::core::process::table::{self, Asker, Table};
 use crate::core::timeline::Mark;
@@ -42,6 +43,7 @@ use told::{Event, Told};
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const INPUT: Token = Token(usize::MAX - 2);
+pub(super) const OUTPUT: Token = Token(usize::MAX - 3);
 /// Events taken from the poll at once; the others come with the next turn.
 const EVENTS_PER_TURN: usize = 64;
 
@@ -51,7 +53,7 @@ pub struct Session {
     /// The manifest's path.
     path: PathBuf,
     pub(super) hub: Hub,
-    poll: Poll,
+    pub(super) poll: Poll,
     events: Events,
     /// None where the process has others that hear them.
     signals: Option<Signals>,
@@ -79,6 +81,10 @@ pub struct Session {
     pub(super) answers: Vec<(u64, Result<Vec<u8>>)>,
     /// People are told of notes, or whoever uses this session.
     told: Option<Told>,
+    /// Standard output has room, for whoever waits for it.
+    pub(super) has_output_room: bool,
+    /// The result of the composition that ended last was printed as it came.
+    pub(super) has_printed: bool,
     pub(super) notes: Notes,
     buffer: Vec<u8>,
     /// The first signal that asked to end.
@@ -145,6 +151,8 @@ impl Session {
             asks: BTreeMap::new(),
             answers: Vec::new(),
             told: None,
+            has_output_room: false,
+            has_printed: false,
             notes: Notes::default(),
             buffer: Vec::new(),
             interrupted: None,
@@ -200,6 +208,11 @@ impl Session {
     /// Whether a signal asked to end.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.is_some()
+    }
+
+    /// The first signal that asked to end.
+    pub fn interrupted(&self) -> Option<i32> {
+        self.interrupted
     }
 
     /// The error of a run that was asked to stop, if it was; says where everything stands.
@@ -420,6 +433,8 @@ impl Session {
         let Token(token) = event.token();
         if event.token() == INPUT {
             self.has_input = true;
+        } else if event.token() == OUTPUT {
+            self.has_output_room = true;
         } else if event.token() == SIGNALS {
             while let Some(number) = self.signals.as_mut().and_then(Signals::arrived) {
                 self.interrupted.get_or_insert(number);
@@ -535,13 +550,10 @@ impl Session {
             program: Some(&self.path),
             registry: self.poll.registry(),
         };
-        match self.workers.perform(effect, &mut self.processes, &run) {
-            Some(table::Effect::Answer(Asker::Worker(worker, request), result)) => {
-                self.hub.handle_process_answer(worker, request, result);
-            }
-            Some(table::Effect::Answer(Asker::Nexus(token), result)) => self.take_answer(token, result),
-            Some(table::Effect::Joined(ProcessOwner::Call(call))) => self.hub.handle_joined(call, now),
-            _ => {}
+        let left = self.workers.perform(effect, &mut self.processes, &run);
+        let left = left.and_then(|effect| to_hub(effect, &mut self.hub, now));
+        if let Some(table::Effect::Answer(Asker::Nexus(token), result)) = left {
+            self.take_answer(token, result);
         }
     }
 
@@ -571,6 +583,9 @@ impl Session {
     }
 
     fn perform(&mut self, effect: Effect, now: u64) {
+        let Some(effect) = to_table(effect, &mut self.workers.table, now) else {
+            return;
+        };
         match effect {
             Effect::Spawn {
                 pool,
@@ -598,25 +613,8 @@ impl Session {
                     self.hub.handle_closed(worker, now);
                 }
             }
-            Effect::Close(peer) => {
-                self.connections.remove(&peer);
-                self.workers.table.forget_peer(peer);
-            }
-            Effect::Process {
-                worker,
-                request,
-                call,
-                asked,
-            } => {
-                let owner = call.map(ProcessOwner::Call);
-                let asker = Asker::Worker(worker, request);
-                self.workers.table.request(asker, owner, asked, now);
-            }
-            Effect::EndOwner(call, is_well) => {
-                self.workers
-                    .table
-                    .end_owner(ProcessOwner::Call(call), is_well, now);
-            }
+            Effect::Close(peer) => drop(self.connections.remove(&peer)),
+            Effect::Process { .. } | Effect::EndOwner(..) => {}
             Effect::Signal(pool, signal) => self.processes.signal_pool(pool, signal),
             Effect::SignalWorker(worker, signal) => {
                 // It looks for the reason on its connection.

@@ -1,5 +1,6 @@
 //! Worker processes: started, written to, read from and ended as their table says. Decides nothing: that is the table's.
 
+use super::file_bytes::FileBytes;
 use super::launch::environment;
 use super::output::Printed;
 use super::processes::{Owner, Processes};
@@ -7,7 +8,7 @@ use crate::core::hub::Ended;
 use crate::core::process::request::{Launch, Redirect, Target};
 use crate::core::process::table::{Effect, HandleId, Table};
 use crate::error::{Error, Kind, Result};
-use crate::limits::READS_PER_TURN_MAX;
+use crate::limits::{PIPE_BYTES, READS_PER_TURN_MAX};
 use crate::sys::descriptor;
 use crate::sys::spawn::{Group, Program, SpawnError, Step, c_string, spawn};
 use mio::unix::SourceFd;
@@ -44,6 +45,8 @@ pub struct Run<'a> {
 #[derive(Default)]
 pub struct Workers {
     pub table: Table,
+    /// What launches name by their numbers.
+    pub files: Vec<FileBytes>,
     streams: Vec<Option<Stream>>,
     ends: BTreeMap<HandleId, Ends>,
 }
@@ -55,6 +58,8 @@ struct Ends {
     output: Option<usize>,
     /// Its output, for the process that will have it as its input.
     next_input: Option<OwnedFd>,
+    /// Its input, where another process writes it: kept so that it can be told which of the two ended first.
+    joined_input: Option<OwnedFd>,
 }
 
 /// A pipe to or from a process.
@@ -64,6 +69,8 @@ struct Stream {
     is_input: bool,
     /// The poll said so, or it is new and was not tried.
     is_ready: bool,
+    /// The file that is written to it, and how far.
+    file: Option<(u32, u64)>,
 }
 
 impl Workers {
@@ -82,7 +89,10 @@ impl Workers {
     /// Whether something can be read at once.
     pub fn has_unread(&self) -> bool {
         let mut streams = self.streams.iter().flatten();
-        streams.any(|stream| !stream.is_input && stream.is_ready && self.table.wants_input(stream.of))
+        streams.any(|stream| match stream.is_input {
+            true => stream.is_ready && stream.file.is_some(),
+            false => stream.is_ready && self.table.wants_input(stream.of),
+        })
     }
 
     /// Does what the table wants done. An effect that is none of a process's comes back.
@@ -139,9 +149,41 @@ impl Workers {
     pub fn turn(&mut self, buffer: &mut [u8], now_ms: u64) {
         for place in 0..self.streams.len() {
             match &self.streams[place] {
+                Some(stream) if stream.is_ready && stream.file.is_some() => self.send_file(place),
                 Some(stream) if stream.is_ready && stream.is_input => self.write_to(stream.of),
                 Some(stream) if stream.is_ready => self.read(place, buffer, now_ms),
                 _ => {}
+            }
+        }
+    }
+
+    /// Moves on the file that is the input of a process.
+    fn send_file(&mut self, place: usize) {
+        for _ in 0..READS_PER_TURN_MAX {
+            let Some(stream) = &mut self.streams[place] else {
+                return;
+            };
+            let Some((file, at)) = &mut stream.file else {
+                return;
+            };
+            let sent = match self.files.get(*file as usize) {
+                Some(content) => content.send(*at, &stream.pipe),
+                None => Ok(0),
+            };
+            match sent {
+                Ok(sent) if sent > 0 => *at += sent as u64,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return stream.is_ready = false,
+                sent => {
+                    let id = stream.of;
+                    let input = self.ends.get_mut(&id).and_then(|ends| ends.input.take());
+                    self.drop_stream(input);
+                    if let Some(error) = sent.err().filter(|error| error.kind() != ErrorKind::BrokenPipe) {
+                        let message = format!("can't read the file that is its input: {error}");
+                        self.table.handle_input_failed(id, Error::new(Kind::Io, message));
+                    }
+                    return;
+                }
             }
         }
     }
@@ -192,6 +234,11 @@ impl Workers {
                 }
             }
         }
+        let joined = self.ends.get_mut(&id).and_then(|ends| ends.joined_input.take());
+        if joined.is_some_and(|input| !descriptor::has_hung_up(&input)) {
+            // Who writes it has not ended: that is told now that nobody reads it.
+            self.table.handle_input_refused(id);
+        }
         self.close(id);
         self.table.handle_exited(id, ended, now_ms);
     }
@@ -222,14 +269,24 @@ impl Workers {
             Error::new(Kind::Io, message)
         };
         let mut ends = Ends::default();
+        let is_stage = self.table.is_stage(id);
         let stdin = match (launch.input_from, launch.stdin) {
             (Some(before), _) => {
                 let before = self.ends.get_mut(&before).and_then(|ends| ends.next_input.take());
-                before.map_or_else(descriptor::no_input, Ok).map_err(refused)?
+                let before = before.map_or_else(descriptor::no_input, Ok).map_err(refused)?;
+                ends.joined_input = Some(before.try_clone().map_err(refused)?);
+                before
             }
             (None, Redirect::Pipe) => {
                 let (far, near) = descriptor::pipe().map_err(refused)?;
-                ends.input = Some(self.add_stream(id, near, true, run.registry).map_err(refused)?);
+                if is_stage {
+                    descriptor::widen(&near, PIPE_BYTES);
+                }
+                let place = self.add_stream(id, near, true, run.registry).map_err(refused)?;
+                if let Some(stream) = &mut self.streams[place] {
+                    stream.file = launch.input_file.map(|file| (file, 0));
+                }
+                ends.input = Some(place);
                 far
             }
             (None, Redirect::Inherit | Redirect::Show) => inherit(io::stdin().as_fd()).map_err(refused)?,
@@ -238,6 +295,9 @@ impl Workers {
         let stdout = match launch.stdout {
             Redirect::Pipe => {
                 let (near, far) = descriptor::pipe().map_err(refused)?;
+                if is_stage {
+                    descriptor::widen(&near, PIPE_BYTES);
+                }
                 match launch.is_output_piped {
                     true => ends.next_input = Some(near),
                     false => {
@@ -301,6 +361,7 @@ impl Workers {
             is_input,
             // A new pipe has room; if it has bytes too, the poll says so at once.
             is_ready: is_input,
+            file: None,
         });
         Ok(place)
     }

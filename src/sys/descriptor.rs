@@ -4,6 +4,7 @@ use super::errno::check;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 /// A pipe: the reading and the writing end.
@@ -12,6 +13,65 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     // SAFETY: `fds` has room for the two descriptors that pipe2 writes.
     check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) })?;
     Ok(own(fds))
+}
+
+/// Lets a pipe hold so many bytes. Nothing depends on it: the system refuses where one user's pipes would hold too much.
+pub fn widen(pipe: impl AsFd, bytes: usize) {
+    // SAFETY: F_SETPIPE_SZ takes and returns plain integers.
+    unsafe { libc::fcntl(pipe.as_fd().as_raw_fd(), libc::F_SETPIPE_SZ, bytes as libc::c_int) };
+}
+
+/// Moves bytes of a file, from that offset on, into a pipe without a copy, and tells how many; 0 at the file's end. Waits for
+/// no reader of the pipe.
+///
+/// # Errors
+/// `WouldBlock` when the pipe is full, `InvalidInput` for a file that is not moved so, and as `write`.
+pub fn splice(file: impl AsFd, offset: u64, pipe: impl AsFd, bytes: usize) -> io::Result<usize> {
+    let mut offset = offset as libc::loff_t;
+    let (file, pipe) = (file.as_fd().as_raw_fd(), pipe.as_fd().as_raw_fd());
+    // SAFETY: the offset is read and written during the call only, and a null one is the pipe's own.
+    let moved = unsafe {
+        libc::splice(
+            file,
+            &raw mut offset,
+            pipe,
+            std::ptr::null_mut(),
+            bytes,
+            libc::SPLICE_F_NONBLOCK,
+        )
+    };
+    match moved {
+        -1 => Err(io::Error::last_os_error()),
+        moved => Ok(moved as usize),
+    }
+}
+
+/// Whether nobody can write into a pipe any more, of which that is the reading side.
+pub fn has_hung_up(pipe: impl AsFd) -> bool {
+    let mut asked = libc::pollfd {
+        fd: pipe.as_fd().as_raw_fd(),
+        events: 0,
+        revents: 0,
+    };
+    // SAFETY: one structure, and its number; it does not wait.
+    unsafe { libc::poll(&mut asked, 1, 0) == 1 && asked.revents & libc::POLLHUP != 0 }
+}
+
+/// Standard output under a flag of its own by which no write waits; a file, whose writes don't, shares its place with whoever
+/// else writes to it.
+///
+/// # Errors
+/// What has no name to open, as a socket, or may not be opened.
+pub fn open_output() -> io::Result<File> {
+    let stdout = io::stdout();
+    let file = File::from(stdout.as_fd().try_clone_to_owned()?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => File::options()
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open("/proc/self/fd/1"),
+    }
 }
 
 /// A connected pair of stream sockets.
@@ -44,6 +104,20 @@ pub fn duplicate_above(fd: impl AsFd, low: i32) -> io::Result<OwnedFd> {
     let copy = check(unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_DUPFD_CLOEXEC, low) })?;
     // SAFETY: the kernel just made it for us.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Takes standard input and output away from all that this process starts, and gives them. In their places stand an input that
+/// has ended, and standard error.
+pub fn take_streams() -> io::Result<(OwnedFd, OwnedFd)> {
+    const FIRST_FREE: i32 = 3;
+    let input = duplicate_above(io::stdin(), FIRST_FREE)?;
+    let output = duplicate_above(io::stdout(), FIRST_FREE)?;
+    let nothing = no_input()?;
+    for (from, to) in [(nothing.as_raw_fd(), 0), (io::stderr().as_raw_fd(), 1)] {
+        // SAFETY: dup2 takes and returns plain integers; std's streams name these numbers and own neither.
+        check(unsafe { libc::dup2(from, to) })?;
+    }
+    Ok((input, output))
 }
 
 /// The user whose process made the other side of a connected Unix socket, or listened on it.

@@ -10,7 +10,7 @@ use crate::core::eval::fiber::{Fiber, Frame, Next};
 use crate::core::eval::heap::Value;
 use crate::core::eval::machine::{Machine, Program};
 use crate::core::eval::process::Gives;
-use crate::core::eval::scope::End;
+use crate::core::eval::scope::{End, ROOT};
 use crate::core::eval::stop::{Eval, On, Stop};
 use crate::core::process::pipe::Plan;
 use crate::core::process::request::Request;
@@ -48,6 +48,8 @@ pub enum Ask {
     Process(Request),
     /// Send a value through stages; the items for functions come back by [`Machine::apply_item`]. The answer is what comes out.
     Pipe(Box<Plan>),
+    /// Read a file: the argument of that number. The answer is its content.
+    Read(u32),
     /// Answer after that time; what the answer holds doesn't matter.
     Sleep {
         /// Milliseconds.
@@ -186,6 +188,16 @@ impl Machine {
         });
         self.to_ask.push_back((id, ask));
         id
+    }
+
+    /// Asks for the content of a file, if that is what a slot waits for. Whoever else waits for it may outlive the first.
+    pub(super) fn ask_file(&mut self, slot: u32) {
+        if let Some((file, ty)) = self.heap.slots[slot as usize].file.take() {
+            if let Some(root) = self.scopes.get_mut(ROOT) {
+                root.open += 1;
+            }
+            self.add_ask(ROOT, Ask::Read(file), For::Slot(slot, Some(ty)), None);
+        }
     }
 
     /// Waits, unless one more thing may be asked for.

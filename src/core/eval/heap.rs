@@ -5,6 +5,7 @@ use crate::codec::schema::Number;
 use crate::core::eval::fiber::FiberId;
 use crate::core::eval::stop::{Eval, On, Stop};
 use crate::ids::{ExprId, Span, TypeId};
+use std::rc::Rc;
 
 /// A stretch of one of the tables of a [`Heap`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -87,8 +88,10 @@ impl Value {
 pub struct Slot {
     /// None: it has not come.
     pub value: Option<Value>,
-    /// The bytes of an answer.
-    pub payload: Vec<u8>,
+    /// The bytes of an answer; a pipe may have a share in them.
+    pub payload: Rc<Vec<u8>>,
+    /// The value is the content of that file, of that type, which nobody has asked for.
+    pub file: Option<(u32, TypeId)>,
     /// The value of the payload, once somebody has looked into it.
     pub decoded: Option<Value>,
     /// Who waits for it.
@@ -141,12 +144,20 @@ impl Heap {
     pub fn fill_wire(&mut self, ty: TypeId, slot: u32, payload: Vec<u8>) -> Value {
         self.payload_bytes += payload.len();
         let entry = &mut self.slots[slot as usize];
-        entry.payload = payload;
+        entry.payload = Rc::new(payload);
+        entry.file = None;
         entry.value = Some(Value::Wire(ty, slot));
         Value::Wire(ty, slot)
     }
 
-    pub fn payload(&self, slot: u32) -> &[u8] {
+    /// A value that is the content of a file.
+    pub fn add_file(&mut self, file: u32, ty: TypeId) -> Value {
+        let slot = self.add_slot();
+        self.slots[slot as usize].file = Some((file, ty));
+        Value::Pending(slot)
+    }
+
+    pub fn payload(&self, slot: u32) -> &Rc<Vec<u8>> {
         &self.slots[slot as usize].payload
     }
 

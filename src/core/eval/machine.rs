@@ -23,6 +23,7 @@ use crate::ids::{ExprId, PoolId, TypeId};
 use crate::limits::{EVAL_BYTES_MAX, EVAL_FIBERS_MAX, EVAL_GARBAGE_BYTES_MIN, EVAL_STEPS_MAX};
 use crate::manifest::model::Pool;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 /// What an evaluation may use up.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +150,8 @@ pub struct Machine {
     pub(super) is_thrifty: bool,
     /// The value of the expression, or why there is none.
     pub(super) result: Option<Result<Value>>,
+    /// A file that is part of the result, and its slot.
+    unread: Option<(u32, u32)>,
 }
 
 /// How many steps go by between looks at the stacks: they grow by a bounded amount with each.
@@ -183,6 +186,7 @@ impl Machine {
             #[cfg(test)]
             is_thrifty: false,
             result: None,
+            unread: None,
         };
         let main = Fiber {
             frames: vec![Frame::Call { count: 0 }],
@@ -224,6 +228,13 @@ impl Machine {
     /// Adds an argument as bytes, which are read only if the expression looks into it.
     pub fn push_wire(&mut self, msgpack: Vec<u8>, ty: TypeId) {
         let value = self.heap.add_wire(ty, msgpack);
+        self.push(value);
+    }
+
+    /// Adds an argument that is the content of a file, of which whoever runs the evaluation knows the number. It is asked for
+    /// when something looks into it.
+    pub fn push_file(&mut self, file: u32, ty: TypeId) {
+        let value = self.heap.add_file(file, ty);
         self.push(value);
     }
 
@@ -363,7 +374,10 @@ impl Machine {
 
     fn wait_for(&mut self, id: FiberId, on: On) {
         match on {
-            On::Slot(slot) => self.heap.slots[slot as usize].waiters.push(id),
+            On::Slot(slot) => {
+                self.heap.slots[slot as usize].waiters.push(id);
+                self.ask_file(slot);
+            }
             On::Scope(scope) => {
                 if let Some(scope) = self.scopes.get_mut(scope) {
                     scope.is_awaited = true;
@@ -467,6 +481,13 @@ impl Machine {
             return Err(Stop::misfit("expression has no value yet").error());
         };
         let (value, start) = (*value, out.len());
+        if let (Value::Wire(own, slot), 0) = (self.heap.settle(value), start)
+            && types.are_alike(own, ty)
+        {
+            let payload = std::mem::take(&mut self.heap.slots[slot as usize].payload);
+            *out = Rc::try_unwrap(payload).unwrap_or_else(|shared| shared.to_vec());
+            return Ok(());
+        }
         loop {
             let mut encoder = Encoder {
                 heap: &self.heap,
@@ -487,8 +508,27 @@ impl Machine {
                 Stop::Look(ty, slot) => {
                     decode_wire(&mut self.heap, types, ty, slot).map_err(Stop::error)?;
                 }
-                stop => return Err(stop.error()),
+                stop => {
+                    if let Stop::Wait(On::Slot(slot)) = stop {
+                        self.unread = self.heap.slots[slot as usize].file.map(|(file, _)| (file, slot));
+                    }
+                    return Err(stop.error());
+                }
             }
+        }
+    }
+
+    /// The file without which [`Machine::write_result`] could not write the result.
+    pub fn unread(&self) -> Option<u32> {
+        self.unread.map(|(file, _)| file)
+    }
+
+    /// Adds the content of that file, as msgpack.
+    pub fn handle_file(&mut self, payload: Vec<u8>) {
+        if let Some((_, slot)) = self.unread.take()
+            && let Some((_, ty)) = self.heap.slots[slot as usize].file
+        {
+            self.heap.fill_wire(ty, slot, payload);
         }
     }
 

@@ -9,11 +9,11 @@ use crate::core::eval::ask::{Ask, AskId, For};
 use crate::core::eval::fiber::{Fiber, Frame, Next};
 use crate::core::eval::heap::Value;
 use crate::core::eval::machine::{Machine, Program};
-use crate::core::eval::scope::End;
+use crate::core::eval::scope::{End, ROOT};
 use crate::core::eval::select::{element, list_len};
 use crate::core::eval::stop::{Eval, On, Stop};
 use crate::core::process::convert::{read_item, write_item};
-use crate::core::process::pipe::{Item, Plan, Planned};
+use crate::core::process::pipe::{Given, Item, Plan, Planned};
 use crate::core::process::request::{Launch, Request, Target, redirect};
 use crate::core::process::table::HandleId;
 use crate::error::{Error, Kind, Result};
@@ -107,12 +107,14 @@ impl Machine {
         let conversion = program.exprs.conversion(number);
         self.check_room()?;
         let argv = self.words(program, self.fiber.operands[start])?;
-        let source = self.settled(program, conversion.input, self.fiber.operands[start + 1])?;
+        let form = Some(conversion.input_form);
+        let source = self.given(program, conversion.input, form, self.fiber.operands[start + 1])?;
         let plan = Plan {
             source,
             source_ty: conversion.input,
             stages: vec![Planned::Cmd { argv, conversion }],
             output: conversion.output,
+            is_result: self.gives_result(),
         };
         let slot = self.ask(
             self.fiber.scope,
@@ -121,6 +123,35 @@ impl Machine {
             None,
         );
         Ok(Value::Pending(slot))
+    }
+
+    /// A value as a pipe gets it whose first stage is a program that reads that form; a content of a file that goes to it as it
+    /// is need not come.
+    fn given(&mut self, program: Program<'_>, ty: TypeId, form: Option<Form>, value: Value) -> Eval<Given> {
+        match self.heap.settle(value) {
+            Value::Pending(slot) => match (self.heap.slots[slot as usize].file, form) {
+                (Some((file, _)), Some(Form::Bytes)) => Ok(Given::File(file)),
+                _ => Err(Stop::Wait(On::Slot(slot))),
+            },
+            Value::Wire(own, slot) if program.types.are_alike(own, ty) => {
+                Ok(Given::Value(self.heap.payload(slot).clone()))
+            }
+            value => self
+                .encode_value(program, ty, value)
+                .map(|value| Given::Value(value.into())),
+        }
+    }
+
+    /// Whether what the current strand is given now is the value of the whole, as it is.
+    fn gives_result(&self) -> bool {
+        let mut frames = self.fiber.frames.iter();
+        matches!(frames.next(), Some(Frame::Scope { scope: ROOT, .. }))
+            && frames.all(|frame| {
+                matches!(
+                    frame,
+                    Frame::Return { .. } | Frame::Unlet { .. } | Frame::Call { count: 0 }
+                )
+            })
     }
 
     /// A value as msgpack, once it has come.
@@ -180,11 +211,16 @@ impl Machine {
                 }
             }
         }
+        let form = match stages.first() {
+            Some(Planned::Cmd { conversion, .. }) => Some(conversion.input_form),
+            _ => None,
+        };
         let plan = Plan {
-            source: self.settled(program, pipe.source, args[0])?,
+            source: self.given(program, pipe.source, form, args[0])?,
             source_ty: pipe.source,
             stages,
             output: pipe.output,
+            is_result: self.gives_result(),
         };
         self.drop_gathered(count);
         let (scope, output) = (self.fiber.scope, pipe.output);

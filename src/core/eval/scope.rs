@@ -35,6 +35,9 @@ pub enum End {
     Piped(AskId, u32, u64, TypeId),
 }
 
+/// The scope of the command, which is the first.
+pub const ROOT: u32 = 0;
+
 /// A scope that has not ended.
 #[derive(Debug)]
 pub struct Scope {

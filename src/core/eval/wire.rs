@@ -116,6 +116,17 @@ pub fn decode(
 pub fn decode_wire(heap: &mut Heap, types: &Types, ty: TypeId, slot: u32) -> Eval {
     let entry = &mut heap.slots[slot as usize];
     let payload = std::mem::take(&mut entry.payload);
+    // A long text or long bytes need no canonical copy: they have one form but for their head.
+    if matches!(types.node(ty), Type::Str | Type::Bytes) {
+        let mut reader = Reader::new(&payload);
+        if let Ok(decoded) = decode(heap, types, ty, &mut reader, &mut Vec::new(), 0)
+            && reader.is_done()
+        {
+            let entry = &mut heap.slots[slot as usize];
+            (entry.decoded, entry.payload) = (Some(decoded), payload);
+            return Ok(());
+        }
+    }
     let mut canonical = Vec::new();
     // Functions have no other form, and no walk over them.
     let bytes = match msgpack_to_msgpack(types, ty, &payload, &mut canonical) {

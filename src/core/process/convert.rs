@@ -1,6 +1,7 @@
 //! Values as programs read and write them: text, lines, bytes, JSON. Cuts no stream into messages.
 
 use crate::codec::elements::elements;
+use crate::codec::lines;
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::codec::schema::{Type, Types};
 use crate::codec::transcode::{Style, json_to_msgpack, msgpack_to_json};
@@ -82,15 +83,17 @@ pub fn read_value(types: &Types, ty: TypeId, form: Form, bytes: &[u8], out: &mut
         write::array(out, 0);
         return Ok(());
     }
-    let count = 1 + body.iter().filter(|byte| **byte == b'\n').count();
+    let count = 1 + lines::count(body);
     let count = u32::try_from(count).map_err(|_| unreadable(types, ty, "it has too many lines"))?;
     write::array(out, count);
-    let lines = body.split(|byte| *byte == b'\n');
-    for (number, line) in lines.enumerate() {
+    let mut rest = body;
+    for number in 1..=count {
+        let line = &rest[..lines::find(rest).unwrap_or(rest.len())];
         read_item(types, element, form, line, out).map_err(|error| {
-            let place = format!("line {}", number + 1);
+            let place = format!("line {number}");
             error.at(place)
         })?;
+        rest = rest.get(line.len() + 1..).unwrap_or_default();
     }
     Ok(())
 }
@@ -105,13 +108,18 @@ pub fn read_item(types: &Types, ty: TypeId, form: Form, bytes: &[u8], out: &mut 
         Form::Bytes => write::bin(out, bytes),
         Form::Text | Form::Lines => match std::str::from_utf8(bytes) {
             Ok(text) => write::string(out, text),
-            Err(_) => return Err(unreadable(types, ty, "it is not valid UTF-8")),
+            Err(_) => return Err(not_text(types, ty)),
         },
         Form::Json | Form::Jsonl => {
             json_to_msgpack(types, ty, bytes, out).map_err(|error| unreadable(types, ty, &error.message))?;
         }
     }
     Ok(())
+}
+
+/// The error for bytes that should be a text of that type.
+pub fn not_text(types: &Types, ty: TypeId) -> Box<Error> {
+    unreadable(types, ty, "it is not valid UTF-8")
 }
 
 fn unreadable(types: &Types, ty: TypeId, why: &str) -> Box<Error> {

@@ -3,6 +3,8 @@
 use super::handle::Pressure;
 use super::mailbox::Framing;
 use super::table::{Effect, HandleId, OWNER_ENDED, Owner, Table, Timer, unknown};
+#[cfg(test)]
+use crate::core::simulation::Bug;
 use crate::error::{Error, Kind};
 use crate::limits::{JOIN_GRACE_MS, KILL_AGAIN_MS};
 
@@ -34,6 +36,11 @@ impl Table {
         let Some(handle) = self.handles.get_mut(id) else {
             return;
         };
+        if handle.is_detached && handle.asker.is_some() {
+            // It is about to be started, and let go then.
+            handle.is_leaving = true;
+            return;
+        }
         if handle.is_detached {
             self.effects.push_back(Effect::Release(id));
         }
@@ -48,7 +55,11 @@ impl Table {
                 Framing::Frames => Pressure::Term,
                 _ => Pressure::Kill,
             };
-            return self.press(id, pressure, now_ms);
+            // Who is pressed already is given no more time.
+            if handle.pressure < pressure {
+                self.press(id, pressure, now_ms);
+            }
+            return;
         }
         if handle.life_at_ms.is_none() {
             handle.life_at_ms = Some(now_ms.saturating_add(JOIN_GRACE_MS));
@@ -71,9 +82,10 @@ impl Table {
     }
 
     fn tell_if_joined(&mut self, owner: Owner) {
-        if self.handles.iter().all(|(_, handle)| handle.owner != owner)
-            && let Some(position) = self.leaving.iter().position(|leaving| *leaving == owner)
-        {
+        let is_alone = self.handles.iter().all(|(_, handle)| handle.owner != owner);
+        #[cfg(test)]
+        let is_alone = is_alone || self.planted == Some(Bug::JoinNothing);
+        if is_alone && let Some(position) = self.leaving.iter().position(|leaving| *leaving == owner) {
             self.leaving.swap_remove(position);
             self.effects.push_back(Effect::Joined(owner));
         }

@@ -2,7 +2,7 @@
 
 use super::mailbox::{Framing, Inbox, Outgoing};
 use super::request::{Launch, Redirect, write_state};
-use super::table::{Asker, Owner, WaiterId};
+use super::table::{Asker, OWNER_ENDED, Owner, WaiterId};
 use crate::codec::error_map::read_error;
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::core::deadlines::Due;
@@ -17,8 +17,8 @@ pub struct Handle {
     pub owner: Owner,
     /// Who is told when it runs; none: it is a stage of a pipe.
     pub asker: Option<Asker>,
-    /// Why a stage could not be started.
-    pub start_failure: Option<Box<Error>>,
+    /// Why a stage could not be started, or be given its input.
+    pub failure: Option<Box<Error>>,
     pub pid: u32,
     pub framing: Framing,
     pub is_detached: bool,
@@ -26,6 +26,8 @@ pub struct Handle {
     pub outgoing: Outgoing,
     pub inbox: Inbox,
     pub fate: Fate,
+    /// It wanted no more, though there was more, or might have been.
+    pub refuses: bool,
     /// It wrote what is no message, and is ended for it.
     pub fault: Option<String>,
     /// The wait for the reason of its output's end is over.
@@ -85,19 +87,21 @@ pub enum Pressure {
 
 impl Handle {
     pub fn new(launch: &Launch, owner: Owner, asker: Option<Asker>) -> Handle {
-        let input = match (launch.stdin, launch.input_from) {
-            (Redirect::Pipe, None) => Input::Open,
+        let input = match (launch.stdin, launch.input_from, launch.input_file) {
+            (Redirect::Pipe, None, None) => Input::Open,
             _ => Input::Elsewhere,
         };
         let mut inbox = Inbox::new(launch.framing);
         if launch.stdout != Redirect::Pipe || launch.is_output_piped {
+            // Not even an empty message will come.
+            inbox.close();
             inbox.end();
         }
         Handle {
             name: launch.name.clone(),
             owner,
             asker,
-            start_failure: None,
+            failure: None,
             pid: 0,
             framing: launch.framing,
             is_detached: launch.is_detached,
@@ -105,6 +109,7 @@ impl Handle {
             outgoing: Outgoing::default(),
             inbox,
             fate: Fate::Alive,
+            refuses: false,
             fault: None,
             is_end_told: launch.stdout != Redirect::Pipe,
             tail: Tail::default(),
@@ -156,6 +161,8 @@ impl Handle {
             return None;
         }
         match self.fate {
+            // What it has written was dropped when its owner ended, so this is no end of all messages.
+            _ if self.is_leaving => Some(Err(self.error(Kind::Io, OWNER_ENDED.into()))),
             Fate::Gone(Ended::Code(0) | Ended::Unknown) if !self.is_overdue => Some(Ok(())),
             Fate::Gone(ended) => Some(Err(self.exit_error(ended))),
             Fate::Alive => self.is_end_told.then_some(Ok(())),
@@ -166,6 +173,7 @@ impl Handle {
     pub fn send_error(&self) -> Option<Box<Error>> {
         let refused = |why: &str| Some(self.error(Kind::Io, format!("{why} of worker '{}'", self.name)));
         match (self.fate, self.input) {
+            _ if self.is_leaving => Some(self.error(Kind::Io, OWNER_ENDED.into())),
             (_, Input::Elsewhere) => refused("nothing can be sent to the input, which is no pipe,"),
             (Fate::Gone(ended), _) => Some(self.exit_error(ended)),
             (_, Input::Closed | Input::Closing) => refused("nothing can be sent to the closed input"),

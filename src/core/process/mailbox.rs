@@ -1,6 +1,7 @@
 //! The two mailboxes of a worker process: what is to be written to it and what it has written, cut into messages. Both are
 //! bounded. Knows neither the process nor who waits for it.
 
+use crate::codec::lines;
 use crate::limits::{MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX, STREAM_BYTES_MAX, WORKER_MESSAGE_BYTES_MAX};
 use std::collections::VecDeque;
 
@@ -67,6 +68,12 @@ impl Outgoing {
     /// What can be written now.
     pub fn chunk(&self) -> &[u8] {
         &self.bytes[self.at..]
+    }
+
+    /// Messages of which something is left to be written.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.messages.len()
     }
 
     /// Takes off what was written.
@@ -152,7 +159,7 @@ impl Inbox {
         self.bytes.extend_from_slice(bytes);
         match self.framing {
             Framing::Lines => {
-                self.whole += bytes.iter().filter(|byte| **byte == b'\n').count();
+                self.whole += lines::count(bytes);
                 self.counted = self.bytes.len();
             }
             Framing::Frames => {
@@ -217,7 +224,7 @@ impl Inbox {
         let rest = &self.bytes[self.at..];
         let (start, len, end) = match self.framing {
             Framing::Lines => {
-                let line = rest.iter().position(|byte| *byte == b'\n');
+                let line = lines::find(rest);
                 line.map_or((0, rest.len(), rest.len()), |len| (0, len, len + 1))
             }
             Framing::Frames => {
@@ -229,6 +236,18 @@ impl Inbox {
         let start = self.at + start;
         self.at += end;
         Some(&self.bytes[start..start + len])
+    }
+
+    /// Messages that are there whole.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.whole
+    }
+
+    /// Bytes that are there.
+    #[cfg(test)]
+    pub fn waiting_bytes(&self) -> usize {
+        self.bytes.len() - self.at
     }
 
     /// The bytes that are there, of a stream.

@@ -5,33 +5,60 @@
 //! The end goes downstream: a stage ends when the one before it has. A stage that ends early, without reading everything,
 //! ends those before it, which is no failure; any other end of a program but with exit code 0 is, and is named.
 
-use super::convert::{item_type, read_item, read_value, write_item, write_value};
+use super::convert::{item_type, not_text, read_item, read_value, write_item};
 use super::mailbox::Framing;
+use super::outlet::Outlet;
 use super::request::{Launch, Redirect, Target};
+use super::source::{Left, Source};
 use super::table::{HandleId, Owner, Table};
-use crate::codec::elements::Cursor;
-use crate::codec::msgpack::{Reader, Token, write};
-use crate::codec::schema::{Type, Types};
+use crate::codec::msgpack::write;
+use crate::codec::schema::Types;
 use crate::core::hub::Ended;
 use crate::error::{Error, Kind, Result};
 use crate::expr::process::{Conversion, Form};
 use crate::ids::TypeId;
 use crate::limits::{PIPE_ITEMS_MAX, STREAM_BYTES_MAX, WORKER_MESSAGE_BYTES_MAX};
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 const SIGPIPE: i32 = 13;
+
+/// Room for the head of a msgpack value, in bytes.
+const HEAD_BYTES_MAX: usize = 5;
 
 /// A value, and what it is to go through.
 #[derive(Debug)]
 pub struct Plan {
-    /// The value as msgpack.
-    pub source: Vec<u8>,
+    /// The value.
+    pub source: Given,
     /// Its type.
     pub source_ty: TypeId,
     /// The stages, at least one.
     pub stages: Vec<Planned>,
     /// Type of what comes out.
     pub output: TypeId,
+    /// It is given out as it is, and nothing else is done with it: what the last stage writes need not be kept until its end,
+    /// if that is a program and its form is made of bytes as they are. See [`Pipe::output`].
+    pub is_result: bool,
+}
+
+/// The value of a pipe.
+#[derive(Debug)]
+pub enum Given {
+    /// As msgpack.
+    Value(Rc<Vec<u8>>),
+    /// Bytes in a file, of which whoever starts the programs knows the number. The first stage is a program that reads bytes.
+    File(u32),
+}
+
+impl Plan {
+    /// How what comes out stands in the bytes that the last stage writes, if that is a program.
+    pub fn output_form(&self) -> Option<Form> {
+        match self.stages.last() {
+            Some(Planned::Cmd { conversion, .. }) => Some(conversion.output_form),
+            _ => None,
+        }
+    }
 }
 
 /// A stage.
@@ -70,8 +97,10 @@ pub struct Pipe {
     stages: Vec<Stage>,
     owner: Owner,
     output: TypeId,
-    /// What has come out of the last stage.
+    /// What has come out of the last stage, behind room for a head.
     collected: Vec<u8>,
+    /// It is given out instead.
+    outlet: Option<Outlet>,
     /// How many items that are, if it is a function.
     count: u32,
     to_apply: VecDeque<Item>,
@@ -81,51 +110,36 @@ pub struct Pipe {
     is_ended: bool,
 }
 
-/// What is left of the value.
-struct Source {
-    bytes: Vec<u8>,
-    left: Left,
-    /// It is one item, no list of them.
-    is_whole: bool,
-}
-
-enum Left {
-    /// Items of that type.
-    Items(Cursor, TypeId),
-    /// Bytes as they are, from there to there.
-    Bytes(usize, usize),
-}
-
 enum Stage {
     Each(Each),
     Cmd(Cmd),
 }
 
 #[derive(Default)]
-struct Each {
-    width: u32,
+pub(super) struct Each {
+    pub width: u32,
     output: Option<TypeId>,
-    waiting: VecDeque<Vec<u8>>,
-    waiting_bytes: usize,
-    running: u32,
+    pub waiting: VecDeque<Vec<u8>>,
+    pub waiting_bytes: usize,
+    pub running: u32,
     /// Results that wait for those before them, or for room in the next stage.
-    done: BTreeMap<u64, Vec<u8>>,
+    pub done: BTreeMap<u64, Vec<u8>>,
     /// Items that were begun, and results that were passed on.
     begun: u64,
     given: u64,
     input_ended: bool,
     /// Nobody wants its results.
-    is_shut: bool,
+    pub is_shut: bool,
 }
 
 struct Cmd {
     id: HandleId,
     name: String,
     conversion: Conversion,
-    /// Its input is the output of the stage before, by a pipe of the system.
+    /// Its input is the output of the stage before, by a pipe of the system, or the content of a file.
     is_joined: bool,
     output_ended: bool,
-    /// How it ended, and whether the stage after it had ended by then.
+    /// How it ended, and whether the stage after it wanted no more by then.
     ended: Option<(Ended, bool)>,
 }
 
@@ -165,7 +179,7 @@ impl Stage {
     fn is_shut(&self, table: &Table) -> bool {
         match self {
             Stage::Each(each) => each.is_shut,
-            Stage::Cmd(cmd) => cmd.ended.is_some() || !(cmd.is_joined || table.takes_input(cmd.id)),
+            Stage::Cmd(cmd) => table.refuses(cmd.id),
         }
     }
 }
@@ -176,7 +190,15 @@ impl Pipe {
     /// # Errors
     /// A value that has no form in which the first stage could read it.
     pub fn new(plan: Plan, owner: Owner, table: &mut Table, types: &Types, now_ms: u64) -> Result<Pipe> {
-        let source = Source::begin(plan.source, plan.source_ty, types, plan.stages.first())?;
+        let outlet = plan.output_form().and_then(Outlet::of).filter(|_| plan.is_result);
+        let (value, file) = match plan.source {
+            Given::Value(value) => (value, None),
+            Given::File(file) => (Rc::default(), Some(file)),
+        };
+        let source = match file {
+            None => Source::begin(value, plan.source_ty, types, plan.stages.first())?,
+            Some(_) => Source::none(),
+        };
         let mut stages: Vec<Stage> = Vec::new();
         let is_cmd = |position: usize| matches!(plan.stages.get(position), Some(Planned::Cmd { .. }));
         for (position, planned) in plan.stages.iter().enumerate() {
@@ -193,6 +215,7 @@ impl Pipe {
                         _ => None,
                     };
                     launch.input_from = before;
+                    launch.input_file = file.filter(|_| position == 0);
                     if position == 0 && conversion.input_form == Form::None {
                         launch.stdin = Redirect::Null;
                     }
@@ -203,11 +226,12 @@ impl Pipe {
                         _ => Framing::Whole,
                     };
                     let name = launch.name.clone();
+                    let is_joined = before.is_some() || launch.input_file.is_some();
                     Stage::Cmd(Cmd {
                         id: table.start_stage(launch, owner, now_ms),
                         name,
                         conversion: *conversion,
-                        is_joined: before.is_some(),
+                        is_joined,
                         output_ended: false,
                         ended: None,
                     })
@@ -219,12 +243,22 @@ impl Pipe {
             stages,
             owner,
             output: plan.output,
-            collected: Vec::new(),
+            collected: vec![0; HEAD_BYTES_MAX],
+            outlet,
             count: 0,
             to_apply: VecDeque::new(),
             result: None,
             is_over: false,
             is_ended: false,
+        })
+    }
+
+    /// Its functions.
+    #[cfg(test)]
+    pub(super) fn functions(&self) -> impl Iterator<Item = &Each> {
+        self.stages.iter().filter_map(|stage| match stage {
+            Stage::Each(each) => Some(each),
+            Stage::Cmd(_) => None,
         })
     }
 
@@ -241,6 +275,36 @@ impl Pipe {
     /// Takes what came out of it in the end.
     pub fn poll_result(&mut self) -> Option<Result<Vec<u8>>> {
         self.result.take()
+    }
+
+    /// What can be given out, of a pipe whose plan says so; the rest of it comes when this was taken.
+    pub fn output<'t>(&self, table: &'t Table) -> &'t [u8] {
+        match (&self.outlet, self.stages.last()) {
+            (Some(outlet), Some(Stage::Cmd(cmd))) => {
+                table.stream(cmd.id).get(..outlet.ready).unwrap_or_default()
+            }
+            _ => &[],
+        }
+    }
+
+    /// Takes off what was given out of [`Pipe::output`].
+    pub fn advance_output(&mut self, table: &mut Table, given: usize) {
+        if let (Some(outlet), Some(Stage::Cmd(cmd))) = (&mut self.outlet, self.stages.last()) {
+            outlet.ready -= given;
+            table.advance_stream(cmd.id, given);
+        }
+    }
+
+    /// Nobody takes what comes out any more, which is no failure.
+    pub fn close_output(&mut self) {
+        if let Some(outlet) = &mut self.outlet {
+            (outlet.ready, outlet.is_closed) = (0, true);
+        }
+    }
+
+    /// It can't go on.
+    pub fn fail(&mut self, error: Box<Error>) {
+        self.end(Err(error));
     }
 
     /// What the function of a stage made of an item.
@@ -317,9 +381,15 @@ impl Pipe {
     fn note_ends(&mut self, table: &mut Table) -> Result<()> {
         for position in (0..self.stages.len()).rev() {
             let (stages, after) = self.stages.split_at_mut(position + 1);
-            let next_is_shut = after.first().is_some_and(|next| next.is_shut(table));
+            let next_is_shut = match after.first() {
+                Some(next) => next.is_shut(table),
+                None => self.outlet.as_ref().is_some_and(|outlet| outlet.is_closed),
+            };
             let Some(stage) = stages.last_mut() else { continue };
-            let is_before_cmd = matches!(after.first(), Some(Stage::Cmd(next)) if next.is_joined);
+            let joined = match after.first() {
+                Some(Stage::Cmd(next)) if next.is_joined => Some(next.id),
+                _ => None,
+            };
             match stage {
                 Stage::Each(each) if next_is_shut && !each.is_shut => {
                     *each = Each {
@@ -331,17 +401,17 @@ impl Pipe {
                 }
                 Stage::Each(_) => {}
                 Stage::Cmd(cmd) => {
-                    if let Some(mut error) = table.start_failure(cmd.id) {
+                    if let Some(mut error) = table.failure(cmd.id) {
                         error.message = format!("stage {}, {}: {}", position + 1, cmd.name, error.message);
                         return Err(error);
                     }
-                    if next_is_shut && !is_before_cmd && !cmd.output_ended {
+                    if next_is_shut && joined.is_none() && !cmd.output_ended {
                         table.hang_up(cmd.id);
                         cmd.output_ended = true;
                     }
                     if let (None, Some(ended)) = (cmd.ended, table.ended(cmd.id)) {
                         cmd.ended = Some((ended?, next_is_shut));
-                        cmd.output_ended |= is_before_cmd;
+                        cmd.output_ended |= joined.is_some();
                     }
                 }
             }
@@ -360,6 +430,16 @@ impl Pipe {
         match (stage, after.first_mut()) {
             (Stage::Cmd(cmd), None) => {
                 let bytes = table.stream(cmd.id);
+                if let Some(outlet) = &mut self.outlet {
+                    has_moved = outlet
+                        .check(bytes, table.has_ended_output(cmd.id))
+                        .map_err(|()| {
+                            let ty = item_type(types, self.output, cmd.conversion.output_form);
+                            at_stage(not_text(types, ty), position, &cmd.name)
+                        })?;
+                    cmd.output_ended |= table.is_output_over(cmd.id);
+                    return Ok(has_moved || cmd.output_ended != was_over);
+                }
                 if self.collected.len() + bytes.len() > WORKER_MESSAGE_BYTES_MAX {
                     let message =
                         format!("what comes out of the pipe exceeds {WORKER_MESSAGE_BYTES_MAX} bytes");
@@ -457,7 +537,7 @@ impl Pipe {
                         }
                     };
                     let Some(item) = item else {
-                        each.input_ended = true;
+                        has_moved |= !std::mem::replace(&mut each.input_ended, true);
                         break;
                     };
                     each.push(item.to_vec());
@@ -519,58 +599,45 @@ impl Pipe {
     /// The value of what came out of the last stage.
     fn value(&mut self, types: &Types) -> Result<Vec<u8>> {
         let collected = std::mem::take(&mut self.collected);
-        let mut out = Vec::with_capacity(collected.len() + 5);
+        let body = &collected[HEAD_BYTES_MAX..];
+        let mut out = Vec::new();
         match self.stages.last() {
+            // The same bytes under a head; they may be many.
+            Some(Stage::Cmd(cmd)) if matches!(cmd.conversion.output_form, Form::Bytes | Form::Text) => {
+                match cmd.conversion.output_form {
+                    Form::Text if std::str::from_utf8(body).is_err() => {
+                        let error = not_text(types, self.output);
+                        return Err(at_stage(error, self.stages.len() - 1, &cmd.name));
+                    }
+                    Form::Text => write::string_head(&mut out, body.len() as u32),
+                    _ => write::bin_head(&mut out, body.len() as u32),
+                }
+                return Ok(under_head(&out, collected));
+            }
             Some(Stage::Cmd(cmd)) => {
                 let form = cmd.conversion.output_form;
-                read_value(types, self.output, form, &collected, &mut out)
+                read_value(types, self.output, form, body, &mut out)
                     .map_err(|error| at_stage(error, self.stages.len() - 1, &cmd.name))?;
             }
-            _ if self.source.is_whole => return Ok(collected),
             _ => {
-                write::array(&mut out, self.count);
-                out.extend_from_slice(&collected);
+                if !self.source.is_whole {
+                    write::array(&mut out, self.count);
+                }
+                return Ok(under_head(&out, collected));
             }
         }
         Ok(out)
     }
 }
 
-impl Source {
-    /// Gets ready to be read by a first stage.
-    fn begin(bytes: Vec<u8>, ty: TypeId, types: &Types, first: Option<&Planned>) -> Result<Source> {
-        let mut source = Source {
-            left: Left::Bytes(0, bytes.len()),
-            bytes,
-            is_whole: false,
-        };
-        match (first, types.node(ty)) {
-            (Some(Planned::Each { .. }), Type::List { element, .. }) => {
-                source.left = Left::Items(Cursor::new(&source.bytes)?, element);
-            }
-            (Some(Planned::Cmd { conversion, .. }), node) => match (conversion.input_form, node) {
-                (Form::Lines | Form::Jsonl, Type::List { element, .. }) => {
-                    source.left = Left::Items(Cursor::new(&source.bytes)?, element);
-                }
-                (Form::Text | Form::Bytes, _) => {
-                    let head = match Reader::new(&source.bytes).next() {
-                        Ok(Token::Str(text)) => source.bytes.len() - text.len(),
-                        Ok(Token::Bin(bytes)) => source.bytes.len() - bytes.len(),
-                        _ => 0,
-                    };
-                    source.left = Left::Bytes(head, source.bytes.len());
-                }
-                (form, _) => {
-                    let mut text = Vec::new();
-                    write_value(types, ty, form, &source.bytes, &mut text)?;
-                    source.left = Left::Bytes(0, text.len());
-                    source.bytes = text;
-                }
-            },
-            _ => source.is_whole = true,
-        }
-        Ok(source)
+/// What was collected behind room for a head, with that head.
+fn under_head(head: &[u8], mut collected: Vec<u8>) -> Vec<u8> {
+    let unused = HEAD_BYTES_MAX - head.len();
+    collected[unused..HEAD_BYTES_MAX].copy_from_slice(head);
+    if unused > 0 {
+        collected.drain(..unused);
     }
+    collected
 }
 
 fn at_stage(mut error: Box<Error>, position: usize, name: &str) -> Box<Error> {

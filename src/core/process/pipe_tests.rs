@@ -1,6 +1,6 @@
 //! Scripts of pipes: what each stage is given and does, and what comes of the whole. Starts no program.
 
-use super::pipe::{Pipe, Plan, Planned};
+use super::pipe::{Given, Pipe, Plan, Planned};
 use super::table::{Effect, HandleId, Owner, Table};
 use crate::codec::schema::Types;
 use crate::codec::transcode::{Style, json_to_msgpack, msgpack_to_json};
@@ -11,6 +11,11 @@ use crate::expr::process::{Conversion, Form};
 /// Plays a script with `[s]` as the type of everything. Stages are a width for a function, or a program's name. Each line is an
 /// event and, behind `=>`, what it has as effects: programs are numbered from 0, items are `stage.number:text`.
 fn check(source: &str, stages: &[&str], script: &str) {
+    play(source, stages, false, script);
+}
+
+/// The same; if its output is the result, that is given out as it comes, and shown.
+fn play(source: &str, stages: &[&str], is_result: bool, script: &str) {
     let mut types = Types::default();
     let (list, text) = (types.parse("[s]").unwrap(), types.parse("s").unwrap());
     let conversion = Conversion {
@@ -29,10 +34,11 @@ fn check(source: &str, stages: &[&str], script: &str) {
     let mut bytes = Vec::new();
     json_to_msgpack(&types, list, source.as_bytes(), &mut bytes).unwrap();
     let plan = Plan {
-        source: bytes,
+        source: Given::Value(bytes.into()),
         source_ty: list,
         stages: stages.iter().map(planned).collect(),
         output: list,
+        is_result,
     };
     let mut table = Table::default();
     let mut pipe = Pipe::new(plan, Owner::Pipe(1), &mut table, &types, 0).unwrap();
@@ -47,8 +53,10 @@ fn check(source: &str, stages: &[&str], script: &str) {
             "failed" => table.handle_spawn_failed(id(), Error::new(Kind::SpawnFailed, "there is none")),
             "in" => table.handle_input(id(), words[2].replace("\\n", "\n").as_bytes(), 0),
             "refused" => table.handle_input_refused(id()),
+            "end" => table.handle_output_end(id(), 0),
             "exit" => table.handle_exited(id(), Ended::Code(number(2) as i32), 0),
             "dies" => table.handle_exited(id(), Ended::Signal(number(2) as i32), 0),
+            "closed" => pipe.close_output(),
             "done" | "fails" => {
                 let result = match words[0] {
                     "done" => Ok([&[0xa0 | words[3].len() as u8], words[3].as_bytes()].concat()),
@@ -59,7 +67,13 @@ fn check(source: &str, stages: &[&str], script: &str) {
             other => panic!("no event {other}"),
         }
         let mut shown = Vec::new();
-        while pipe.step(&mut table, &types, 0) {}
+        while pipe.step(&mut table, &types, 0) {
+            let bytes = pipe.output(&table).len();
+            if bytes > 0 {
+                shown.push(format!("out {:?}", String::from_utf8_lossy(pipe.output(&table))));
+                pipe.advance_output(&mut table, bytes);
+            }
+        }
         while let Some(id) = table.poll_output() {
             let bytes = table.output(id).to_vec();
             table.advance_output(id, bytes.len());
@@ -125,6 +139,7 @@ fn items_go_one_after_the_other_and_come_in_order() {
         "#,
     );
     check("[]", &["1"], "begin => []");
+    check("[]", &["1", "1"], "begin => []");
 }
 
 #[test]
@@ -172,7 +187,22 @@ fn what_fails_is_named_and_the_rest_ended() {
     two(&format!(
         "{begin}\n dies 0 13\n exit 1 4 => terminated: stage 2, two: exit code 4"
     ));
-    two(&format!("{begin}\n exit 1 0\n exit 0 1 => []"));
+    // The one whose end is told first need not be the one that ended first.
+    two(&format!(
+        "{begin}\n exit 1 0\n exit 0 1 => terminated: stage 1, one: exit code 1"
+    ));
+    two(&format!("{begin}\n refused 1\n exit 1 0\n exit 0 1 => []"));
+    // The end of a stage's input is no early end of it.
+    check(
+        r#"["a"]"#,
+        &["one", "1", "two"],
+        r#"
+        begin    => to 0 "a\n"; spawn one; spawn two; close 0
+        end 0    => close 1
+        exit 0 3
+        exit 1 0 => terminated: stage 1, one: exit code 3
+        "#,
+    );
     two(&format!(
         "{begin}\n failed 1 => signal 0 9; spawn_failed: stage 2, two: there is none"
     ));
@@ -182,6 +212,49 @@ fn what_fails_is_named_and_the_rest_ended() {
         r#"
         begin        => spawn two; item 0.0:a
         fails 0 0 no => signal 0 9; raised: stage 1: item 1: no
+        "#,
+    );
+}
+
+#[test]
+fn a_result_is_given_out_as_it_comes() {
+    let two = |script: &str| play(r#"["a"]"#, &["one", "two"], true, script);
+    let begin = r#"begin => to 0 "a\n"; spawn one joining; spawn two joined; close 0"#;
+    two(&format!(
+        r#"{begin}
+        in 1 a\nb => out "a\nb"
+        exit 0 0
+        in 1 c    => out "c"
+        exit 1 0  => []"#
+    ));
+    two(&format!(
+        r#"{begin}
+        in 1 a    => out "a"
+        refused 1
+        exit 1 0
+        exit 0 3  => []"#
+    ));
+    two(&format!(
+        r#"{begin}
+        in 1 a    => out "a"
+        exit 0 3
+        exit 1 0  => terminated: stage 1, one: exit code 3"#
+    ));
+    two(&format!(
+        r#"{begin}
+        closed    => hang up 1
+        refused 1
+        dies 1 13
+        dies 0 13 => []"#
+    ));
+    // The results of a function are kept.
+    play(
+        r#"["a"]"#,
+        &["1"],
+        true,
+        r#"
+        begin      => item 0.0:a
+        done 0 0 A => ["A"]
         "#,
     );
 }

@@ -59,6 +59,8 @@ pub struct Launch {
     pub framing: Framing,
     /// The process whose output is its input, by a pipe of the system.
     pub input_from: Option<HandleId>,
+    /// The file whose content is its input, by its number.
+    pub input_file: Option<u32>,
     /// Its output becomes the input of the next that is started.
     pub is_output_piped: bool,
 }
@@ -104,6 +106,7 @@ impl Launch {
             is_detached: false,
             framing,
             input_from: None,
+            input_file: None,
             is_output_piped: false,
         }
     }

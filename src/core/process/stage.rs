@@ -14,16 +14,20 @@ impl Table {
         self.add(launch, owner, None, now_ms)
     }
 
-    /// Takes the reason why a stage could not be started.
-    pub(super) fn start_failure(&mut self, id: HandleId) -> Option<Box<Error>> {
-        self.handles.get_mut(id)?.start_failure.take()
+    /// Whether a process is a stage of a pipe, through which much may go.
+    pub fn is_stage(&self, id: HandleId) -> bool {
+        let handle = self.handles.get(id);
+        handle.is_some_and(|handle| matches!(handle.owner, Owner::Pipe(_)))
     }
 
-    /// Whether a process takes input.
-    pub(super) fn takes_input(&self, id: HandleId) -> bool {
-        self.handles
-            .get(id)
-            .is_some_and(|handle| handle.input == Input::Open)
+    /// Takes the reason why a stage could not be started, or be given its input.
+    pub(super) fn failure(&mut self, id: HandleId) -> Option<Box<Error>> {
+        self.handles.get_mut(id)?.failure.take()
+    }
+
+    /// Whether a process has ended, or ended its input, with more to come for all that nexus knows.
+    pub(super) fn refuses(&self, id: HandleId) -> bool {
+        self.handles.get(id).is_some_and(|handle| handle.refuses)
     }
 
     /// Where to append what is to be written to a process, which is to be listed then; none while there is no room, or it
@@ -51,6 +55,11 @@ impl Table {
         if let Some(handle) = self.handles.get_mut(id) {
             handle.inbox.advance(taken);
         }
+    }
+
+    /// Whether no more of a stream will come.
+    pub(super) fn has_ended_output(&self, id: HandleId) -> bool {
+        self.handles.get(id).is_none_or(|handle| handle.inbox.has_ended())
     }
 
     /// Whether all that a process wrote was taken, and no more will come.

@@ -12,6 +12,8 @@ use crate::codec::msgpack::{Reader, Token, write};
 use crate::core::call::CallId;
 use crate::core::deadlines::{Deadlines, Due};
 use crate::core::hub::{Ended, PeerId};
+#[cfg(test)]
+use crate::core::simulation::Bug;
 use crate::core::slab::{Key, Slab};
 use crate::error::{Error, Kind, Result};
 use crate::limits::{
@@ -80,10 +82,10 @@ pub struct Waiter {
     asker: Asker,
     /// The call on whose behalf, if that is known.
     pub(super) owner: Option<Owner>,
-    handles: Vec<HandleId>,
+    pub(super) handles: Vec<HandleId>,
     wish: Wish,
     timeout_ms: Option<u64>,
-    due: Due,
+    pub(super) due: Due,
 }
 
 /// What somebody waits for.
@@ -105,6 +107,9 @@ pub struct Table {
     listed: VecDeque<HandleId>,
     /// Those that have ended and have processes left.
     pub(super) leaving: Vec<Owner>,
+    /// Plants a bug for the simulation to find.
+    #[cfg(test)]
+    pub planted: Option<Bug>,
 }
 
 impl Default for Table {
@@ -116,6 +121,8 @@ impl Default for Table {
             effects: VecDeque::new(),
             listed: VecDeque::new(),
             leaving: Vec::new(),
+            #[cfg(test)]
+            planted: None,
         }
     }
 }
@@ -152,6 +159,7 @@ impl Table {
     pub fn handle_input_refused(&mut self, id: HandleId) {
         if let Some(handle) = self.handles.get_mut(id) {
             handle.outgoing.clear();
+            handle.refuses = true;
             self.close(id);
         }
     }
@@ -306,7 +314,10 @@ impl Table {
         if let Some(error) = handle.send_error() {
             return Err(error);
         }
-        if handle.outgoing.is_full() {
+        let is_full = handle.outgoing.is_full();
+        #[cfg(test)]
+        let is_full = is_full && self.planted != Some(Bug::EndlessMailbox);
+        if is_full {
             let message = format!(
                 "mailbox of worker '{name}' is full ({MAILBOX_MESSAGES_MAX} messages or {} MiB)",
                 MAILBOX_BYTES_MAX >> 20
@@ -410,6 +421,10 @@ impl Table {
     pub(super) fn answer(&mut self, key: WaiterId, answer: Result<Vec<u8>>) {
         if let Some(mut waiter) = self.waiters.remove(key) {
             self.deadlines.set(Timer::Waiter(key), &mut waiter.due, None);
+            #[cfg(test)]
+            if self.planted == Some(Bug::DropProcessAnswer) {
+                return;
+            }
             self.effects.push_back(Effect::Answer(waiter.asker, answer));
         }
     }
@@ -424,6 +439,10 @@ impl Table {
             write::unsigned(&mut answer, pid.into());
             if let Some(asker) = handle.asker.take() {
                 self.effects.push_back(Effect::Answer(asker, Ok(answer)));
+            }
+            if handle.is_detached && handle.is_leaving {
+                self.effects.push_back(Effect::Release(id));
+                self.forget(id);
             }
         }
     }
@@ -440,8 +459,15 @@ impl Table {
             }
             None => {
                 handle.fate = Fate::Gone(Ended::Unknown);
-                handle.start_failure = Some(error);
+                handle.failure = Some(error);
             }
+        }
+    }
+
+    /// A stage can't be given the file that is its input.
+    pub fn handle_input_failed(&mut self, id: HandleId, error: Box<Error>) {
+        if let Some(handle) = self.handles.get_mut(id) {
+            handle.failure = Some(error);
         }
     }
 
@@ -494,12 +520,15 @@ impl Table {
         }
     }
 
-    /// A process has ended and its group with it. All that it had written was taken in, and its input and output are closed.
+    /// A process has ended and its group with it; all that it had written was taken in, and
+    /// its input and output are closed. Of one whose input another writes, it is told before if that goes on:
+    /// [`Table::handle_input_refused`].
     pub fn handle_exited(&mut self, id: HandleId, ended: Ended, now_ms: u64) {
         let Some(handle) = self.handles.get_mut(id) else {
             return;
         };
         handle.fate = Fate::Gone(ended);
+        handle.refuses |= handle.input == Input::Open || !handle.outgoing.chunk().is_empty();
         handle.outgoing.clear();
         if handle.input != Input::Elsewhere {
             handle.input = Input::Closed;
@@ -562,8 +591,13 @@ impl Table {
                 Timer::Waiter(key) => {
                     if let Some(waiter) = self.waiters.get_mut(key) {
                         waiter.due = None;
-                        let error = self.timeout_error(key);
-                        self.answer(key, Err(error));
+                        let answer = Err(self.timeout_error(key));
+                        #[cfg(test)]
+                        let answer = match self.planted {
+                            Some(Bug::TimeoutIsEnd) => Ok(vec![0x90]),
+                            _ => answer,
+                        };
+                        self.answer(key, answer);
                     }
                 }
             }

@@ -140,6 +140,7 @@ fn launch(kind: &str, timeout_ms: Option<u64>) -> Box<Launch> {
             launch.is_detached = true;
             (launch.stdin, launch.stdout) = (Redirect::Null, Redirect::Null);
         }
+        "mute" => (launch.framing, launch.stdout) = (Framing::Whole, Redirect::Null),
         _ => {}
     }
     launch.timeout_ms = timeout_ms;
@@ -336,9 +337,38 @@ fn workers_end_with_the_call_that_started_them() {
         after 1999
         after 1         => signal 0 9
         after 1000      => signal 0 9
-        dies 0 9        => 5: terminated: worker 'prog' was ended by SIGKILL, signal 9; joined 7
+        send 0 y        => 6: io: the call that this worker belongs to has ended
+        dies 0 9        => 5: io: the call that this worker belongs to has ended; joined 7
         badly 8         => signal 3 9
+        badly 8
         dies 3 9        => joined 8
+        "#,
+    );
+}
+
+#[test]
+fn a_detached_worker_whose_call_ends_first_is_started_and_let_go() {
+    check(
+        r#"
+        run 7 detached  => spawn 0
+        well 7
+        spawned 0       => 0: [0 100]; release 0; joined 7
+        run 8 detached  => spawn 1
+        badly 8
+        failed 1        => 1: spawn_failed: no such program; joined 8
+        "#,
+    );
+}
+
+#[test]
+fn a_worker_without_an_output_has_no_messages() {
+    check(
+        r#"
+        run 0 mute      => spawn 0
+        spawned 0       => 0: [0 100]
+        receive 0       => 1: []
+        exit 0 0
+        receive 0       => 2: []
         "#,
     );
 }

@@ -1,5 +1,6 @@
 //! What must hold around the hub: after every event, and when nothing happens any more. Changes nothing but the agenda.
 
+use super::work::MESSAGE_BYTES_MAX;
 use super::worker::Worker;
 use super::world::{Event, LATE_MS, World};
 use crate::core::call::Stage;
@@ -11,6 +12,9 @@ impl World {
         self.hub.assert_invariants();
         self.check_shadow();
         self.check_hosted();
+        self.table.assert_invariants(MESSAGE_BYTES_MAX);
+        self.check_desk();
+        self.check_system();
         // What waited for a worker is given to it at once. The source in front is measured by what it sent itself, the others
         // by all that waits; each adds a read at most beyond that.
         let bytes_max = 2 * OUTBOX_BYTES_HIGH + self.whole_bytes_max + (self.links.len() + 1) * READ_BYTES;
@@ -30,6 +34,9 @@ impl World {
                 "the shell knows who has something to write"
             );
             let waiting = peer.outbox.waiting_bytes();
+            // Messages of worker processes are kept whole for whoever waits for them.
+            let asking = worker.map_or(0, |worker| worker.processes_asked());
+            let bytes_max = bytes_max + asking * MESSAGE_BYTES_MAX;
             assert!(waiting <= bytes_max, "{waiting} bytes wait for one peer");
         }
         let spooled = self.hub.calls.iter().filter_map(|(_, call)| match &call.stage {
@@ -102,6 +109,8 @@ impl World {
             assert!(client.is_answered, "client {number} is answered");
         }
         self.check_requests();
+        self.assert_nobody_waits();
+        self.assert_pipes_done();
         if self.over_at_ms.is_none() {
             if !self.has_faults {
                 assert_eq!(self.hub.calls.len(), 0, "a call that is over is forgotten");
@@ -121,6 +130,7 @@ impl World {
         let left = (self.hub.calls.len(), self.hub.peers.len(), self.hub.queued_bytes);
         assert_eq!(left, (0, 0, 0), "calls, peers and bytes are all gone");
         assert_eq!(self.hub.next_deadline(), None);
+        self.assert_no_programs();
         false
     }
 

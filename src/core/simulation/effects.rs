@@ -5,6 +5,8 @@ use super::wire::{self, Answer};
 use super::worker::Worker;
 use super::world::{Event, World};
 use crate::core::hub::{Effect, Note, PeerId, Wiring};
+use crate::core::process::bridge::to_table;
+use crate::core::process::table::{Asker, Owner};
 use crate::error::Result;
 use crate::limits::NOTE_BYTES_MAX;
 
@@ -12,12 +14,19 @@ impl World {
     /// Carries out what the hub wants, and checks what must hold.
     pub fn settle(&mut self) {
         loop {
-            while let Some(effect) = self.hub.poll_effect() {
-                self.carry_out(effect);
-            }
-            self.tell_busy();
-            if self.hub.effects.is_empty() {
-                break;
+            if let Some(effect) = self.hub.poll_effect() {
+                if let Some(effect) = self.pass_to_table(effect) {
+                    self.carry_out(effect);
+                }
+            } else if let Some(effect) = self.next_process_effect() {
+                self.carry_out_process(effect);
+            } else if let Some(id) = self.table.poll_output() {
+                self.system.note_output(id);
+            } else {
+                self.tell_busy();
+                if self.hub.effects.is_empty() {
+                    break;
+                }
             }
         }
         while let Some(id) = self.hub.poll_output() {
@@ -28,6 +37,27 @@ impl World {
             }
         }
         self.check();
+    }
+
+    /// Gives the table of worker processes what is for it, noted.
+    fn pass_to_table(&mut self, effect: Effect) -> Option<Effect> {
+        match effect {
+            Effect::Process {
+                worker,
+                request,
+                call,
+                asked,
+            } => {
+                self.ask_of_table(Asker::Worker(worker, request), call.map(Owner::Call), asked);
+                return None;
+            }
+            Effect::EndOwner(call, is_well) => self.note_owner_ended(Owner::Call(call), is_well),
+            Effect::Close(id) => self.forget_peer(id.raw()),
+            _ => {}
+        }
+        let left = to_table(effect, &mut self.table, self.now_ms);
+        self.judge_queued();
+        left
     }
 
     fn carry_out(&mut self, effect: Effect) {

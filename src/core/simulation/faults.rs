@@ -47,6 +47,10 @@ pub struct Faults {
     pub pool_timeout: u64,
     /// Of a run: it is drained, terminated or killed while calls run.
     pub ended_early: u64,
+    /// Of a program: it can't be started or ends badly, dies of a signal, never ends.
+    pub program_fails: u64,
+    pub program_dies: u64,
+    pub program_hangs: u64,
     /// Of a run: there is little room for large calls that wait.
     pub little_room: u64,
 }
@@ -98,6 +102,9 @@ impl Faults {
             &mut faults.pool_timeout,
             &mut faults.ended_early,
             &mut faults.little_room,
+            &mut faults.program_fails,
+            &mut faults.program_dies,
+            &mut faults.program_hangs,
         ];
         for chance in common {
             *chance = if random.chance(180) {

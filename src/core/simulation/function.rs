@@ -71,6 +71,7 @@ impl World {
                 self.call(number, position, callee, true);
             }
             Step::Gather => worker.frames[position].waits = Waits::All,
+            Step::Work => self.work(number, position),
         }
     }
 
@@ -153,6 +154,8 @@ impl World {
                 }
                 None
             }
+            // Nobody fails of it.
+            Asked::Process { .. } => None,
             Asked::Result { of, may_be_gone } => {
                 if of.is_denied {
                     let is_denied = matches!(&answer, Answer::Error(error) if error.kind == Kind::Denied);

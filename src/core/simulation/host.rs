@@ -1,11 +1,14 @@
 //! What nexus runs itself, simulated: functions of the pool without a name, which make their calls through the hub as a
 //! composition does, and give some of them up. They take steps as those of workers do.
 
+use super::desk::read_started;
 use super::plan::{Callee, Outcome, Step};
 use super::wire::{self, Answer};
 use super::worker::{Asked, Expected};
 use super::world::World;
-use crate::core::hub::Request;
+use crate::core::hub;
+use crate::core::process::request::Request;
+use crate::core::process::table::{Asker, HandleId, Owner};
 use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +36,9 @@ struct Frame {
     open: BTreeMap<u64, (Callee, bool)>,
     /// What they were answered, as far as it comes through.
     came: BTreeMap<u64, Option<Box<Error>>>,
+    /// What it has asked of the table of worker processes; true: to start one.
+    asked: BTreeMap<u64, bool>,
+    handles: Vec<HandleId>,
 }
 
 #[derive(PartialEq)]
@@ -40,6 +46,8 @@ enum Waits {
     No,
     One(u64),
     All,
+    /// For an answer about worker processes.
+    Asked(u64),
 }
 
 impl Frame {
@@ -48,6 +56,7 @@ impl Frame {
             Waits::No => false,
             Waits::One(token) => !self.came.contains_key(&token),
             Waits::All => !self.open.is_empty(),
+            Waits::Asked(token) => self.asked.contains_key(&token),
         }
     }
 }
@@ -76,6 +85,8 @@ impl World {
             waits: Waits::No,
             open: BTreeMap::new(),
             came: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            handles: Vec::new(),
         });
     }
 
@@ -84,6 +95,7 @@ impl World {
         let position = self.host.frames.iter().position(|frame| frame.call == call);
         let frame = self.host.frames.remove(position.expect("it was given that call"));
         trace!(self, "nexus gives up plan {}", frame.plan);
+        self.forget_asked(&frame);
         assert!(
             frame.open.is_empty(),
             "what plan {} has called is given up first",
@@ -116,9 +128,45 @@ impl World {
         self.host.frames[position].came.insert(token, error);
     }
 
+    /// An answer about worker processes has come to nexus.
+    pub fn answer_asked(&mut self, token: u64, result: Result<Vec<u8>>) {
+        let mut frames = self.host.frames.iter_mut();
+        let Some(frame) = frames.find(|frame| frame.asked.contains_key(&token)) else {
+            return;
+        };
+        if let (Some(true), Ok(value)) = (frame.asked.remove(&token), result) {
+            frame.handles.push(read_started(&value).0);
+        }
+    }
+
+    fn forget_asked(&mut self, frame: &Frame) {
+        for token in frame.asked.keys() {
+            self.table.forget_asker(Asker::Nexus(*token));
+            self.forget_token(*token);
+        }
+    }
+
+    fn ask_hosted(&mut self, position: usize) {
+        if self.over_at_ms.is_some() {
+            return;
+        }
+        self.host.last_token += 1;
+        let token = TOKENS + self.host.last_token;
+        let frame = &self.host.frames[position];
+        let may_wait = self.clients[self.plans[frame.plan].client].due_ms.is_some();
+        let request = self.draw_request(&frame.handles.clone(), may_wait, true);
+        let is_run = matches!(request, Request::Run(_));
+        let frame = &mut self.host.frames[position];
+        frame.asked.insert(token, is_run);
+        frame.waits = Waits::Asked(token);
+        self.ask_of_table(Asker::Nexus(token), Some(Owner::Run), request);
+    }
+
     /// Tells the hub whether nexus does something besides waiting for calls.
     pub fn tell_busy(&mut self) {
-        let is_busy = self.host.frames.iter().any(|frame| !frame.is_waiting());
+        // Worker processes may always say something.
+        let is_busy = |frame: &Frame| !frame.is_waiting() || matches!(frame.waits, Waits::Asked(_));
+        let is_busy = self.host.frames.iter().any(is_busy);
         self.hub.set_host_busy(is_busy, self.now_ms);
     }
 
@@ -148,7 +196,7 @@ impl World {
         let frame = &mut self.host.frames[position];
         let waits = std::mem::replace(&mut frame.waits, Waits::No);
         let came = match waits {
-            Waits::No => BTreeMap::new(),
+            Waits::No | Waits::Asked(_) => BTreeMap::new(),
             Waits::One(token) => frame.came.remove_entry(&token).into_iter().collect(),
             Waits::All => std::mem::take(&mut frame.came),
         };
@@ -182,6 +230,7 @@ impl World {
             }
             Step::Start(callee) => drop(self.call_hosted(position, callee)),
             Step::Gather => frame.waits = Waits::All,
+            Step::Work => self.ask_hosted(position),
             // Compositions say nothing and ask nothing.
             Step::Log(_) | Step::Progress | Step::Hold | Step::Ask(_) => {}
         }
@@ -199,7 +248,7 @@ impl World {
         let token = TOKENS + self.host.last_token;
         let frame = &mut self.host.frames[position];
         frame.open.insert(token, (callee, may_be_gone));
-        let request = Request {
+        let request = hub::Request {
             token,
             pool: PoolId(pool as u32),
             mid: callee.plan as i64,
@@ -218,6 +267,7 @@ impl World {
     fn leave_hosted(&mut self, position: usize, result: Result<Vec<u8>>) {
         let frame = self.host.frames.remove(position);
         trace!(self, "nexus ends plan {}", frame.plan);
+        self.forget_asked(&frame);
         for token in frame.open.into_keys() {
             self.host.given_up.insert(token);
             if self.random.chance(500) {

@@ -49,6 +49,8 @@ pub enum Step {
     Progress,
     /// It gives away a function value.
     Hold,
+    /// It does something with worker processes, which is drawn then.
+    Work,
     /// It asks nexus itself.
     Ask(Question),
     /// It makes a foreign call and waits for it.
@@ -133,6 +135,8 @@ pub struct Forest {
     pub parallel: u64,
     /// Chance of a call to be for a certain worker.
     pub pinned: u64,
+    /// Chance of something to be done with worker processes.
+    pub works: u64,
     /// Bytes of the largest argument.
     pub argument_bytes: usize,
     /// Bytes of the largest result.
@@ -241,6 +245,9 @@ impl Forest {
     }
 
     fn add_pause(&self, steps: &mut Vec<Step>, random: &mut Random) {
+        if random.chance(self.works) {
+            steps.extend((0..random.between(1, 6)).map(|_| Step::Work));
+        }
         match random.below(14) {
             0..4 => steps.push(Step::Compute(random.between(1, 20))),
             4 => steps.push(Step::Log(random.size(self.log_bytes))),

@@ -151,6 +151,7 @@ impl World {
         assert!(self.over_at_ms.is_none(), "nothing is started after the end");
         if self.random.chance(self.faults.spawn_fails) {
             let error = Error::new(Kind::SpawnFailed, "no such file");
+            pool.count_death(self.now_ms);
             return self
                 .hub
                 .handle_spawn_failed(PoolId(number as u32), error, self.now_ms);
@@ -367,7 +368,9 @@ impl World {
             .and_then(|process| process.ended)
         {
             // Until now the hub took it to be well.
-            if self.hub.pools[number].state == State::Ready {
+            let hub_pool = &self.hub.pools[number];
+            let is_at_fault = hub_pool.fault.is_some() && hub_pool.state != State::Idle;
+            if is_at_fault || matches!(hub_pool.state, State::Starting | State::Ready) {
                 self.pools[number].count_death(self.now_ms);
             }
             self.hub.handle_exited(PoolId(number as u32), ended, self.now_ms);

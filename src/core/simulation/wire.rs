@@ -329,6 +329,12 @@ pub fn ask(out: &mut Vec<u8>, id: u64, question: Question) {
     out.extend_from_slice(&payload);
 }
 
+/// A request with params that are msgpack already.
+pub fn request(out: &mut Vec<u8>, id: u64, method: &str, values: u32, params: &[u8]) {
+    write_request(out, id, method, values, params.len() as u64).expect("it is small");
+    out.extend_from_slice(params);
+}
+
 pub fn answer(out: &mut Vec<u8>, id: u64, result: Result<&[u8], &Error>) {
     let mut payload = Vec::new();
     match result {

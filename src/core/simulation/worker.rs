@@ -1,12 +1,14 @@
 //! A worker as the hub sees one: it accepts a connection, says hello, reads what comes and keeps it, and goes when it is
 //! told. What its functions do stands in `function`.
 
+use super::desk::read_started;
 use super::faults::Faults;
 use super::plan::Question;
 use super::random::Random;
-use super::wire::{self, Hello, Message};
+use super::wire::{self, Answer, Hello, Message};
 use super::world::{SOCKET_BYTES, World, take_front};
 use crate::core::hub::{Ended, PeerId, Wiring};
+use crate::core::process::table::HandleId;
 use crate::core::simulation::plan::Callee;
 use crate::error::Error;
 use std::collections::BTreeMap;
@@ -52,6 +54,8 @@ pub struct Frame {
     pub step: usize,
     pub waits: Waits,
     pub is_cancelled: bool,
+    /// Worker processes that it has started.
+    pub handles: Vec<HandleId>,
     /// What came of its requests: the errors that are not caught.
     pub answers: BTreeMap<u64, Option<Box<Error>>>,
 }
@@ -81,6 +85,10 @@ pub struct Expected {
 #[derive(Clone, Copy)]
 pub enum Asked {
     Question(Question),
+    /// Something about worker processes.
+    Process {
+        is_run: bool,
+    },
     Result {
         of: Callee,
         /// The worker that it is pinned to may be gone.
@@ -202,6 +210,7 @@ impl World {
                     step: 0,
                     waits: Waits::No,
                     is_cancelled: false,
+                    handles: Vec::new(),
                     answers: BTreeMap::new(),
                 });
             }
@@ -211,10 +220,19 @@ impl World {
                     expected.unwrap_or_else(|| panic!("request {id} of a worker is answered once"));
                 trace!(self, "worker {number} has its request {id} answered");
                 let has_frame = worker.frames.iter().any(|frame| frame.id == expected.frame);
+                let mut started = None;
+                if let Asked::Process { is_run } = expected.what {
+                    self.judge_told(number, id, &answer);
+                    started = match &answer {
+                        Answer::Value(value) if is_run => Some(read_started(value).0),
+                        _ => None,
+                    };
+                }
                 let error = self.judge(expected, answer, has_frame);
                 let mut frames = self.workers[number].frames.iter_mut();
                 if let Some(frame) = frames.find(|frame| frame.id == expected.frame) {
                     frame.answers.insert(id, error);
+                    frame.handles.extend(started);
                 }
             }
             Message::Notification { method, params } => match method.as_str() {
@@ -326,6 +344,12 @@ impl Worker {
         };
         self.open.insert(id, expected);
         id
+    }
+
+    /// Requests about worker processes that are not answered.
+    pub fn processes_asked(&self) -> usize {
+        let is_it = |open: &&Expected| matches!(open.what, Asked::Process { .. });
+        self.open.values().filter(is_it).count()
     }
 
     pub fn runs_side_by_side(&self) -> bool {

@@ -2,15 +2,19 @@
 //! `effects`.
 
 use super::Bug;
+use super::desk::Desk;
 use super::faults::Faults;
 use super::host::Host;
-use super::plan::{Forest, Plan, is_command};
+use super::piping::Piping;
+use super::plan::{Forest, Plan, Step, is_command};
 use super::pool::Pool;
 use super::random::Random;
 use super::shadow::Shadow;
+use super::system::{Move, System};
 use super::wire;
 use super::worker::Worker;
 use crate::core::hub::{Ended, Function, Hub, Note, PeerId, Request};
+use crate::core::process::table::Table;
 use crate::error::{Error, Kind};
 use crate::ids::PoolId;
 use crate::limits::READ_BYTES;
@@ -56,6 +60,13 @@ pub struct World {
     pub hurried_ms: u64,
     /// Peers that the hub said have something to write.
     pub writable: BTreeSet<PeerId>,
+    /// Worker processes: their table, the programs that they are, and what is known of both.
+    pub table: Table,
+    pub system: System,
+    pub desk: Desk,
+    pub piping: Piping,
+    /// Messages that were made for worker processes.
+    pub messages: u64,
     /// Bytes of the largest argument, and of all results that nexus gives: they are kept whole.
     pub whole_bytes_max: usize,
 }
@@ -99,6 +110,12 @@ pub enum Event {
     LoadWorker(usize),
     /// A worker's process ends.
     Die(usize, Ended),
+    /// A signal ends a program.
+    Fall(usize, i32),
+    /// A pipe begins.
+    Pipe,
+    /// A pipe is given up.
+    EndPipe(u64),
     /// The pools are to end, gently (0) to at once (2).
     End(u64),
     /// A function goes on.
@@ -118,6 +135,11 @@ enum Action {
     ReapWorker(usize),
     /// A function of nexus goes on.
     Host(usize),
+    Program(Move),
+    /// Pipes are moved on.
+    Pipes,
+    /// A function of a pipe is done with an item.
+    Item(usize),
 }
 
 pub fn pool_name(pool: usize) -> String {
@@ -148,6 +170,7 @@ impl World {
             hosts,
             client: 0,
             hosted: random.pick(&[0, 200, 500]),
+            works: random.pick(&[0, 0, 0, 0, 0, 0, 100, 300]),
             depth_max: random.between(0, 6),
             children_max: random.between(1, 3),
             parallel: random.pick(&[0, 0, 300, 800]),
@@ -170,6 +193,7 @@ impl World {
         }
         // Some programs are kept for long, and have time to go idle, age, and die again and again.
         let span_ms = random.pick(&[60, 60, 60, 400, 3000, 120_000]);
+        let pipes = random.pick(&[0, 0, 0, 0, 0, 0, 300, 600]);
         let is_parallel = forest.parallel > 0 || pools.iter().any(|pool| pool.is_concurrent);
         let mut plans = Vec::new();
         let mut clients = Vec::new();
@@ -205,7 +229,11 @@ impl World {
             .map(|plan| plan.argument.bytes().len())
             .max()
             .unwrap_or(0);
-        let hosted = plans.iter().filter(|plan| plan.pool == pools.len());
+        // An answer is kept back whole until the worker processes of its call have ended.
+        let works = |plan: &Plan| plan.steps.iter().any(|step| matches!(step, Step::Work));
+        let hosted = plans
+            .iter()
+            .filter(|plan| plan.pool == pools.len() || works(plan));
         let hosted_bytes: usize = hosted.map(|plan| plan.result.bytes().len()).sum();
         let mut world = World {
             hub,
@@ -229,10 +257,16 @@ impl World {
             shadow: Shadow::default(),
             host: Host::default(),
             hurried_ms: 0,
+            table: Table::default(),
+            system: System::new(random.pick(&[3, 100, 4096, 64 << 10, 64 << 10])),
+            desk: Desk::default(),
+            piping: Piping::default(),
+            messages: 0,
             writable: BTreeSet::new(),
             faults,
             random,
         };
+        world.table.planted = planted;
         trace!(world, "{:?}", world.faults);
         for pool in &world.pools {
             trace!(world, "{:?}, retires {}", pool.spec, pool.can_retire);
@@ -244,6 +278,10 @@ impl World {
                 let at = at + world.random.below(200);
                 world.plan_event(at, Event::Cancel(client));
             }
+        }
+        while world.random.chance(pipes) {
+            let at = world.random.below(span_ms);
+            world.plan_event(at, Event::Pipe);
         }
         while world.random.chance(world.faults.ended_early) {
             let (at, how) = (world.random.below(300.max(span_ms)), world.random.below(3));
@@ -266,6 +304,11 @@ impl World {
         self.planned_events += 1;
         self.agenda
             .insert((self.now_ms + delay_ms, self.planned_events), event);
+    }
+
+    /// The time that has passed with nothing to do.
+    pub fn clock_ms(&self) -> u64 {
+        self.now_ms - self.hurried_ms
     }
 
     pub fn wake(&mut self, delay_ms: u64) {
@@ -359,6 +402,10 @@ impl World {
                 .map(Action::ReapWorker),
         );
         actions.extend(self.hosted_runnable().map(Action::Host));
+        let moves = self.system.moves(self.now_ms, |id| self.table.wants_input(id));
+        actions.extend(moves.into_iter().map(Action::Program));
+        actions.extend(self.piping.is_due.then_some(Action::Pipes));
+        actions.extend((0..self.items()).map(Action::Item));
         for (pool, fake) in self.pools.iter().enumerate() {
             if self.can_accept(pool) {
                 actions.push(Action::Accept(pool));
@@ -415,6 +462,12 @@ impl World {
             }
             Action::ReapWorker(worker) => self.reap_worker(worker),
             Action::Host(position) => self.act_hosted(position),
+            Action::Program(it) => {
+                self.make_move(it);
+                self.settle();
+            }
+            Action::Pipes => self.move_pipes(),
+            Action::Item(position) => self.apply_item(position),
         }
     }
 
@@ -455,7 +508,7 @@ impl World {
     /// Moves the time to what happens next. False if nothing will.
     fn advance(&mut self, is_idle: bool) -> bool {
         let planned = self.agenda.first_key_value().map(|((at, _), _)| *at);
-        let due = self.hub.next_deadline().filter(|_| is_idle || self.has_faults);
+        let due = self.next_deadline().filter(|_| is_idle || self.has_faults);
         let Some(next) = planned.into_iter().chain(due).min() else {
             return false;
         };
@@ -466,14 +519,14 @@ impl World {
         };
         let now_ms = self.now_ms.max(next + late);
         // With no faults nobody is slower than the hub waits.
-        if !is_idle && !self.has_faults && self.hub.next_deadline().is_some() {
+        if !is_idle && !self.has_faults && self.next_deadline().is_some() {
             return false;
         }
         if !is_idle {
             self.hurried_ms += now_ms - self.now_ms;
         }
         self.now_ms = now_ms;
-        if self.hub.next_deadline().is_some_and(|due| due <= self.now_ms) && self.random.chance(500) {
+        if self.next_deadline().is_some_and(|due| due <= self.now_ms) && self.random.chance(500) {
             self.handle_timeout();
         }
         while let Some(entry) = self.agenda.first_entry()
@@ -483,16 +536,23 @@ impl World {
             self.happen(event);
             self.settle();
         }
-        if self.hub.next_deadline().is_some_and(|due| due <= self.now_ms) {
+        if self.next_deadline().is_some_and(|due| due <= self.now_ms) {
             self.handle_timeout();
         }
         true
     }
 
+    fn next_deadline(&self) -> Option<u64> {
+        let dues = [self.hub.next_deadline(), self.table.next_deadline()];
+        dues.into_iter().flatten().min()
+    }
+
     fn handle_timeout(&mut self) {
         trace!(self, "deadlines pass");
         self.hub.handle_timeout(self.now_ms);
-        let next = self.hub.next_deadline();
+        self.table.handle_timeout(self.now_ms);
+        self.piping.wake();
+        let next = self.next_deadline();
         assert!(
             next.is_none_or(|next| next > self.now_ms),
             "no deadline is in the past"
@@ -525,9 +585,14 @@ impl World {
                     self.kill_worker(worker, ended);
                 }
             }
+            Event::Fall(program, signal) => self.fall(program, signal),
+            Event::Pipe => self.begin_pipe(),
+            Event::EndPipe(token) => self.end_pipe(token),
             Event::Exit(pool, pid, ended) => self.exit(pool, pid, ended),
             Event::End(how) => {
                 self.over_at_ms.get_or_insert(self.now_ms);
+                let is_well = how == 0 && self.random.chance(500);
+                self.end_run(is_well);
                 match how {
                     0 => self.hub.drain(self.now_ms),
                     1 => self.hub.terminate(self.now_ms),

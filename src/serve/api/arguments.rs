@@ -241,10 +241,9 @@ impl<'m> Binder<'m> {
     fn give(&mut self, slot: Slot, mut value: Vec<u8>) -> Result<()> {
         self.check_free(slot)?;
         if slot.is_reverse {
-            value.clone_from(&Vec::from(match value.as_slice() {
-                [0xc3] => [0xc2],
-                _ => [0xc3],
-            }));
+            let is_true = value == [0xc3];
+            value.clear();
+            write::boolean(&mut value, !is_true);
         }
         let given = &mut self.given[slot.arg];
         match slot.field {
@@ -340,7 +339,7 @@ impl<'m> Binder<'m> {
     fn unknown(&self, name: &str, names: &Slots) -> Box<Error> {
         let command = full_name(self.command);
         let shown = name.escape_debug().take(NAME_CHARS_MAX).collect::<String>();
-        let record = names.iter().find(|(_, slot)| slot.field.is_none()).is_none();
+        let record = names.iter().all(|(_, slot)| slot.field.is_some());
         let message = match names.first() {
             Some((_, slot)) if record => {
                 format!("argument {} has no field \"{shown}\"", self.names[slot.arg])

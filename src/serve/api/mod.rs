@@ -4,9 +4,15 @@
 mod accept;
 mod arguments;
 mod cursor;
+#[cfg(test)]
+mod described;
 mod failure;
+mod inspect;
+mod open_api;
 mod origin;
+mod page;
 mod parameter;
+mod parameter_schema;
 mod result;
 mod route;
 mod stream;
@@ -16,8 +22,12 @@ mod tests;
 pub use accept::{Form, form};
 pub use arguments::{arguments, from_json};
 pub use failure::{Failure, status_of};
+pub use inspect::{Inner, Inspected, InspectedPool, inspect_json, inspect_table, programs_json, signature};
+pub use open_api::{Program, call_path, open_api};
 pub use origin::{Settings, authorize, finish};
+pub use page::page;
 pub use parameter::parameter_names;
+pub use parameter_schema::input_schema;
 pub use result::{json, result};
 pub use route::{Admin, Asset, Route, Target, command_named, route};
 pub use stream::{Event, Lines, event};

@@ -19,6 +19,11 @@ pub fn parameter_names(command: &Command) -> Vec<String> {
     names
 }
 
+/// Whether true under the name of a parameter is false: a flag that has only a word that unsets it.
+pub(super) fn is_reverse(arg: &Arg) -> bool {
+    words(arg).first().is_some_and(|(_, sets)| !sets)
+}
+
 /// A place that a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
@@ -44,8 +49,7 @@ pub(super) fn find(slots: &Slots, name: &str) -> Option<Slot> {
 pub(super) fn slots(types: &Types, command: &Command, names: &[String], is_flat: bool) -> Slots {
     let mut found = Slots::new();
     for (arg, (parameter, name)) in command.args.iter().zip(names).enumerate() {
-        let is_reverse = words(parameter).first().is_some_and(|(_, sets)| !sets);
-        add(name.clone(), (arg, None, is_reverse), &mut found);
+        add(name.clone(), (arg, None, is_reverse(parameter)), &mut found);
         for (word, sets) in words(parameter) {
             add(folded(&word), (arg, None, !sets), &mut found);
         }

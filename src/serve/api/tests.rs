@@ -6,25 +6,25 @@ use crate::codec::transcode::{Style, msgpack_to_json};
 use crate::error::{Error, Kind};
 use crate::manifest::model::{Command, Manifest};
 use crate::manifest::parse::parse;
-use crate::serve::http::{Headers, Method, Request, Response};
+use crate::serve::http::{Connection, Request, Response};
 
 /// A request from lines: method and target, headers, an empty line, a body.
 pub(super) fn request(text: &str) -> Request {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
-    let mut lines = head.lines();
-    let (method, target) = lines.next().unwrap().split_once(' ').unwrap();
-    let mut headers = Headers::with_room(0, 0);
-    for line in lines {
-        let (name, value) = line.split_once(": ").unwrap();
-        headers.push(name, value.as_bytes());
+    let (first, headers) = head.split_once('\n').unwrap_or((head, ""));
+    let mut raw = format!("{first} HTTP/1.1\r\n");
+    for header in headers.lines() {
+        raw.push_str(&format!("{header}\r\n"));
     }
-    Request {
-        method: Method::of(method),
-        target: target.into(),
-        headers,
-        body: body.into(),
-        is_old: false,
+    if !headers.contains("Host: ") {
+        raw.push_str("Host: localhost\r\n");
     }
+    raw.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    let mut connection = Connection::new(0);
+    connection.handle_input(raw.as_bytes(), 0);
+    connection
+        .poll_request()
+        .unwrap_or_else(|| panic!("{text}: {:?}", connection.output().escape_ascii().to_string()))
 }
 
 pub(super) fn forms() -> Manifest {
@@ -284,7 +284,7 @@ fn arguments_by_name() {
     check(
         "people",
         "{\n  \"people\": [{\"name\":\"a\",\"score\":1,\"tags\":[3]}]}",
-        "400 argument people: expected a string (s), found 3 at people[0].tags[0] (line 2, column 44) (write \"3\" in quotes)",
+        "400 argument people: expected a string (s), found 3 at people[0].tags[0] (line 2, column 44) (write a string in double quotes)",
     );
     check("all", r#"{"n":3}"#, "400 command all needs the argument xs");
     check(
@@ -326,7 +326,7 @@ fn arguments_by_name() {
     check(
         "text",
         "[1,2]",
-        "400 argument text: expected a string (s), found 1 at text (line 1, column 2) (write \"1\" in quotes)",
+        "400 argument text: expected a string (s), found 1 at text (line 1, column 2) (write a string in double quotes)",
     );
     check(
         "text",
@@ -631,8 +631,8 @@ fn events() {
         event(told, &mut out);
         assert_eq!(String::from_utf8_lossy(&out), expected);
     };
-    let (done, label) = (3, "a\nb");
-    let (total, text, level) = (Some(9), "x", "info");
+    let (done, label) = (3.0, "a\nb");
+    let (total, text, level) = (Some(9.0), "x", "info");
     check(
         &Event::Progress { done, total, label },
         "event: progress\ndata: {\"done\":3,\"total\":9,\"label\":\"a\\nb\"}\n\n",

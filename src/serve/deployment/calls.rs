@@ -5,7 +5,7 @@ use super::deployments::{DeploymentId, Deployments, Effect, EntryId};
 use super::lifecycle::{Event, State};
 use super::name::Name;
 use crate::error::{Error, Kind, Result};
-use crate::limits::{DEPLOYMENT_CALLS_MAX, LOAD_AGAIN_MS, OVERLOADED_AGAIN_MS, WAITING_CALLS_MAX};
+use crate::limits::{LOAD_AGAIN_MS, OVERLOADED_AGAIN_MS};
 
 /// The token of a call that waits.
 pub(super) type Waiting = u64;
@@ -53,9 +53,9 @@ impl Deployments {
             again_ms: None,
         })?;
         let entry = self.entries.get_mut(key).expect("it was found");
-        if entry.open + entry.waiting.len() >= DEPLOYMENT_CALLS_MAX {
-            let message =
-                format!("deployment '{name}' has {DEPLOYMENT_CALLS_MAX} calls, as many as it may have");
+        let most = self.bounds.calls;
+        if entry.open + entry.waiting.len() >= most {
+            let message = format!("deployment '{name}' has {most} calls, as many as it may have");
             return Err(Refusal::new(Kind::Overloaded, message, Some(OVERLOADED_AGAIN_MS)));
         }
         if let Some(id) = entry.serving {
@@ -73,8 +73,9 @@ impl Deployments {
             entry.open += 1;
             return Ok(Some(id));
         }
-        if entry.waiting.len() >= WAITING_CALLS_MAX {
-            let message = format!("{WAITING_CALLS_MAX} calls wait until deployment '{name}' is loaded");
+        let most = self.bounds.waiting;
+        if entry.waiting.len() >= most {
+            let message = format!("{most} calls wait until deployment '{name}' is loaded");
             return Err(Refusal::new(Kind::Overloaded, message, Some(OVERLOADED_AGAIN_MS)));
         }
         let is_idle = entry.staged.is_none() && entry.loading.is_none();

@@ -1,6 +1,8 @@
 //! Files that change: a deployment is loaded again once they have been quiet for a moment. Watches and reads none.
 
 use super::deployments::{Deployments, EntryId, Timer};
+#[cfg(test)]
+use super::simulation::Bug;
 use crate::limits::{RELOAD_QUIET_MS, RELOAD_QUIET_MS_MAX};
 
 /// A change that has not been acted on.
@@ -44,13 +46,20 @@ impl Deployments {
         let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
-        if entry.change_due.is_some() || entry.loading.is_some() {
+        let is_held = entry.change_due.is_some() || entry.loading.is_some();
+        #[cfg(test)]
+        let is_held = is_held && self.planted != Some(Bug::ForgetChange);
+        if is_held {
             return;
         }
         if let Some(change) = entry.change.take()
             && entry.fingerprint != Some(change.fingerprint)
             && entry.staged.is_none()
         {
+            #[cfg(test)]
+            if self.planted == Some(Bug::ForgetChange) && entry.loading.is_some() {
+                return;
+            }
             self.renew(key, now_ms);
         }
     }

@@ -7,12 +7,17 @@ use super::calls::Waiting;
 use super::change::Change;
 use super::lifecycle::{Action, Event, State, next};
 use super::name::Name;
+#[cfg(test)]
+use super::simulation::Bug;
 use crate::codec::nearest::nearest;
 use crate::core::deadlines::{Deadlines, Due};
 use crate::core::slab::{Key, Slab};
 use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
-use crate::limits::{DEATHS_WINDOW_MS, DEPLOYMENTS_MAX, DRAIN_GRACE_MS, LEAVING_MAX, LOAD_MS_MAX};
+use crate::limits::{
+    DEATHS_WINDOW_MS, DEPLOYMENT_CALLS_MAX, DEPLOYMENTS_MAX, DRAIN_GRACE_MS, LEAVING_MAX, LOAD_MS_MAX,
+    WAITING_CALLS_MAX,
+};
 use std::collections::{BTreeMap, VecDeque};
 
 /// One generation of a deployment: a program that is loaded, with its own session. Never used twice.
@@ -141,6 +146,15 @@ pub(super) struct Deployment {
     pub is_deleted: bool,
 }
 
+/// How much there may be at once.
+pub(super) struct Bounds {
+    pub deployments: usize,
+    /// Calls of one deployment that run or wait.
+    pub calls: usize,
+    /// Calls that wait for one deployment.
+    pub waiting: usize,
+}
+
 /// The state machine.
 pub struct Deployments {
     pub(super) entries: Slab<Deployment>,
@@ -150,6 +164,10 @@ pub struct Deployments {
     pub(super) effects: VecDeque<Effect>,
     /// The server ends: what its generations have to end their calls, in milliseconds.
     pub(super) ending_grace_ms: Option<u64>,
+    pub(super) bounds: Bounds,
+    /// Plants a bug for the simulation to find.
+    #[cfg(test)]
+    pub(super) planted: Option<Bug>,
 }
 
 impl Default for Deployments {
@@ -168,6 +186,13 @@ impl Deployments {
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
             ending_grace_ms: None,
+            bounds: Bounds {
+                deployments: DEPLOYMENTS_MAX,
+                calls: DEPLOYMENT_CALLS_MAX,
+                waiting: WAITING_CALLS_MAX,
+            },
+            #[cfg(test)]
+            planted: None,
         }
     }
 
@@ -180,9 +205,9 @@ impl Deployments {
         }
         let key = match self.names.get(&name) {
             Some(key) => *key,
-            None if self.entries.len() >= DEPLOYMENTS_MAX => {
-                let message =
-                    format!("there are {DEPLOYMENTS_MAX} deployments already, as many as there may be");
+            None if self.entries.len() >= self.bounds.deployments => {
+                let most = self.bounds.deployments;
+                let message = format!("there are {most} deployments already, as many as there may be");
                 return Err(Error::new(Kind::Overloaded, message));
             }
             None => {
@@ -214,7 +239,6 @@ impl Deployments {
         let entry = self.entries.get_mut(key).expect("it was found");
         entry.is_deleted = true;
         entry.failure = None;
-        entry.fingerprint = None;
         entry.restarts = 0;
         self.leave_all(key, now_ms);
         let error = Error::new(Kind::NotFound, format!("deployment '{name}' was deleted"));
@@ -267,6 +291,11 @@ impl Deployments {
         entry.fingerprint = Some(fingerprint);
         entry.failure = None;
         // Calls that begin after go to the new one; the old one ends its own.
+        #[cfg(test)]
+        if self.planted == Some(Bug::BothServe) {
+            entry.serving = None;
+        }
+        let entry = self.entries.get_mut(key).expect("it was found");
         if let Some(old) = entry.serving {
             self.leave(old, now_ms);
         }
@@ -440,6 +469,8 @@ impl Deployments {
         let has_others = entry.serving.is_some() || entry.staged.is_some();
         entry.failure = Some((error.clone(), now_ms));
         self.apply(id, Event::LoadFailed, now_ms);
+        #[cfg(test)]
+        let has_others = has_others || self.planted == Some(Bug::ForgetWaiting);
         if !has_others {
             self.refuse_waiting(key, &error, None);
         }
@@ -450,7 +481,10 @@ impl Deployments {
     /// Asks a generation to end its calls, if it has any.
     fn leave(&mut self, id: DeploymentId, now_ms: u64) {
         self.apply(id, Event::Drain, now_ms);
-        if self.generations.get(id).is_some_and(|each| each.open == 0) {
+        let is_idle = self.generations.get(id).is_some_and(|each| each.open == 0);
+        #[cfg(test)]
+        let is_idle = is_idle || self.planted == Some(Bug::UnloadEarly);
+        if is_idle {
             self.apply(id, Event::Idle, now_ms);
         }
     }
@@ -489,8 +523,12 @@ impl Deployments {
         if !matches!(generation.state, State::Ready | State::Degraded) {
             return;
         }
+        #[cfg(test)]
+        let due_ms = until_ms.filter(|_| self.planted != Some(Bug::EndlessDegraded));
+        #[cfg(not(test))]
+        let due_ms = until_ms;
         self.deadlines
-            .set(Timer::Generation(id), &mut generation.due, until_ms);
+            .set(Timer::Generation(id), &mut generation.due, due_ms);
         let event = match until_ms {
             Some(_) => Event::LeftAlone,
             None => Event::Back,
@@ -516,6 +554,8 @@ impl Deployments {
             State::Degraded => generation.due,
             _ => None,
         };
+        #[cfg(test)]
+        let due = due.filter(|_| state != State::Draining || self.planted != Some(Bug::EndlessDrain));
         self.deadlines
             .set(Timer::Generation(id), &mut generation.due, due);
         match action {
@@ -530,8 +570,12 @@ impl Deployments {
             }),
         }
         let entry = self.entries.get_mut(generation.of).expect("it is of one");
+        #[cfg(test)]
+        let stays = state == State::Failed && self.planted == Some(Bug::FailureStays);
+        #[cfg(not(test))]
+        let stays = false;
         for place in [&mut entry.staged, &mut entry.loading, &mut entry.serving] {
-            if *place == Some(id) {
+            if *place == Some(id) && !stays {
                 *place = None;
             }
         }
@@ -539,7 +583,11 @@ impl Deployments {
         entry.leaving -= usize::from(before.is_leaving());
         match state {
             State::Staged => entry.staged = Some(id),
-            State::Loading => entry.loading = Some(id),
+            State::Loading => {
+                entry.loading = Some(id);
+                // Which files it reads is known once it has read them.
+                entry.fingerprint = None;
+            }
             State::Ready | State::Degraded => entry.serving = Some(id),
             State::Draining | State::Unloading | State::Failed | State::Gone => {}
         }

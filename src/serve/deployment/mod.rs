@@ -6,7 +6,11 @@ mod change;
 mod deployments;
 pub mod lifecycle;
 mod name;
+#[cfg(test)]
+mod simulation;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use calls::Refusal;
 pub use deployments::{DeploymentId, Deployments, Effect, Notice, PoolState, Start};

@@ -7,8 +7,14 @@ use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_CHUNK_LINE_BYTES_MAX, HTTP_TRAILER
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Size,
-    Extension,
     SizeLf,
+    ExtensionStart,
+    ExtensionName,
+    ValueStart,
+    Value,
+    Quoted,
+    QuotedEscape,
+    QuotedEnd,
     Data,
     DataCr,
     DataLf,
@@ -26,7 +32,6 @@ pub(super) struct Chunked {
     size: usize,
     /// Bytes of the line before a chunk, or of all trailers.
     line: usize,
-    previous: u8,
 }
 
 impl Chunked {
@@ -35,7 +40,6 @@ impl Chunked {
             step: Step::Size,
             size: 0,
             line: 0,
-            previous: 0,
         }
     }
 
@@ -58,7 +62,6 @@ impl Chunked {
                 return Ok((at, true));
             }
             self.step = self.frame(byte, body.len())?;
-            self.previous = byte;
         }
         Ok((at, false))
     }
@@ -69,22 +72,30 @@ impl Chunked {
         let next = match (self.step, byte) {
             (Step::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 let digit = char::from(byte).to_digit(16).unwrap_or(0) as usize;
-                self.size = self.size * 16 + digit;
+                let size = self.size.checked_mul(16).and_then(|size| size.checked_add(digit));
+                self.size = size.ok_or_else(|| Fault::bad("the size of a chunk is no number of bytes"))?;
+                Step::Size
+            }
+            (Step::Size, b'\r' | b';') if self.line > 1 => {
                 if self.size > HTTP_BODY_BYTES_MAX - body_bytes {
                     return Err(too_large());
                 }
-                Step::Size
+                after_extension(byte)
             }
-            (Step::Size, b'\r') if self.line > 1 => Step::SizeLf,
-            (Step::Size, b';') if self.line > 1 => Step::Extension,
             (Step::Size, _) => {
                 let shown = byte.escape_ascii();
                 return Err(Fault::bad(format!(
                     "'{shown}' in the size of a chunk, expected hexadecimal digits"
                 )));
             }
-            (Step::Extension, b'\r') if self.previous != b';' => Step::SizeLf,
-            (Step::Extension, b'\t' | b' '..=b'~' | 0x80..) => Step::Extension,
+            (Step::ExtensionStart | Step::ExtensionName, _) if is_token_byte(byte) => Step::ExtensionName,
+            (Step::ExtensionName, b'=') => Step::ValueStart,
+            (Step::ValueStart, b'"') => Step::Quoted,
+            (Step::ValueStart | Step::Value, _) if is_token_byte(byte) => Step::Value,
+            (Step::Quoted, b'"') => Step::QuotedEnd,
+            (Step::Quoted, b'\\') => Step::QuotedEscape,
+            (Step::Quoted | Step::QuotedEscape, b'\t' | b' '..=b'~' | 0x80..) => Step::Quoted,
+            (Step::ExtensionName | Step::Value | Step::QuotedEnd, b'\r' | b';') => after_extension(byte),
             (Step::SizeLf, b'\n') => {
                 self.line = 0;
                 if self.size == 0 {
@@ -112,18 +123,25 @@ impl Chunked {
             }
             _ => return Err(Fault::bad("the line before a chunk is malformed")),
         };
-        match next {
-            Step::Size | Step::Extension if self.line > HTTP_CHUNK_LINE_BYTES_MAX => {
-                let message =
-                    format!("the line before a chunk has more than {HTTP_CHUNK_LINE_BYTES_MAX} bytes");
-                Err(Fault::bad(message))
+        let (bytes_max, status, part) = match next {
+            Step::TrailerName | Step::TrailerValue => (HTTP_TRAILERS_BYTES_MAX, 431, "the trailers have"),
+            Step::Data | Step::SizeLf | Step::TrailerStart | Step::TrailerLf | Step::EndLf => {
+                return Ok(next);
             }
-            Step::TrailerName | Step::TrailerValue if self.line > HTTP_TRAILERS_BYTES_MAX => {
-                let message = format!("the trailers have more than {HTTP_TRAILERS_BYTES_MAX} bytes");
-                Err(Fault::new(431, message))
-            }
-            next => Ok(next),
+            _ => (HTTP_CHUNK_LINE_BYTES_MAX, 400, "the line before a chunk has"),
+        };
+        match self.line > bytes_max {
+            true => Err(Fault::new(status, format!("{part} more than {bytes_max} bytes"))),
+            false => Ok(next),
         }
+    }
+}
+
+/// After a size or an extension stands another extension, or the end of the line.
+fn after_extension(byte: u8) -> Step {
+    match byte {
+        b';' => Step::ExtensionStart,
+        _ => Step::SizeLf,
     }
 }
 

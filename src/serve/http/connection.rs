@@ -137,11 +137,9 @@ impl Connection {
         if self.input.is_empty() {
             let used = self.take(bytes, now_ms);
             self.keep(&bytes[used..]);
-        } else if self.input.len() + bytes.len() <= HTTP_PIPELINE_BYTES_MAX + READ_BYTES {
-            self.input.extend_from_slice(bytes);
-            self.take_kept(now_ms);
         } else {
-            return self.handle_reset();
+            self.keep(bytes);
+            self.take_kept(now_ms);
         }
         self.settle(now_ms);
     }
@@ -300,7 +298,7 @@ impl Connection {
             return;
         }
         match self.phase {
-            Phase::Head(_) if self.begun_ms.is_none() => self.close(now_ms),
+            Phase::Head(_) if self.begun_ms.is_none() => self.leave(now_ms),
             Phase::Lingering => self.phase = Phase::Over,
             _ => self.refuse(Fault::new(408, "the request did not come in time")),
         }
@@ -312,12 +310,18 @@ impl Connection {
     pub fn drain(&mut self, now_ms: u64) {
         self.is_kept = false;
         match self.phase {
-            Phase::Head(_) if self.begun_ms.is_none() => self.close(now_ms),
+            Phase::Head(_) if self.begun_ms.is_none() => self.leave(now_ms),
             Phase::Head(_) | Phase::Body(..) => self.refuse(Fault::new(503, "the server stops")),
             Phase::Sending => self.finish(now_ms),
             _ => {}
         }
         self.settle(now_ms);
+    }
+
+    /// What it holds for the client: bytes that wait to be understood, of a body, and to be written.
+    pub fn held_bytes(&self) -> usize {
+        let body = self.request.as_ref().map_or(0, |request| request.body.len());
+        self.input.len() + body + self.waiting()
     }
 
     fn is_working(&self) -> bool {
@@ -411,9 +415,12 @@ impl Connection {
 
     /// Keeps what is not understood yet.
     fn keep(&mut self, rest: &[u8]) {
-        match self.drops_input() {
-            true => self.must_linger |= !rest.is_empty(),
-            false => self.input.extend_from_slice(rest),
+        if self.drops_input() {
+            self.must_linger |= !rest.is_empty();
+        } else if self.input.len() + rest.len() <= HTTP_PIPELINE_BYTES_MAX + READ_BYTES {
+            self.input.extend_from_slice(rest);
+        } else {
+            self.handle_reset();
         }
     }
 
@@ -428,7 +435,6 @@ impl Connection {
     }
 
     fn begin_request(&mut self, bytes: &[u8], now_ms: u64) -> Result<(), Fault> {
-        self.is_head = false;
         let head = read_head(bytes)?;
         self.begun_ms = None;
         self.is_head = head.request.method == Method::Head;
@@ -493,6 +499,12 @@ impl Connection {
         self.settle(now_ms);
     }
 
+    /// Ends between requests, where only an empty line may have come.
+    fn leave(&mut self, now_ms: u64) {
+        self.input = Vec::new();
+        self.close(now_ms);
+    }
+
     /// Nothing more is answered.
     fn close(&mut self, now_ms: u64) {
         self.must_linger |= !self.input.is_empty();
@@ -508,6 +520,7 @@ impl Connection {
             match (&self.phase, waiting) {
                 (Phase::Sending, _) if self.body.is_empty() && waiting < HTTP_OUTPUT_BYTES_HIGH => {
                     self.phase = Phase::Head(Scan::default());
+                    self.is_head = false;
                     self.since_ms = now_ms;
                     self.take_kept(now_ms);
                 }

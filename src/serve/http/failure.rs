@@ -41,8 +41,7 @@ impl Fault {
 pub fn error_body(error: &Error) -> Vec<u8> {
     let mut body = Vec::new();
     let mut text = JsonText::new(&mut body);
-    text.begin(b'{').key("error");
-    write_error_json(&mut text, error);
+    write_error_json(text.begin(b'{').key("error"), error);
     text.end(b'}');
     body
 }
@@ -58,4 +57,22 @@ pub(super) fn shown(bytes: &[u8]) -> String {
         text.push_str("...");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_one_form() {
+        let error = Error::new(Kind::Terminated, "it \"died\"").pool("py");
+        let expected = r#"{"error":{"kind":"terminated","message":"it \"died\"","pool":"py"}}"#;
+        assert_eq!(String::from_utf8_lossy(&error_body(&error)), expected);
+    }
+
+    #[test]
+    fn shown_bytes_are_printable() {
+        assert_eq!(shown(b"a\0\xff'"), "a\\x00\\xff\\'");
+        assert_eq!(shown(&[b'x'; 41]), format!("{}...", "x".repeat(40)));
+    }
 }

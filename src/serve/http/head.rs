@@ -150,19 +150,15 @@ impl Seen {
     }
 }
 
-/// A length, at most `usize::MAX` whatever its digits say.
 fn read_length(value: &[u8]) -> Result<usize, Fault> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+    let digits = std::str::from_utf8(value).ok();
+    let digits =
+        digits.filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    // What does not fit is refused like what is no number: a proxy may have read something else.
+    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
         let shown = shown(value);
-        return Err(Fault::bad(format!(
-            "content-length '{shown}', expected decimal digits"
-        )));
-    }
-    Ok(value.iter().fold(0, |length: usize, digit| {
-        length
-            .saturating_mul(10)
-            .saturating_add(usize::from(digit - b'0'))
-    }))
+        Fault::bad(format!("content-length '{shown}', expected a number of bytes"))
+    })
 }
 
 /// A target is a path, `http://host/path`, or `*` for OPTIONS.
@@ -180,7 +176,7 @@ fn check_target<'a>(method: &str, target: &'a str) -> Result<&'a str, Fault> {
         return Ok(target);
     }
     match split_absolute(target) {
-        Some((authority, _)) if !authority.is_empty() => {
+        Some((authority, _)) => {
             check_authority(authority.as_bytes())?;
             Ok(target)
         }
@@ -193,7 +189,7 @@ fn check_target<'a>(method: &str, target: &'a str) -> Result<&'a str, Fault> {
     }
 }
 
-/// A host with or without a port; nobody's name and password.
+/// A host with or without a port: no name and password, and no comma, with which a proxy joins two headers.
 fn check_authority(value: &[u8]) -> Result<(), Fault> {
     let port_at = value
         .iter()
@@ -201,12 +197,12 @@ fn check_authority(value: &[u8]) -> Result<(), Fault> {
         .filter(|at| value[*at] == b':')
         .unwrap_or(value.len());
     let (host, _) = value.split_at(port_at);
-    let is_host_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let is_host_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte);
     let is_host = match host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
         Some(inner) => inner.iter().all(|byte| is_host_byte(byte) || *byte == b':'),
         None => host.iter().all(is_host_byte),
     };
-    match is_host {
+    match is_host && !host.is_empty() {
         true => Ok(()),
         false => {
             let shown = shown(value);
@@ -221,7 +217,7 @@ fn refusal(error: httparse::Error, bytes: &[u8]) -> Fault {
     let line = line.unwrap_or_default();
     match error {
         httparse::Error::TooManyHeaders => Fault::new(431, format!("more than {HTTP_HEADERS_MAX} headers")),
-        httparse::Error::Version => match line.rsplit(|byte| *byte == b' ').next() {
+        httparse::Error::Version => match line.splitn(3, |byte| *byte == b' ').nth(2) {
             Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
                 if major.is_ascii_digit() && minor.is_ascii_digit() =>
             {

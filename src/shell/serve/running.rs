@@ -4,12 +4,11 @@ use super::Loaded;
 use crate::core::health::Health;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
-use crate::manifest::model::{Arg, Body, Manifest};
+use crate::manifest::model::Manifest;
 use crate::serve::deployment::PoolState;
 use crate::serve::server::{CallId, ProcessInfo};
-use crate::shell::composed::Composition;
+use crate::shell::session::Session;
 use crate::shell::session::told::Event;
-use crate::shell::session::{Call, Session};
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
@@ -90,23 +89,7 @@ impl Running {
 
     /// Begins a call of a command by its position.
     pub fn begin(&mut self, call: CallId, command: usize, args: Vec<Vec<u8>>) {
-        let manifest = Rc::clone(&self.manifest);
-        let command = &manifest.commands[command];
-        let token = match &command.body {
-            Body::Remote { pool, mid, .. } => self.session.begin(Call {
-                pool: *pool,
-                mid: *mid,
-                args,
-                timeout_ms: command.timeout_ms,
-            }),
-            Body::Pure(expr) | Body::Composed { expr, .. } => self.session.begin_composition(Composition {
-                root: *expr,
-                args: args.into_iter().zip(command.args.iter().map(Arg::ty)).collect(),
-                returns: command.returns.ty,
-                timeout_ms: command.timeout_ms,
-            }),
-            Body::Unsupported(error) => self.session.refuse(error.clone()),
-        };
+        let token = self.session.begin_command(command, args, None);
         self.calls.insert(token, call);
     }
 
@@ -180,9 +163,9 @@ impl Running {
         for pool in self.pool_ids() {
             let state = match self.session.health(pool) {
                 Health::Ready => PoolState::Up,
-                Health::Down => PoolState::Down,
+                Health::Down | Health::Failed(_) => PoolState::Down,
                 Health::LeftAlone(until_ms) => PoolState::LeftAlone(until_ms),
-                Health::Idle | Health::Changing | Health::Failed(_) => continue,
+                Health::Idle | Health::Changing => continue,
             };
             if std::mem::replace(&mut self.pools[pool.index()], state) != state {
                 return Some(Outcome::Pool(pool, state));

@@ -5,9 +5,11 @@ use super::Session;
 use crate::core::hub::Request;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
-use crate::shell::composed::{Composition, Input, Task};
+use crate::manifest::model::{Arg, Body};
+use crate::shell::composed::{Argument, Composition, Input, Task};
 use crate::sys::clock::now_ms;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// A call of a function in a pool.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ impl Session {
         let now = now_ms();
         let token = self.next_token();
         let entry = Entry {
-            task: Some(Task::new(composition, token, now)),
+            task: Some(Task::new(composition, token, &mut self.workers.files, now)),
             inputs: VecDeque::new(),
         };
         self.tasks.insert(token, entry);
@@ -55,11 +57,38 @@ impl Session {
         token
     }
 
-    /// A call that can't be begun, for that reason.
-    pub fn refuse(&mut self, error: Box<Error>) -> u64 {
-        let token = self.next_token();
-        self.answers.push((token, Err(error)));
-        token
+    /// Begins a command of the program, by its position: whatever it is, its answer comes as that of a call.
+    pub fn begin_command(&mut self, command: usize, args: Vec<Vec<u8>>, timeout_ms: Option<u64>) -> u64 {
+        let manifest = Rc::clone(&self.manifest);
+        let command = &manifest.commands[command];
+        let timeout_ms = timeout_ms.or(command.timeout_ms);
+        // All that it will call start at once.
+        if let Body::Remote { needed, .. } | Body::Composed { needed, .. } = &command.body {
+            self.start_pools(needed.iter().copied(), now_ms());
+        }
+        match &command.body {
+            Body::Remote { pool, mid, .. } => self.begin(Call {
+                pool: *pool,
+                mid: *mid,
+                args,
+                timeout_ms,
+            }),
+            Body::Pure(expr) | Body::Composed { expr, .. } => {
+                let args = args.into_iter().map(Argument::Value);
+                self.begin_composition(Composition {
+                    root: *expr,
+                    args: args.zip(command.args.iter().map(Arg::ty)).collect(),
+                    returns: command.returns.ty,
+                    timeout_ms,
+                    printed: None,
+                })
+            }
+            Body::Unsupported(error) => {
+                let token = self.next_token();
+                self.answers.push((token, Err(error.clone())));
+                token
+            }
+        }
     }
 
     /// Takes an answer.
@@ -89,14 +118,15 @@ impl Session {
         self.wait_for_answer(token)
     }
 
-    /// Evaluates an expression.
+    /// Evaluates an expression. The result as msgpack; none: it was printed as it came.
     ///
     /// # Errors
     /// What the expression raises and its calls answer; `timeout`; `cancelled` after SIGINT, SIGTERM or SIGHUP; `io` when the
     /// poll fails.
-    pub fn evaluate(&mut self, composition: Composition) -> Result<Vec<u8>> {
+    pub fn evaluate(&mut self, composition: Composition) -> Result<Option<Vec<u8>>> {
         let token = self.begin_composition(composition);
-        self.wait_for_answer(token)
+        let result = self.wait_for_answer(token)?;
+        Ok((!std::mem::take(&mut self.has_printed)).then_some(result))
     }
 
     fn wait_for_answer(&mut self, token: u64) -> Result<Vec<u8>> {

@@ -180,7 +180,7 @@ impl World {
         while let Some((id, ask)) = self.machine.poll_ask() {
             match ask {
                 // Tested with real processes.
-                Ask::Process(_) | Ask::Pipe(_) => {}
+                Ask::Process(_) | Ask::Pipe(_) | Ask::Read(_) => {}
                 Ask::Sleep { ms } => self.timers.push((self.now_ms + ms, id)),
                 Ask::Call { mid, payload, .. } => {
                     self.log.push(format!("call {mid}"));
