@@ -99,11 +99,27 @@ impl Server {
     fn start() -> Server {
         let program = Program::python(SOURCE, COMMANDS, r#""workers": 3"#);
         let mut command = program.command(&[]);
-        let (socket, web) = (socket(&program), format!("unix:{}", program.dir.join("web").display()));
+        let (socket, web) = (
+            socket(&program),
+            format!("unix:{}", program.dir.join("web").display()),
+        );
         let path = program.dir.join("prog").display().to_string();
         let mut serve = Command::new(NEXUS);
-        serve.args(["serve", &path, "--server", &socket, "--listen", &web, "--access-log", "none"]);
-        serve.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        serve.args([
+            "serve",
+            &path,
+            "--server",
+            &socket,
+            "--listen",
+            &web,
+            "--access-log",
+            "none",
+        ]);
+        serve.envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
         let mut child = serve.stderr(Stdio::piped()).spawn().unwrap();
         let _ = command.stdin(Stdio::null());
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -112,14 +128,21 @@ impl Server {
             line.clear();
             assert!(stderr.read_line(&mut line).unwrap() > 0, "the server listens");
         }
-        Server { program, child, stderr }
+        Server {
+            program,
+            child,
+            stderr,
+        }
     }
 
     /// What a client with these lines prints.
     fn client(&self, lines: &str) -> String {
         let mut python = Command::new("python3");
         python.args(["-c", &format!("{CLIENT}{lines}"), &socket(&self.program)]);
-        python.env("PATH", search_path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        python
+            .env("PATH", search_path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let ran = finish(python.spawn().unwrap());
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         ran.stdout
@@ -148,7 +171,10 @@ fn socket(program: &Program) -> String {
 fn tool(program: &Program, words: &[&str]) -> Ran {
     let mut command = Command::new(NEXUS);
     command.args(words).env("NEXUS_SERVER", socket(program));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     finish(command.spawn().unwrap())
 }
 
@@ -196,9 +222,13 @@ show(receive())
 #[test]
 fn a_client_that_breaks_the_protocol_is_told_and_left() {
     let server = Server::start();
-    let printed = server.client("server.sendall(b'GET / HTTP/1.1\\r\\n\\r\\n'); show(receive()); print(receive())");
+    let printed =
+        server.client("server.sendall(b'GET / HTTP/1.1\\r\\n\\r\\n'); show(receive()); print(receive())");
     assert_eq!(printed, "1 None protocol\nthe end\n");
-    assert_eq!(server.client("send(0, 1, 'ping', []); show(receive())"), "1 1 None None\n");
+    assert_eq!(
+        server.client("send(0, 1, 'ping', []); show(receive())"),
+        "1 1 None None\n"
+    );
     server.stop();
 }
 
@@ -207,15 +237,31 @@ fn the_tool_operates_the_server() {
     let server = Server::start();
     let check = |words: &[&str], expected: &str| {
         let ran = server.tool(words);
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), expected), "{words:?}: {}", ran.stderr);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(0), expected),
+            "{words:?}: {}",
+            ran.stderr
+        );
     };
     let list = ["list", "--format", "csv"];
     let header = "name,state,open_calls,waiting_calls,restarts,last_error,source";
     let path = server.program.dir.join("prog").display().to_string();
-    check(&list, &format!("{header}\ndefault/prog@latest,ready,0,0,0,,{path}\n"));
+    check(
+        &list,
+        &format!("{header}\ndefault/prog@latest,ready,0,0,0,,{path}\n"),
+    );
     check(&["call", "prog", "double", "4"], "8\n");
     check(&["call", "-", "--format", "pretty", "double", "4"], "8\n");
-    check(&["call", &format!("unix:{}", socket(&server.program)), "double", "4"], "8\n");
+    check(
+        &[
+            "call",
+            &format!("unix:{}", socket(&server.program)),
+            "double",
+            "4",
+        ],
+        "8\n",
+    );
     let failed = server.tool(&["call", "prog", "fail"]);
     assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), ""));
     assert!(failed.stderr.contains("no luck"), "{}", failed.stderr);
@@ -223,22 +269,201 @@ fn the_tool_operates_the_server() {
     assert!(inspected.contains("double"), "{inspected}");
     let help = server.tool(&["call", "prog", "double", "--help"]).stdout;
     assert!(help.contains("Usage:"), "{help}");
-    check(&["deploy", &path, "--name", "lab/other@2", "--lazy"], "deployed lab/other@2\n");
+    check(
+        &["deploy", &path, "--name", "lab/other@2", "--lazy"],
+        "deployed lab/other@2\n",
+    );
     check(&["call", "lab/other@2", "double", "5"], "10\n");
     check(&["delete", "lab/other@2"], "deleted lab/other@2\n");
-    check(&["reload", "prog"], "reloaded default/prog@latest\n".replace("default/prog@latest", "prog").as_str());
+    check(
+        &["reload", "prog"],
+        "reloaded default/prog@latest\n"
+            .replace("default/prog@latest", "prog")
+            .as_str(),
+    );
     check(&["call", "prog", "double", "6"], "12\n");
     let logs = server.tool(&["logs", "prog"]).stdout;
     assert!(logs.contains("doubling"), "{logs}");
     let pid = server.tool(&["call", "prog", "pid"]).stdout;
     let listed = server.tool(&["ps", "--format", "csv"]).stdout;
-    assert!(listed.contains(&format!("{},default/prog@latest py,", pid.trim())), "{listed}");
+    assert!(
+        listed.contains(&format!("{},default/prog@latest py,", pid.trim())),
+        "{listed}"
+    );
     let killed = server.tool(&["kill", pid.trim()]);
     assert_eq!(killed.code, Some(0), "{}", killed.stderr);
     assert_ne!(server.tool(&["call", "prog", "pid"]).stdout, pid);
     let program = Program::python(SOURCE, COMMANDS, "");
     let nobody = tool(&program, &["list"]);
     assert_eq!(nobody.code, Some(6));
-    assert!(nobody.stderr.contains("start one with nexus serve"), "{}", nobody.stderr);
+    assert!(
+        nobody.stderr.contains("start one with nexus serve"),
+        "{}",
+        nobody.stderr
+    );
     server.stop();
+}
+
+/// A program whose runs keep it warm, with a place of its own for sockets.
+struct Kept {
+    program: Program,
+}
+
+impl Kept {
+    fn new() -> Kept {
+        let program = Program::python(SOURCE, COMMANDS, "");
+        std::fs::create_dir(program.dir.join("run")).unwrap();
+        Kept { program }
+    }
+
+    fn command(&self, idle_s: &str, words: &[&str]) -> Command {
+        let mut command = self
+            .program
+            .command(&[&[&format!("--warm={idle_s}")], words].concat());
+        command.env("XDG_RUNTIME_DIR", self.program.dir.join("run"));
+        command
+    }
+
+    fn run(&self, idle_s: &str, words: &[&str]) -> Ran {
+        finish(self.command(idle_s, words).spawn().unwrap())
+    }
+
+    /// Runs it until two runs in a row have had the same worker: its process id.
+    fn warm_up(&self, idle_s: &str) -> String {
+        let mut before = String::new();
+        for _ in 0..1000 {
+            let ran = self.run(idle_s, &["pid"]);
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+            if ran.stdout == before {
+                return before;
+            }
+            before = ran.stdout;
+        }
+        panic!("nothing is kept warm");
+    }
+
+    /// The servers that run for it.
+    fn servers(&self) -> Vec<u32> {
+        let dir = self.program.dir.display().to_string();
+        let entries = std::fs::read_dir("/proc").unwrap();
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let is_server = |pid: &u32| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words);
+            words.contains("--keep-warm") && words.contains(&dir)
+        };
+        pids.filter(is_server).collect()
+    }
+
+    /// Waits until its servers have ended, by themselves or by that signal, and left nothing.
+    fn wait_for_end(&self, signal: Option<&str>) {
+        const WAIT: &str = "
+import os, select, signal, sys
+for pid in map(int, sys.argv[2:]):
+    try: end = os.pidfd_open(pid)
+    except ProcessLookupError: continue
+    if sys.argv[1]: signal.pidfd_send_signal(end, getattr(signal, sys.argv[1]))
+    assert select.select([end], [], [], 60)[0], 'the server does not end'
+";
+        let mut python = Command::new("python3");
+        python
+            .args(["-c", WAIT, signal.unwrap_or("")])
+            .env("PATH", search_path());
+        python.args(self.servers().iter().map(u32::to_string));
+        assert!(python.status().unwrap().success());
+        if signal.is_none() {
+            let left = std::fs::read_dir(self.program.dir.join("run/nexus"))
+                .unwrap()
+                .count();
+            assert_eq!(left, 0, "sockets are left");
+            self.program.assert_nothing_left();
+        }
+    }
+}
+
+#[test]
+fn a_second_run_starts_nothing_and_all_ends_when_nobody_comes() {
+    let kept = Kept::new();
+    kept.warm_up("1");
+    assert_eq!(kept.servers().len(), 1);
+    for words in [
+        &["double", "21"][..],
+        &["fail"],
+        &["variable", "HOME"],
+        &["double", "x"],
+    ] {
+        let (warm, cold) = (kept.run("1", words), kept.program.run(words));
+        let plain = |ran: Ran| {
+            let is_same = |line: &&str| !line.contains("process ");
+            let stderr: Vec<String> = ran.stderr.lines().filter(is_same).map(String::from).collect();
+            (ran.code, ran.stdout, stderr)
+        };
+        assert_eq!(plain(warm), plain(cold), "{words:?}");
+    }
+    kept.wait_for_end(None);
+}
+
+#[test]
+fn an_interrupt_ends_one_run_and_not_the_server() {
+    let kept = Kept::new();
+    let pid = kept.warm_up("5");
+    let mut child = kept.command("5", &["hold"]).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while line != "holding\n" {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "the function begins");
+    }
+    let interrupted = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupted.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(kept.servers().len(), 1);
+    assert!(kept.run("5", &["double", "2"]).stdout == "4\n", "{pid}");
+    kept.wait_for_end(Some("SIGTERM"));
+}
+
+#[test]
+fn what_has_changed_is_not_kept() {
+    let kept = Kept::new();
+    let pid = kept.warm_up("5");
+    let manifest = kept.program.dir.join("prog.manifest");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, format!("{text} ")).unwrap();
+    assert_ne!(kept.warm_up("5"), pid);
+    let mut elsewhere = kept.command("5", &["variable", "OTHER"]);
+    let ran = finish(elsewhere.env("OTHER", "value").spawn().unwrap());
+    assert!(ran.stdout.starts_with("\"value in "), "{}", ran.stdout);
+    kept.wait_for_end(Some("SIGTERM"));
+}
+
+#[test]
+fn a_server_that_was_killed_is_not_missed() {
+    let kept = Kept::new();
+    let pid = kept.warm_up("5");
+    kept.wait_for_end(Some("SIGKILL"));
+    let ran = kept.run("5", &["double", "2"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(0), "4\n"),
+        "{}",
+        ran.stderr
+    );
+    assert_ne!(kept.warm_up("5"), pid);
+    kept.wait_for_end(Some("SIGTERM"));
+}
+
+#[test]
+fn runs_at_once_start_one_server() {
+    let kept = Kept::new();
+    let runs: Vec<Child> = (0..4)
+        .map(|_| kept.command("5", &["pid"]).spawn().unwrap())
+        .collect();
+    for run in runs {
+        assert_eq!(finish(run).code, Some(0));
+    }
+    kept.warm_up("5");
+    assert_eq!(kept.servers().len(), 1);
+    kept.wait_for_end(Some("SIGTERM"));
 }
