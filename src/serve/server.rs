@@ -114,6 +114,8 @@ pub enum Effect {
         command: usize,
         /// The arguments, each as msgpack.
         args: Vec<Vec<u8>>,
+        /// When to give up, in milliseconds, if its client has said.
+        timeout_ms: Option<u64>,
     },
     /// Give up a call, with that error.
     Cancel(CallId, Box<Error>),

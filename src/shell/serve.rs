@@ -501,12 +501,13 @@ impl<'a> Host<'a> {
                 id,
                 command,
                 args,
+                timeout_ms,
             } => {
                 let number = self.numbers.get(&id).copied();
                 let running = number.and_then(|number| self.programs.get_mut(&number));
                 match (number, running) {
                     (Some(number), Some((_, running))) => {
-                        running.begin(call, command, args);
+                        running.begin(call, command, args, timeout_ms);
                         self.take_outcomes(number, now);
                     }
                     _ => {

@@ -5,6 +5,7 @@ use super::{CallId, ClientId, Effect, Server, Timer, client_gone};
 use crate::core::deadlines::Due;
 use crate::core::hub::Note;
 use crate::error::{Error, Kind, Result};
+use crate::limits::CLIENT_GRACE_MS;
 use crate::manifest::model::{Command, Manifest};
 use crate::manifest::positional::positional;
 use crate::serve::api::{self, Failure, Form};
@@ -29,6 +30,8 @@ pub struct Call {
     pub(super) request_id: String,
     pub(super) begun_ms: u64,
     due: Due,
+    /// When its session gives up, in milliseconds, which can tell more of it than this server.
+    timeout_ms: Option<u64>,
     /// It was given up, for that reason.
     given_up: Option<Box<Error>>,
     /// The answer is sent in parts as it comes, and its head is sent.
@@ -77,6 +80,9 @@ impl Server {
         timeout_ms: Option<u64>,
         now_ms: u64,
     ) -> Option<CallId> {
+        let is_private = matches!(origin, Origin::Private { .. });
+        let inner_ms = timeout_ms.filter(|_| is_private);
+        let grace_ms = inner_ms.map_or(0, |_| CLIENT_GRACE_MS / 2);
         let id = self.calls.insert(Call {
             client,
             name,
@@ -86,11 +92,14 @@ impl Server {
             request_id,
             begun_ms: now_ms,
             due: None,
+            timeout_ms: inner_ms,
             given_up: None,
             is_streaming: false,
             series: None,
         });
-        let due_ms = now_ms.saturating_add(timeout_ms.unwrap_or(self.config.timeout_ms));
+        let due_ms = now_ms
+            .saturating_add(timeout_ms.unwrap_or(self.config.timeout_ms))
+            .saturating_add(grace_ms);
         if let Some(client) = client.and_then(|client| self.clients.get_mut(client)) {
             client.calls.insert(id);
         }
@@ -110,6 +119,10 @@ impl Server {
             return self.deployments.end_call(generation, now_ms);
         };
         call.id = Some(generation);
+        let waited_ms = now_ms.saturating_sub(call.begun_ms);
+        let timeout_ms = call
+            .timeout_ms
+            .map(|timeout_ms| timeout_ms.saturating_sub(waited_ms).max(1));
         let manifest = self
             .programs
             .get(&generation)
@@ -131,6 +144,7 @@ impl Server {
                     id: generation,
                     command,
                     args,
+                    timeout_ms,
                 });
             }
             Err(failure) => {
@@ -167,7 +181,8 @@ impl Server {
             }
             let given_up = call.given_up.take();
             let answer = match (answer, given_up) {
-                (Err(_), Some(error)) => Err(error),
+                // The session tells where it was.
+                (Err(found), Some(error)) if found.kind != error.kind => Err(error),
                 (answer, _) => answer,
             };
             let manifest = self

@@ -88,8 +88,8 @@ impl Running {
     }
 
     /// Begins a call of a command by its position.
-    pub fn begin(&mut self, call: CallId, command: usize, args: Vec<Vec<u8>>) {
-        let token = self.session.begin_command(command, args, None);
+    pub fn begin(&mut self, call: CallId, command: usize, args: Vec<Vec<u8>>, timeout_ms: Option<u64>) {
+        let token = self.session.begin_command(command, args, timeout_ms);
         self.calls.insert(token, call);
     }
 
