@@ -114,6 +114,8 @@ pub enum Effect {
         command: usize,
         /// The arguments, each as msgpack.
         args: Vec<Vec<u8>>,
+        /// When to give up, in milliseconds, if its client has said.
+        timeout_ms: Option<u64>,
     },
     /// Give up a call, with that error.
     Cancel(CallId, Box<Error>),
@@ -179,6 +181,9 @@ pub struct Server {
     /// Since when there is no client.
     idle_since_ms: u64,
     is_ending: bool,
+    /// Plants a bug for the simulation to find.
+    #[cfg(test)]
+    planted: Option<simulation::Bug>,
 }
 
 impl Server {
@@ -201,6 +206,8 @@ impl Server {
             requests: 0,
             idle_since_ms: now_ms,
             is_ending: false,
+            #[cfg(test)]
+            planted: None,
         }
     }
 
@@ -251,7 +258,7 @@ impl Server {
         }
         let wire = match door {
             Door::Web => Wire::Web(Box::new(http::Connection::new(now_ms))),
-            Door::Private => Wire::Private(Box::new(rpc::Connection::new())),
+            Door::Private => Wire::Private(Box::default()),
         };
         let id = self.clients.insert(Client {
             wire,
@@ -430,6 +437,10 @@ impl Server {
 
     /// Nothing of a generation is left.
     pub fn handle_unloaded(&mut self, id: DeploymentId, now_ms: u64) {
+        #[cfg(test)]
+        if self.planted == Some(simulation::Bug::KeepProgram) {
+            return self.deployments.handle_unloaded(id, now_ms);
+        }
         self.programs.remove(&id);
         self.deployments.handle_unloaded(id, now_ms);
         self.settle(now_ms);

@@ -16,4 +16,5 @@ pub mod random;
 pub mod signal;
 pub mod spawn;
 pub mod terminal;
+pub mod trap;
 pub mod usage;

@@ -5,6 +5,7 @@ use super::{CallId, ClientId, Effect, Server, Timer, client_gone};
 use crate::core::deadlines::Due;
 use crate::core::hub::Note;
 use crate::error::{Error, Kind, Result};
+use crate::limits::CLIENT_GRACE_MS;
 use crate::manifest::model::{Command, Manifest};
 use crate::manifest::positional::positional;
 use crate::serve::api::{self, Failure, Form};
@@ -29,6 +30,8 @@ pub struct Call {
     pub(super) request_id: String,
     pub(super) begun_ms: u64,
     due: Due,
+    /// When its session gives up, in milliseconds, which can tell more of it than this server.
+    timeout_ms: Option<u64>,
     /// It was given up, for that reason.
     given_up: Option<Box<Error>>,
     /// The answer is sent in parts as it comes, and its head is sent.
@@ -77,6 +80,9 @@ impl Server {
         timeout_ms: Option<u64>,
         now_ms: u64,
     ) -> Option<CallId> {
+        let is_private = matches!(origin, Origin::Private { .. });
+        let inner_ms = timeout_ms.filter(|_| is_private);
+        let grace_ms = inner_ms.map_or(0, |_| CLIENT_GRACE_MS / 2);
         let id = self.calls.insert(Call {
             client,
             name,
@@ -86,11 +92,14 @@ impl Server {
             request_id,
             begun_ms: now_ms,
             due: None,
+            timeout_ms: inner_ms,
             given_up: None,
             is_streaming: false,
             series: None,
         });
-        let due_ms = now_ms.saturating_add(timeout_ms.unwrap_or(self.config.timeout_ms));
+        let due_ms = now_ms
+            .saturating_add(timeout_ms.unwrap_or(self.config.timeout_ms))
+            .saturating_add(grace_ms);
         if let Some(client) = client.and_then(|client| self.clients.get_mut(client)) {
             client.calls.insert(id);
         }
@@ -110,6 +119,10 @@ impl Server {
             return self.deployments.end_call(generation, now_ms);
         };
         call.id = Some(generation);
+        let waited_ms = now_ms.saturating_sub(call.begun_ms);
+        let timeout_ms = call
+            .timeout_ms
+            .map(|timeout_ms| timeout_ms.saturating_sub(waited_ms).max(1));
         let manifest = self
             .programs
             .get(&generation)
@@ -131,6 +144,7 @@ impl Server {
                     id: generation,
                     command,
                     args,
+                    timeout_ms,
                 });
             }
             Err(failure) => {
@@ -141,6 +155,10 @@ impl Server {
     }
 
     pub(super) fn refuse(&mut self, id: CallId, refusal: Refusal, now_ms: u64) {
+        #[cfg(test)]
+        if self.planted == Some(super::simulation::Bug::ForgetRefused) {
+            return;
+        }
         let mut failure = Failure::from(refusal.error);
         if let Some(again_ms) = refusal.again_ms {
             failure.headers.retain(|(name, _)| *name != "retry-after");
@@ -151,20 +169,27 @@ impl Server {
 
     /// A command that was to be run is done, or failed.
     pub fn handle_answer(&mut self, id: CallId, answer: Result<Vec<u8>>, now_ms: u64) {
-        if let Some(call) = self.calls.get_mut(id) {
-            if let Some(generation) = call.id.take() {
+        if let Some(call) = self.calls.get_mut(id)
+            && let Some(generation) = call.id.take()
+        {
+            #[cfg(test)]
+            let runs_on = self.planted == Some(super::simulation::Bug::CallRunsOn);
+            #[cfg(not(test))]
+            let runs_on = false;
+            if !runs_on {
                 self.deployments.end_call(generation, now_ms);
-                let given_up = call.given_up.take();
-                let answer = match (answer, given_up) {
-                    (Err(_), Some(error)) => Err(error),
-                    (answer, _) => answer,
-                };
-                let manifest = self
-                    .programs
-                    .get(&generation)
-                    .map(|program| Rc::clone(&program.manifest));
-                self.finish(id, manifest.as_deref(), answer, now_ms);
             }
+            let given_up = call.given_up.take();
+            let answer = match (answer, given_up) {
+                // The session tells where it was.
+                (Err(found), Some(error)) if found.kind != error.kind => Err(error),
+                (answer, _) => answer,
+            };
+            let manifest = self
+                .programs
+                .get(&generation)
+                .map(|program| Rc::clone(&program.manifest));
+            self.finish(id, manifest.as_deref(), answer, now_ms);
         }
         self.settle(now_ms);
     }

@@ -74,7 +74,7 @@ impl Server {
         let programs = shown.filter_map(|status| {
             Some(api::Program {
                 target: target_of(status.name),
-                manifest: &*self.programs.get(&status.serving?)?.manifest,
+                manifest: &self.programs.get(&status.serving?)?.manifest,
             })
         });
         let programs: Vec<api::Program<'_>> = programs.collect();

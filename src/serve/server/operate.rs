@@ -7,10 +7,10 @@ use crate::codec::json_text::JsonText;
 use crate::codec::msgpack::write;
 use crate::error::{Error, Kind, Result};
 use crate::limits::LOG_LINES_MAX;
+use crate::map::Map;
 use crate::serve::api::{Admin, Failure, Target};
 use crate::serve::deployment::{DeploymentId, Name, Start, State, Status};
 use crate::serve::http::{Request, Response};
-use std::collections::BTreeMap;
 
 /// A process of a program that is served.
 #[derive(Clone, Debug)]
@@ -81,9 +81,9 @@ pub(super) enum Waiting {
 #[derive(Default)]
 pub(super) struct Asking {
     /// Until a generation serves.
-    deploys: BTreeMap<DeploymentId, Vec<Waiting>>,
+    deploys: Map<DeploymentId, Vec<Waiting>>,
     /// Until the shell tells.
-    surveys: BTreeMap<u64, Waiting>,
+    surveys: Map<u64, Waiting>,
     next: u64,
 }
 
@@ -127,7 +127,10 @@ impl Server {
         };
         let answer = match loading {
             Ok(Some(id)) => {
-                self.asking.deploys.entry(id).or_default().push(waiting);
+                match self.asking.deploys.get_mut(&id) {
+                    Some(others) => others.push(waiting),
+                    None => drop(self.asking.deploys.insert(id, vec![waiting])),
+                }
                 None
             }
             Ok(None) => Some(Ok(Told::Done)),
@@ -214,7 +217,7 @@ impl Server {
         for process in processes {
             text.begin(b'{').key("deployment").string(&process.name);
             text.key("pool").string(&process.pool);
-            text.key("pid").number(&u64::from(process.pid));
+            text.key("pid").number(u64::from(process.pid));
             text.key("state").string(&process.state).end(b'}');
         }
         text.end(b']');
@@ -273,10 +276,10 @@ fn write_status(text: &mut JsonText, status: &Status<'_>) {
     text.begin(b'{').key("name").string(&status.name.to_string());
     text.key("source").string(status.source);
     text.key("state").string(status.state.name());
-    text.key("number").number(&status.number);
-    text.key("open_calls").number(&(status.open_calls as u64));
-    text.key("waiting_calls").number(&(status.waiting_calls as u64));
-    text.key("restarts").number(&status.restarts);
+    text.key("number").number(status.number);
+    text.key("open_calls").number(status.open_calls as u64);
+    text.key("waiting_calls").number(status.waiting_calls as u64);
+    text.key("restarts").number(status.restarts);
     text.key("last_error");
     match status.last_error {
         Some(error) => text.string(&error.message),

@@ -154,7 +154,7 @@ impl Server {
         // While one replaces another, the newer is what is asked for.
         let Some(program) = programs.rfind(|program| program.name == *name) else {
             let message = format!("deployment '{name}' is not loaded");
-            return Err(Error::new(Kind::NotFound, message).hint("nexus list tells how each stands"));
+            return Err(Error::new(Kind::Unavailable, message).hint("nexus list tells how each stands"));
         };
         let mut out = Vec::new();
         write::bin(&mut out, &program.text);

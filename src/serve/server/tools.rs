@@ -6,10 +6,10 @@ use super::{ClientId, Server, client_gone};
 use crate::core::hub::Note;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::model::Manifest;
+use crate::map::Map;
 use crate::serve::deployment::Name;
 use crate::serve::http::Request;
 use crate::serve::mcp::{Effect, Offer, Program, Sessions, Tools};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// All assistants, and what they are offered.
@@ -19,7 +19,7 @@ pub(super) struct Assistants {
     /// Made of what is loaded; none: that has changed.
     offered: Option<Rc<Offered>>,
     /// The server's calls, by those of the sessions.
-    calls: BTreeMap<u64, super::CallId>,
+    calls: Map<u64, super::CallId>,
 }
 
 struct Offered {
