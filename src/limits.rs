@@ -401,6 +401,9 @@ pub const OVERLOADED_AGAIN_MS: u64 = 1000;
 /// Connections of clients at once: what the usual limit of open descriptors leaves beside those of the pools.
 pub const CLIENTS_MAX: usize = 4096;
 
+/// Lines of the server's log that wait for the end of a turn, in bytes: as many as a turn may add without a write each.
+pub const LOG_PENDING_BYTES_MAX: usize = 64 << 10;
+
 /// Lines of a deployment's log that are kept, in numbers: some screens.
 pub const LOG_LINES_MAX: usize = 1000;
 

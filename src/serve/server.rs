@@ -31,7 +31,7 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
 use crate::limits::CLIENTS_MAX;
 use crate::manifest::model::Manifest;
-use crate::serve::metrics::Metrics;
+use crate::serve::metrics::{Metrics, SeriesId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -151,6 +151,8 @@ struct Program {
     manifest: Rc<Manifest>,
     /// The manifest's text.
     text: Rc<[u8]>,
+    /// Where calls of its commands are counted, of those that were called.
+    series: BTreeMap<usize, SeriesId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -422,7 +424,14 @@ impl Server {
     ) {
         if let Some(name) = self.deployments.name_of(id).cloned() {
             let (manifest, text) = (Rc::clone(manifest), Rc::clone(text));
-            self.programs.insert(id, Program { name, manifest, text });
+            let series = BTreeMap::new();
+            let program = Program {
+                name,
+                manifest,
+                text,
+                series,
+            };
+            self.programs.insert(id, program);
         }
         self.deployments.handle_loaded(id, fingerprint, now_ms);
         self.settle(now_ms);
@@ -564,7 +573,13 @@ impl Server {
             Some(Wire::Private(_)) => self.serve_private(id, now_ms),
             None => return,
         }
-        self.list(id);
+        let is_wanted = self.clients.get(id).is_some_and(|client| match &client.wire {
+            Wire::Web(wire) => !wire.output().is_empty() || wire.wants_shutdown() || wire.is_over(),
+            Wire::Private(wire) => !wire.output().is_empty() || wire.is_over(),
+        });
+        if is_wanted {
+            self.list(id);
+        }
         self.set_client_deadline(id);
     }
 

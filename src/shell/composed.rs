@@ -117,6 +117,20 @@ impl Task {
         }
     }
 
+    /// Evaluates what asks for nothing as far as one turn goes: its answer, if that is its end.
+    pub fn run_alone(&mut self, manifest: &Manifest) -> Option<Result<Vec<u8>>> {
+        match self.machine.run_for(program(manifest), EVAL_STEPS_PER_TURN) {
+            Progress::Over(Outcome::Done) => {
+                let (exprs, types) = (&manifest.exprs, &manifest.types);
+                let mut result = Vec::new();
+                let written = self.machine.write_result(exprs, types, self.returns, &mut result);
+                Some(written.map(|()| result))
+            }
+            Progress::Over(Outcome::Raised(error)) => Some(Err(error)),
+            Progress::Busy | Progress::Waiting => None,
+        }
+    }
+
     /// It is to end with this error.
     pub fn stop(&mut self, error: Box<Error>) {
         if self.outcome.is_none() {

@@ -11,7 +11,7 @@ use super::session::poll_refused;
 use super::session::told::Event;
 use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
-use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
+use crate::limits::{LOCK_CHECK_MS, LOG_PENDING_BYTES_MAX, READ_BYTES, READS_PER_TURN_MAX};
 use crate::manifest::model::Manifest;
 use crate::map::Map;
 use crate::serve::deployment::{DeploymentId, Name, Start};
@@ -104,6 +104,8 @@ struct Host<'a> {
     session_buffer: Vec<u8>,
     /// Clients that have sent more than a turn takes.
     unread: Vec<usize>,
+    /// Lines of the log that are written at the end of the turn, when those are answered who wait.
+    log: String,
     /// Files that are to be removed at the end.
     paths: Vec<PathBuf>,
     /// Removes its file when it is dropped.
@@ -143,6 +145,7 @@ impl<'a> Host<'a> {
             buffer: vec![0; READ_BYTES],
             session_buffer: Vec::new(),
             unread: Vec::new(),
+            log: String::new(),
             paths: Vec::new(),
             private: None,
             pools: plan.pools,
@@ -479,8 +482,18 @@ impl<'a> Host<'a> {
             } else if let Some(id) = self.server.poll_client() {
                 self.write(id, now);
             } else {
+                self.flush_log();
                 return Ok(());
             }
+        }
+    }
+
+    /// Writes what is to be in the log.
+    fn flush_log(&mut self) {
+        if !self.log.is_empty() {
+            write_log(&self.log);
+            self.log.clear();
+            self.log.shrink_to(LOG_PENDING_BYTES_MAX);
         }
     }
 
@@ -542,7 +555,13 @@ impl<'a> Host<'a> {
                 }
                 self.server.handle_killed(ticket, pid, is_own, now);
             }
-            Effect::Log(line) => say(&line),
+            Effect::Log(line) => {
+                self.log.push_str(&line);
+                self.log.push('\n');
+                if self.log.len() > LOG_PENDING_BYTES_MAX {
+                    self.flush_log();
+                }
+            }
             Effect::Reconfigure => match (self.reconfigure)() {
                 Ok(config) => self.server.configure(config),
                 Err(error) => say(&format!("the configuration stays as it was: {error}")),
@@ -635,9 +654,11 @@ fn fingerprint(path: &Path) -> u64 {
     })
 }
 
-/// A line of the log. If nobody takes it, there is nobody to tell.
 fn say(line: &str) {
-    let mut line = line.to_string();
-    line.push('\n');
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    write_log(&format!("{line}\n"));
+}
+
+/// Lines of the log. If nobody takes them, there is nobody to tell.
+fn write_log(lines: &str) {
+    let _ = std::io::stderr().lock().write_all(lines.as_bytes());
 }

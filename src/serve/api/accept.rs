@@ -27,6 +27,12 @@ pub enum Form {
 /// # Errors
 /// Status 406: the client accepts none, with those that there are.
 pub fn form(manifest: &Manifest, command: &Command, request: &Request) -> Result<(Form, String), Failure> {
+    if request.headers.all("accept").all(|accept| accept == "*/*") {
+        return Ok(match &command.returns.media_type {
+            Some(media_type) => (Form::Raw, media_type.clone()),
+            None => (Form::Json, "application/json".to_string()),
+        });
+    }
     let offers = offers(&manifest.types, &command.returns);
     let mut wanted = Vec::new();
     for accept in request.headers.all("accept") {

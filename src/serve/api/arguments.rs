@@ -53,9 +53,10 @@ pub fn arguments(
         return by_query(&manifest.types, command, query).map_err(|error| told(command, error));
     }
     let media_type = request.header("content-type").unwrap_or_default();
+    let essence = essence(media_type);
     let cursor = match BODY_TYPES
         .iter()
-        .position(|known| essence(media_type).eq_ignore_ascii_case(known))
+        .position(|known| essence.eq_ignore_ascii_case(known))
     {
         Some(0) if is_utf8(media_type) => Cursor::json(body),
         Some(1..) => Cursor::msgpack(body),
@@ -100,7 +101,7 @@ fn by_body(types: &Types, command: &Command, mut cursor: Cursor) -> Result<Vec<V
     let mut binder = Binder::new(types, command);
     match cursor.peek()? {
         Next::Map => {
-            let names = slots(types, command, &binder.names, false);
+            let names = slots(types, command, &parameter_names(command), false);
             let mut open = cursor.open()?;
             while let Some(name) = cursor.next_key(&mut open)? {
                 let slot = find(&names, &name).ok_or_else(|| binder.unknown(&name, &names))?;
@@ -136,7 +137,7 @@ fn by_body(types: &Types, command: &Command, mut cursor: Cursor) -> Result<Vec<V
 
 fn by_query(types: &Types, command: &Command, query: &str) -> Result<Vec<Vec<u8>>> {
     let mut binder = Binder::new(types, command);
-    let names = slots(types, command, &binder.names, true);
+    let names = slots(types, command, &parameter_names(command), true);
     for (name, text) in target::fields(query)? {
         let slot = find(&names, &name).ok_or_else(|| binder.unknown(&name, &names))?;
         binder.word(slot, &text)?;
@@ -156,7 +157,6 @@ struct Given {
 struct Binder<'m> {
     types: &'m Types,
     command: &'m Command,
-    names: Vec<String>,
     given: Vec<Given>,
 }
 
@@ -165,7 +165,6 @@ impl<'m> Binder<'m> {
         Binder {
             types,
             command,
-            names: parameter_names(command),
             given: command.args.iter().map(|_| Given::default()).collect(),
         }
     }
@@ -305,7 +304,7 @@ impl<'m> Binder<'m> {
                 None => matches!(self.types.node(field.ty), Type::Optional(_)).then(|| vec![0xc0]),
             });
             let Some(value) = value else {
-                let message = format!("argument {} needs the field \"{}\"", self.names[arg], field.key);
+                let message = format!("argument {} needs the field \"{}\"", self.name(arg), field.key);
                 return Err(Error::new(Kind::BadArgument, message));
             };
             out.extend_from_slice(&value);
@@ -330,8 +329,16 @@ impl<'m> Binder<'m> {
         Some(out)
     }
 
+    /// What a parameter is called; only errors want to know.
+    fn name(&self, arg: usize) -> String {
+        parameter_names(self.command)
+            .into_iter()
+            .nth(arg)
+            .unwrap_or_default()
+    }
+
     fn missing(&self, position: usize) -> Box<Error> {
-        let name = &self.names[position];
+        let name = self.name(position);
         let message = format!("command {} needs the argument {name}", full_name(self.command));
         Error::new(Kind::BadArgument, message)
     }
@@ -342,7 +349,7 @@ impl<'m> Binder<'m> {
         let record = names.iter().all(|(_, slot)| slot.field.is_some());
         let message = match names.first() {
             Some((_, slot)) if record => {
-                format!("argument {} has no field \"{shown}\"", self.names[slot.arg])
+                format!("argument {} has no field \"{shown}\"", self.name(slot.arg))
             }
             _ => format!("command {command} has no argument \"{shown}\""),
         };
@@ -351,7 +358,10 @@ impl<'m> Binder<'m> {
             Some(near) => error.hint(format!("did you mean \"{near}\"?")),
             None if names.is_empty() => error.hint("it takes none"),
             None if record => error,
-            None => error.hint(format!("its arguments are {}", self.names.join(", "))),
+            None => error.hint(format!(
+                "its arguments are {}",
+                parameter_names(self.command).join(", ")
+            )),
         }
     }
 
@@ -370,7 +380,7 @@ impl<'m> Binder<'m> {
 
     /// What messages call a place, and how paths into it start.
     fn label(&self, slot: Slot) -> (String, String) {
-        let name = self.names.get(slot.arg).map_or("", String::as_str);
+        let name = self.name(slot.arg);
         let path = match (slot.field, self.command.args.get(slot.arg)) {
             (Some(field), Some(Arg::Record(record))) => {
                 let key = fields(self.types, record)
@@ -378,7 +388,7 @@ impl<'m> Binder<'m> {
                     .map_or("", |field| &*field.key);
                 format!("{name}.{key}")
             }
-            _ => name.to_string(),
+            _ => name,
         };
         (format!("argument {path}"), path)
     }

@@ -106,39 +106,51 @@ enum Leads {
     Kill,
 }
 
-/// A path, in which `*` is any segment, and what its methods lead to.
-type Row = (&'static str, &'static [(&'static str, Leads)]);
+/// The segments of a path, in which `*` is any, and what its methods lead to.
+type Row = (&'static [&'static str], &'static [(&'static str, Leads)]);
 
 /// Two segments behind a program are a group and its command.
 const ROWS: [Row; 19] = [
-    ("/", &[("GET", Leads::Page(Asset::Html))]),
-    ("/page.css", &[("GET", Leads::Page(Asset::Style))]),
-    ("/page.js", &[("GET", Leads::Page(Asset::Script))]),
-    ("/healthz", &[("GET", Leads::Health)]),
-    ("/readyz", &[("GET", Leads::Ready)]),
-    ("/metrics", &[("GET", Leads::Metrics)]),
-    ("/openapi.json", &[("GET", Leads::OpenApi)]),
+    (&[""], &[("GET", Leads::Page(Asset::Html))]),
+    (&["page.css"], &[("GET", Leads::Page(Asset::Style))]),
+    (&["page.js"], &[("GET", Leads::Page(Asset::Script))]),
+    (&["healthz"], &[("GET", Leads::Health)]),
+    (&["readyz"], &[("GET", Leads::Ready)]),
+    (&["metrics"], &[("GET", Leads::Metrics)]),
+    (&["openapi.json"], &[("GET", Leads::OpenApi)]),
     (
-        "/mcp",
+        &["mcp"],
         &[("GET", Leads::Mcp), ("POST", Leads::Mcp), ("DELETE", Leads::Mcp)],
     ),
-    ("/v1/programs", &[("GET", Leads::Programs)]),
-    ("/v1/programs/*/*", &[("GET", Leads::Inspect)]),
-    ("/v1/call/*/*/*", &[("GET", Leads::Call), ("POST", Leads::Call)]),
-    ("/v1/call/*/*/*/*", &[("GET", Leads::Call), ("POST", Leads::Call)]),
+    (&["v1", "programs"], &[("GET", Leads::Programs)]),
+    (&["v1", "programs", "*", "*"], &[("GET", Leads::Inspect)]),
     (
-        "/v1/admin/deployments",
+        &["v1", "call", "*", "*", "*"],
+        &[("GET", Leads::Call), ("POST", Leads::Call)],
+    ),
+    (
+        &["v1", "call", "*", "*", "*", "*"],
+        &[("GET", Leads::Call), ("POST", Leads::Call)],
+    ),
+    (
+        &["v1", "admin", "deployments"],
         &[("GET", Leads::List), ("POST", Leads::Deploy)],
     ),
     (
-        "/v1/admin/deployments/*/*",
+        &["v1", "admin", "deployments", "*", "*"],
         &[("GET", Leads::Show), ("DELETE", Leads::Delete)],
     ),
-    ("/v1/admin/deployments/*/*/logs", &[("GET", Leads::Logs)]),
-    ("/v1/admin/deployments/*/*/reload", &[("POST", Leads::Reload)]),
-    ("/v1/admin/reload", &[("POST", Leads::ReloadAll)]),
-    ("/v1/admin/ps", &[("GET", Leads::Ps)]),
-    ("/v1/admin/kill", &[("POST", Leads::Kill)]),
+    (
+        &["v1", "admin", "deployments", "*", "*", "logs"],
+        &[("GET", Leads::Logs)],
+    ),
+    (
+        &["v1", "admin", "deployments", "*", "*", "reload"],
+        &[("POST", Leads::Reload)],
+    ),
+    (&["v1", "admin", "reload"], &[("POST", Leads::ReloadAll)]),
+    (&["v1", "admin", "ps"], &[("GET", Leads::Ps)]),
+    (&["v1", "admin", "kill"], &[("POST", Leads::Kill)]),
 ];
 
 /// What a request asks for.
@@ -154,11 +166,7 @@ pub fn route(request: &Request, settings: &Settings) -> Result<Route, Failure> {
         return Ok(Route::Options(settings.options(request, allow)));
     }
     let segments = target::segments(path)?;
-    let found = ROWS.iter().find_map(|(pattern, methods)| {
-        let captured = matched(pattern, &segments)?;
-        Some((methods, captured))
-    });
-    let Some((methods, captured)) = found else {
+    let Some((pattern, methods)) = ROWS.iter().find(|(pattern, _)| is_of(&segments, pattern)) else {
         return Err(unknown(path, &segments));
     };
     if request.method == Method::Options {
@@ -173,7 +181,11 @@ pub fn route(request: &Request, settings: &Settings) -> Result<Route, Failure> {
         let message = format!("{path} does not take {}, it takes {allow}", request.method.name());
         return Err(Failure::new(405, Kind::Usage, message).header("allow", allow));
     };
-    let route = leads.route(captured)?;
+    let captured = segments
+        .into_iter()
+        .zip(*pattern)
+        .filter(|(_, part)| **part == "*");
+    let route = leads.route(captured.map(|(segment, _)| segment))?;
     if matches!(route, Route::Call { .. } | Route::Admin(_) | Route::Mcp) {
         settings.check_origin(request)?;
     }
@@ -181,8 +193,7 @@ pub fn route(request: &Request, settings: &Settings) -> Result<Route, Failure> {
 }
 
 impl Leads {
-    fn route(self, captured: Vec<String>) -> Result<Route, Failure> {
-        let mut captured = captured.into_iter();
+    fn route(self, mut captured: impl Iterator<Item = String>) -> Result<Route, Failure> {
         let mut target = || Target::of(captured.next(), captured.next());
         Ok(match self {
             Leads::Call => {
@@ -235,19 +246,10 @@ impl Target {
     }
 }
 
-/// The segments that stand for `*`, if the path is of that pattern.
-fn matched(pattern: &str, segments: &[String]) -> Option<Vec<String>> {
-    let mut captured = Vec::new();
-    let mut found = segments.iter();
-    for part in pattern.split('/').skip(1) {
-        let segment = found.next()?;
-        match part {
-            "*" => captured.push(segment.clone()),
-            _ if part == segment => {}
-            _ => return None,
-        }
-    }
-    found.next().is_none().then_some(captured)
+/// Whether the path is of that pattern.
+fn is_of(segments: &[String], pattern: &[&str]) -> bool {
+    let mut pairs = segments.iter().zip(pattern);
+    segments.len() == pattern.len() && pairs.all(|(segment, part)| *part == "*" || part == segment)
 }
 
 fn allow(methods: &[(&str, Leads)]) -> String {
@@ -265,9 +267,9 @@ fn unknown(path: &str, segments: &[String]) -> Failure {
     // What may be any segment is taken as it is.
     let meant = ROWS.map(|(pattern, _)| {
         let mut meant = String::new();
-        for (position, part) in pattern.split('/').skip(1).enumerate() {
+        for (position, part) in pattern.iter().enumerate() {
             meant.push('/');
-            meant.push_str(match (part, segments.get(position)) {
+            meant.push_str(match (*part, segments.get(position)) {
                 ("*", Some(segment)) => segment,
                 _ => part,
             });

@@ -50,18 +50,25 @@ impl Scan {
                 (false, b'\n') => {
                     return Err(Fault::bad("a line feed without a carriage return in the head"));
                 }
-                (false, b'\t' | b' '..=b'~' | 0x80..) => self.check_request_line(at, byte)?,
+                (false, byte) if is_plain(byte) => match self.lines {
+                    0 => self.check_request_line(at, byte)?,
+                    _ => self.pass_plain(bytes),
+                },
                 (false, _) => return Err(Fault::bad(format!("control byte {byte} in the head"))),
             }
         }
         Ok(None)
     }
 
+    /// Goes on behind bytes that only their line gives a meaning.
+    fn pass_plain(&mut self, bytes: &[u8]) {
+        let until = bytes.len().min(HTTP_HEAD_BYTES_MAX);
+        let rest = bytes.get(self.seen..until).unwrap_or_default();
+        self.seen += rest.iter().take_while(|byte| is_plain(**byte)).count();
+    }
+
     /// Bounds the parts of the first line.
     fn check_request_line(&mut self, at: usize, byte: u8) -> Result<(), Fault> {
-        if self.lines > 0 {
-            return Ok(());
-        }
         if byte == b' ' {
             self.spaces += 1;
             self.space_at = at;
@@ -74,4 +81,8 @@ impl Scan {
         }
         Ok(())
     }
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }

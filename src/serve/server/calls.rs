@@ -27,7 +27,7 @@ pub struct Call {
     id: Option<DeploymentId>,
     pub(super) origin: Origin,
     /// By which logs name it.
-    pub(super) request_id: String,
+    pub(super) request_id: RequestId,
     pub(super) begun_ms: u64,
     due: Due,
     /// When its session gives up, in milliseconds, which can tell more of it than this server.
@@ -38,6 +38,24 @@ pub struct Call {
     pub(super) is_streaming: bool,
     /// Where it is counted, once its command is known.
     series: Option<SeriesId>,
+}
+
+/// By which logs and answers name a call.
+pub enum RequestId {
+    /// As its client does.
+    Given(String),
+    /// By its number.
+    Number(u64),
+}
+
+impl RequestId {
+    /// As it is written; the mark tells this server's numbers from those of others.
+    pub(super) fn text(&self, mark: &str) -> String {
+        match self {
+            RequestId::Given(id) => id.clone(),
+            RequestId::Number(number) => format!("{mark}-{number}"),
+        }
+    }
 }
 
 /// How a call came.
@@ -76,7 +94,7 @@ impl Server {
         client: Option<ClientId>,
         (name, command): (Name, String),
         origin: Origin,
-        request_id: String,
+        request_id: RequestId,
         timeout_ms: Option<u64>,
         now_ms: u64,
     ) -> Option<CallId> {
@@ -123,17 +141,18 @@ impl Server {
         let timeout_ms = call
             .timeout_ms
             .map(|timeout_ms| timeout_ms.saturating_sub(waited_ms).max(1));
-        let manifest = self
-            .programs
-            .get(&generation)
-            .map(|program| Rc::clone(&program.manifest));
-        let prepared = match manifest {
-            Some(manifest) => call.prepare(&manifest),
+        let mut program = self.programs.get_mut(&generation);
+        let prepared = match &program {
+            Some(program) => call.prepare(&program.manifest),
             None => Err(Error::new(Kind::Unavailable, format!("deployment '{}' is gone", call.name)).into()),
         };
         match prepared {
             Ok((command, args)) => {
-                let series = self.metrics.series(&call.name.to_string(), &call.command);
+                let mut added = || self.metrics.series(&call.name.to_string(), &call.command);
+                let series = match &mut program {
+                    Some(program) => *program.series.entry(command).or_insert_with(added),
+                    None => added(),
+                };
                 call.series = Some(series);
                 self.metrics.begin(series);
                 if matches!(&call.origin, Origin::Web(web) if matches!(web.form, Some((Form::Events, _)))) {

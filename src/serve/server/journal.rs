@@ -74,6 +74,7 @@ impl Server {
                     request_id,
                     ..
                 } = call;
+                let request_id = request_id.text(&self.config.mark);
                 format!("{request_id} {name} {command} {status} {took_ms}ms {kind}")
                     .trim_end()
                     .to_string()
@@ -81,7 +82,9 @@ impl Server {
             Access::Json => {
                 let mut out = Vec::new();
                 let mut text = JsonText::new(&mut out);
-                text.begin(b'{').key("request_id").string(&call.request_id);
+                text.begin(b'{')
+                    .key("request_id")
+                    .string(&call.request_id.text(&self.config.mark));
                 text.key("deployment").string(&call.name.to_string());
                 text.key("command").string(&call.command);
                 text.key("status")

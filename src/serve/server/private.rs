@@ -1,7 +1,7 @@
 //! What comes over the private socket: calls, and what operators ask for. Trusts its clients: only the server's own user can
 //! open the socket.
 
-use super::calls::Origin;
+use super::calls::{Origin, RequestId};
 use super::operate::{Asked, Waiting, name_of_source};
 use super::{ClientId, Server, Wire, client_gone};
 use crate::codec::msgpack::write;
@@ -33,8 +33,8 @@ impl Server {
         let asked = match request.what {
             Action::Call(call) => {
                 self.requests += 1;
-                let mark = format!("{}-{}", self.config.mark, self.requests);
-                let request_id = request.request_id.unwrap_or(mark);
+                let number = RequestId::Number(self.requests);
+                let request_id = request.request_id.map_or(number, RequestId::Given);
                 return match self.named(call.deployment.as_deref()) {
                     Ok(name) => {
                         let origin = Origin::Private {

@@ -1,7 +1,7 @@
 //! What comes over HTTP from assistants (the Model Context Protocol): their requests, and the calls of tools. The protocol
 //! itself is in `mcp`.
 
-use super::calls::Origin;
+use super::calls::{Origin, RequestId};
 use super::{ClientId, Server, client_gone};
 use crate::core::hub::Note;
 use crate::error::{Error, Kind, Result};
@@ -125,7 +125,7 @@ impl Server {
             args,
         };
         self.requests += 1;
-        let request_id = format!("{}-{}", self.config.mark, self.requests);
+        let request_id = RequestId::Number(self.requests);
         let id = self.call(None, (name.clone(), command), origin, request_id, None, now_ms);
         if let Some(id) = id {
             self.assistants.calls.insert(call, id);

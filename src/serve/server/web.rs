@@ -1,6 +1,6 @@
 //! What comes over HTTP: each request is routed, and answered at once or by its call.
 
-use super::calls::{Call, Done, Origin, Web};
+use super::calls::{Call, Done, Origin, RequestId, Web};
 use super::operate::Waiting;
 use super::{ClientId, Server, Wire, client_gone};
 use crate::core::hub::Note;
@@ -95,12 +95,12 @@ impl Server {
     }
 
     /// By which logs name a request: as the client does, if it does.
-    fn request_id(&self, request: &Request) -> Result<String, Failure> {
+    fn request_id(&self, request: &Request) -> Result<RequestId, Failure> {
         const BYTES_MAX: usize = 128;
         match request.header("x-request-id") {
-            None => Ok(format!("{}-{}", self.config.mark, self.requests)),
+            None => Ok(RequestId::Number(self.requests)),
             Some(id) if id.len() <= BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Ok(id.to_string())
+                Ok(RequestId::Given(id.to_string()))
             }
             Some(_) => {
                 let message = format!("X-Request-Id is not of 1 to {BYTES_MAX} printable characters");
@@ -233,7 +233,9 @@ impl Server {
         let answer =
             result.and_then(|done| api::result(done.manifest, done.command, &web.request, &done.result));
         let mut response = answer.unwrap_or_else(Failure::response);
-        response.headers.push(("x-request-id", call.request_id.clone()));
+        response
+            .headers
+            .push(("x-request-id", call.request_id.text(&self.config.mark)));
         self.respond(client, &web.request, Ok(response), now_ms)
     }
 
@@ -247,7 +249,9 @@ impl Server {
         };
         let mut response = Response::new(200, "text/event-stream", Vec::new());
         response.headers.push(("cache-control", "no-store".into()));
-        response.headers.push(("x-request-id", call.request_id.clone()));
+        response
+            .headers
+            .push(("x-request-id", call.request_id.text(&self.config.mark)));
         api::finish(&self.config.settings, &web.request, &mut response);
         call.is_streaming = true;
         if let Some(wire) = self.web(client) {

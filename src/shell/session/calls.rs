@@ -48,12 +48,29 @@ impl Session {
     pub fn begin_composition(&mut self, composition: Composition) -> u64 {
         let now = now_ms();
         let token = self.next_token();
+        let task = Task::new(composition, token, &mut self.workers.files, now);
+        self.add_task(token, task, now);
+        token
+    }
+
+    fn add_task(&mut self, token: u64, task: Task, now: u64) {
         let entry = Entry {
-            task: Some(Task::new(composition, token, &mut self.workers.files, now)),
+            task: Some(task),
             inputs: VecDeque::new(),
         };
         self.tasks.insert(token, entry);
         self.run_tasks(now);
+    }
+
+    /// Begins what needs no pool: it is mostly over at once.
+    fn begin_pure(&mut self, composition: Composition) -> u64 {
+        let now = now_ms();
+        let token = self.next_token();
+        let mut task = Task::new(composition, token, &mut self.workers.files, now);
+        match task.run_alone(&self.manifest) {
+            Some(answer) => self.answers.push((token, answer)),
+            None => self.add_task(token, task, now),
+        }
         token
     }
 
@@ -75,13 +92,17 @@ impl Session {
             }),
             Body::Pure(expr) | Body::Composed { expr, .. } => {
                 let args = args.into_iter().map(Argument::Value);
-                self.begin_composition(Composition {
+                let composition = Composition {
                     root: *expr,
                     args: args.zip(command.args.iter().map(Arg::ty)).collect(),
                     returns: command.returns.ty,
                     timeout_ms,
                     printed: None,
-                })
+                };
+                match &command.body {
+                    Body::Pure(_) => self.begin_pure(composition),
+                    _ => self.begin_composition(composition),
+                }
             }
             Body::Unsupported(error) => {
                 let token = self.next_token();
