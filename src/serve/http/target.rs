@@ -11,15 +11,17 @@ use crate::limits::HTTP_QUERY_FIELDS_MAX;
 /// another path to whoever resolves them. All of kind [`Kind::BadArgument`].
 pub fn segments(path: &str) -> Result<Vec<String>> {
     let path = path.strip_prefix('/').unwrap_or(path);
-    let segments = path.split('/').map(|segment| {
+    // Most paths have no more.
+    let mut segments = Vec::with_capacity(8);
+    for segment in path.split('/') {
         let decoded = decode(segment, false)?;
-        match decoded.as_str() {
-            "." | ".." => Err(bad("path", segment, "expected no '.' and '..'")),
-            _ if decoded.contains('\0') => Err(bad("path", segment, "expected no NUL")),
-            _ => Ok(decoded),
+        match decoded.as_bytes() {
+            b"." | b".." => return Err(bad("path", segment, "expected no '.' and '..'")),
+            bytes if bytes.contains(&0) => return Err(bad("path", segment, "expected no NUL")),
+            _ => segments.push(decoded),
         }
-    });
-    segments.collect()
+    }
+    Ok(segments)
 }
 
 /// Names and values of a query string in their order, decoded as forms are: `+` is a space. A name without `=` has an empty
@@ -41,6 +43,9 @@ pub fn fields(query: &str) -> Result<Vec<(String, String)>> {
 }
 
 fn decode(text: &str, plus_is_space: bool) -> Result<String> {
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Ok(text.to_string());
+    }
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
