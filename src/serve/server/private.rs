@@ -42,7 +42,14 @@ impl Server {
                             args: Some(Box::new(call.args)),
                         };
                         let called = (name, call.command);
-                        self.call(client, called, origin, request_id, request.timeout_ms, now_ms);
+                        self.call(
+                            Some(client),
+                            called,
+                            origin,
+                            request_id,
+                            request.timeout_ms,
+                            now_ms,
+                        );
                     }
                     Err(error) => self.answer_private(client, id, Err(error)),
                 };
@@ -70,7 +77,8 @@ impl Server {
                     .and_then(|name| self.manifest_text(&name));
                 return self.answer_private(client, id, text);
             }
-            Action::Inspect(name, _) => self.named(name.as_deref()).map(Asked::Show),
+            Action::Inspect(name, Form::OpenApi) => self.named(name.as_deref()).map(Asked::OpenApi),
+            Action::Inspect(name, Form::Json) => self.named(name.as_deref()).map(Asked::Show),
             Action::Logs(logs) => {
                 let most = logs
                     .lines
