@@ -81,7 +81,7 @@ def idle(work, row, tool, program):
                 # Loads it and starts none of its pools.
                 exchange(port, post("pure", os.path.basename(name), []), b'"hello"')
             kib[count] = resident_kib(pid)
-    row("idle server, 10 programs, no pool, RSS", kib[10] / 1024, "MiB", "one without any", kib[0] / 1024, 3)
+    row("idle server, 10 programs, RSS", kib[10] / 1024, "MiB", "one without any", kib[0] / 1024, 3)
 
 
 def warm(row, run, measure, program, hello):
@@ -130,7 +130,7 @@ def frame(message):
 
 def post(command, program="bench", args=([1, 2, 3],)):
     body = json.dumps(args)
-    head = "POST /v1/call/default/%s/%s HTTP/1.1\r\nhost: bench\r\n" % (program, command)
+    head = "POST /v1/call/default/%s/%s HTTP/1.1\r\nhost: localhost\r\n" % (program, command)
     head += "content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
     return (head + body).encode()
 
