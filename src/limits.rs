@@ -401,7 +401,11 @@ pub const OVERLOADED_AGAIN_MS: u64 = 1000;
 /// Connections of clients at once: what the usual limit of open descriptors leaves beside those of the pools.
 pub const CLIENTS_MAX: usize = 4096;
 
-/// Lines of the server's log that wait for the end of a turn, in bytes: as many as a turn may add without a write each.
+/// Write that a pipe takes whole once it has any room, in bytes: what the system promises (PIPE_BUF).
+pub const PIPE_WHOLE_BYTES: usize = 4096;
+
+/// Lines of the server's log that wait to be written, in bytes: as many as a turn may add without a write each. What nobody
+/// reads beyond it is left out, and counted.
 pub const LOG_PENDING_BYTES_MAX: usize = 64 << 10;
 
 /// Lines of a deployment's log that are kept, in numbers: some screens.

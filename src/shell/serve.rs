@@ -1,9 +1,11 @@
 //! The loop of the server: one thread, one poll for its sockets, in which the polls of the programs' sessions are nested.
 //! Carries bytes, effects and events between the server's state machine and the system. Decides nothing.
 
+mod log;
 mod running;
 mod socket;
 
+use self::log::Log;
 use self::running::{Outcome, Running};
 use self::socket::{Listener, Received, Socket, Stream};
 use super::private_socket::{PrivateSocket, is_trusted};
@@ -11,7 +13,7 @@ use super::session::poll_refused;
 use super::session::told::Event;
 use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
-use crate::limits::{LOCK_CHECK_MS, LOG_PENDING_BYTES_MAX, READ_BYTES, READS_PER_TURN_MAX};
+use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
 use crate::manifest::model::Manifest;
 use crate::map::Map;
 use crate::serve::deployment::{DeploymentId, Name, Start};
@@ -105,7 +107,7 @@ struct Host<'a> {
     /// Clients that have sent more than a turn takes.
     unread: Vec<usize>,
     /// Lines of the log that are written at the end of the turn, when those are answered who wait.
-    log: String,
+    log: Log,
     /// Files that are to be removed at the end.
     paths: Vec<PathBuf>,
     /// Removes its file when it is dropped.
@@ -145,7 +147,7 @@ impl<'a> Host<'a> {
             buffer: vec![0; READ_BYTES],
             session_buffer: Vec::new(),
             unread: Vec::new(),
-            log: String::new(),
+            log: Log::default(),
             paths: Vec::new(),
             private: None,
             pools: plan.pools,
@@ -287,7 +289,9 @@ impl<'a> Host<'a> {
     fn reload(&mut self, now: u64) {
         match (self.reconfigure)() {
             Ok(config) => self.server.configure(config),
-            Err(error) => say(&format!("the configuration stays as it was: {error}")),
+            Err(error) => self
+                .log
+                .add(&format!("the configuration stays as it was: {error}")),
         }
         self.server.reload_all(now);
     }
@@ -482,21 +486,13 @@ impl<'a> Host<'a> {
             } else if let Some(id) = self.server.poll_client() {
                 self.write(id, now);
             } else {
-                self.flush_log();
+                self.log.flush();
                 return Ok(());
             }
         }
     }
 
     /// Writes what is to be in the log.
-    fn flush_log(&mut self) {
-        if !self.log.is_empty() {
-            write_log(&self.log);
-            self.log.clear();
-            self.log.shrink_to(LOG_PENDING_BYTES_MAX);
-        }
-    }
-
     fn perform(&mut self, effect: Effect, now: u64) {
         match effect {
             Effect::Load { id, source, is_lazy } => self.load(id, &source, is_lazy, now),
@@ -556,15 +552,13 @@ impl<'a> Host<'a> {
                 self.server.handle_killed(ticket, pid, is_own, now);
             }
             Effect::Log(line) => {
-                self.log.push_str(&line);
-                self.log.push('\n');
-                if self.log.len() > LOG_PENDING_BYTES_MAX {
-                    self.flush_log();
-                }
+                self.log.add(&line);
             }
             Effect::Reconfigure => match (self.reconfigure)() {
                 Ok(config) => self.server.configure(config),
-                Err(error) => say(&format!("the configuration stays as it was: {error}")),
+                Err(error) => self
+                    .log
+                    .add(&format!("the configuration stays as it was: {error}")),
             },
             Effect::Stop => self.server.drain(now),
         }
@@ -654,11 +648,7 @@ fn fingerprint(path: &Path) -> u64 {
     })
 }
 
+/// What is said before the loop runs, or seldom. If nobody takes it, there is nobody to tell.
 fn say(line: &str) {
-    write_log(&format!("{line}\n"));
-}
-
-/// Lines of the log. If nobody takes them, there is nobody to tell.
-fn write_log(lines: &str) {
-    let _ = std::io::stderr().lock().write_all(lines.as_bytes());
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }

@@ -57,6 +57,17 @@ pub fn has_hung_up(pipe: impl AsFd) -> bool {
     unsafe { libc::poll(&mut asked, 1, 0) == 1 && asked.revents & libc::POLLHUP != 0 }
 }
 
+/// Whether a write would not wait: a pipe that has any room takes PIPE_BUF bytes at once.
+pub fn has_room(output: impl AsFd) -> bool {
+    let mut asked = libc::pollfd {
+        fd: output.as_fd().as_raw_fd(),
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: one structure, and its number; it does not wait.
+    unsafe { libc::poll(&mut asked, 1, 0) == 1 }
+}
+
 /// Standard output under a flag of its own by which no write waits; a file, whose writes don't, shares its place with whoever
 /// else writes to it.
 ///
