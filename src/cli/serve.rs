@@ -163,7 +163,27 @@ fn read(options: &Options<'_>) -> Result<Setup> {
         };
         setup.add(name, source, start)?;
     }
+    let hosts = &mut setup.config.settings.hosts;
+    if setup.config.token.is_none() && hosts.is_empty() {
+        *hosts = own_hosts(&setup.listen);
+    }
     Ok(setup)
+}
+
+/// The names of a server that asks for no token: its addresses, and what every machine calls itself. A page of elsewhere that
+/// has its own name lead here would be taken for one of this server's. Nothing for sockets in files, which pages can't reach.
+fn own_hosts(listen: &[String]) -> Vec<String> {
+    let addresses = listen.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
+    let mut hosts: Vec<String> = addresses
+        .map(|address| match address {
+            SocketAddr::V4(address) => address.ip().to_string(),
+            SocketAddr::V6(address) => format!("[{}]", address.ip()),
+        })
+        .collect();
+    if !hosts.is_empty() {
+        hosts.push("localhost".into());
+    }
+    hosts
 }
 
 impl Setup {

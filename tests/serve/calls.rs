@@ -3,6 +3,7 @@
 use crate::fixture::{has_told, manifest, open_gate, program};
 use crate::harness::{Program, build_languages, has};
 use crate::server::{Server, TOKEN, until};
+use std::time::{Duration, Instant};
 
 #[test]
 fn arguments_and_results_have_every_form() {
@@ -44,7 +45,9 @@ fn arguments_and_results_have_every_form() {
     for (method, target, headers, body, expected) in rows {
         client.ask(method, target, headers, body);
         let answer = client.answer();
-        let body = answer.body.strip_suffix(b"\n").unwrap_or(&answer.body);
+        let is_text = !headers.contains("octet-stream");
+        let line = answer.body.strip_suffix(b"\n").filter(|_| is_text);
+        let body = line.unwrap_or(&answer.body);
         assert_eq!(
             (answer.status, body),
             (200, expected),
@@ -97,7 +100,7 @@ fn wrong_requests_have_their_statuses() {
             json,
             b"{\"a\": 1, \"b\": 2, \"c\": 3}",
             400,
-            &["\"c\"", "error"],
+            &["\\\"c\\\"", "a, b"],
         ),
         ("POST", add, json, b"{\"a\": ", 400, &["error"]),
         ("POST", add, json, deep.as_bytes(), 400, &["error"]),
@@ -147,7 +150,9 @@ fn wrong_requests_have_their_statuses() {
     }
     // One that is too long is refused by its length alone.
     let mut client = server.connect();
-    client.say(b"POST /v1/call/default/prog/add HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n");
+    client.say(
+        b"POST /v1/call/default/prog/add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n",
+    );
     client.answer().check(413, &["error"]);
     client.check_closed();
     server.call("add", "[1, 2]").check(200, &["3"]);
@@ -228,6 +233,11 @@ fn what_is_too_late_or_given_up_is_cancelled_in_the_pool() {
         b"",
     );
     until("the call has begun", || has_told(&program, "gone.began"));
+    // One that ends its side at once may only have no more to say.
+    let begun = Instant::now();
+    until("its request is long over", || {
+        begun.elapsed() > Duration::from_millis(600)
+    });
     drop(client);
     until("the function sees that its client is gone", || {
         has_told(&program, "gone.cancelled")
@@ -252,11 +262,11 @@ fn what_a_function_raises_comes_with_its_stack_through_the_languages() {
     let server = Server::start(&program);
     let answer = server.ask(
         "POST",
-        "/v1/call/default/languages/py-mishap",
+        "/v1/call/default/languages/py-relay",
         "Content-Type: application/json\r\n",
-        br#"[["cpp", "py"], 3]"#,
+        br#"["cpp", 5, 1]"#,
     );
-    answer.check(500, &["\"raised\"", "\"trace\"", "\"pool\"", "cpp", ".py"]);
+    answer.check(500, &["\"trace\"", "pool.cpp\"", "\"pool.py\""]);
     server.stop();
 }
 

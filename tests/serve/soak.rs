@@ -43,7 +43,7 @@ fn nothing_is_lost_and_nothing_leaks() {
             let (server, is_over) = (&server, &is_over);
             let (good, ended, hung_up) = (&good, &ended, &hung_up);
             scope.spawn(move || {
-                let mut numbers = Numbers(seed * 0x9e37_79b9_7f4a_7c15);
+                let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 let mut client = server.connect();
                 while !is_over.load(Ordering::Relaxed) {
                     let a = numbers.below(1000);
@@ -51,7 +51,8 @@ fn nothing_is_lost_and_nothing_leaks() {
                     match numbers.below(20) {
                         0 => {
                             // Hangs up in the middle of a call.
-                            client.ask("GET", "/v1/call/default/prog/hang?name=soak", &id, b"");
+                            let headers = "X-Request-Timeout-Ms: 700\r\n";
+                            client.ask("GET", "/v1/call/default/prog/hang?name=soak", headers, b"");
                             client = server.connect();
                             hung_up.fetch_add(1, Ordering::Relaxed);
                             continue;
@@ -110,6 +111,7 @@ fn nothing_is_lost_and_nothing_leaks() {
             }
         });
         let mut numbers = Numbers(7);
+        let mut killed = 0;
         while Instant::now() < end {
             thread::park_timeout(Duration::from_millis(1500 + numbers.below(1500)));
             let workers = program.processes();
@@ -119,8 +121,10 @@ fn nothing_is_lost_and_nothing_leaks() {
                 && !server.children().contains(pid)
             {
                 signal(*pid, "KILL");
+                killed += 1;
             }
         }
+        assert!(killed > 0, "there was no worker to kill");
         is_over.store(true, Ordering::Relaxed);
     });
     let good = good.load(Ordering::Relaxed);

@@ -5,7 +5,7 @@ use crate::fixture::{has_told, open_gate, program};
 use crate::server::{Server, until};
 use std::time::{Duration, Instant};
 
-const ADD: &str = "GET /v1/call/default/prog/add?a=1&b=2 HTTP/1.1\r\nHost: x\r\n\r\n";
+const ADD: &str = "GET /v1/call/default/prog/add?a=1&b=2 HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[test]
 fn a_connection_takes_one_request_after_the_other() {
@@ -17,7 +17,7 @@ fn a_connection_takes_one_request_after_the_other() {
         client.answer().check(200, &["3"]);
     }
     // All at once, answered in their order, also behind one that takes long.
-    let slow = "GET /v1/call/default/prog/gate?name=pipe HTTP/1.1\r\nHost: x\r\n\r\n";
+    let slow = "GET /v1/call/default/prog/gate?name=pipe HTTP/1.1\r\nHost: localhost\r\n\r\n";
     client.say(format!("{ADD}{slow}{ADD}").as_bytes());
     client.answer().check(200, &["3"]);
     until("the slow call has begun", || has_told(&program, "pipe.began"));
@@ -29,7 +29,7 @@ fn a_connection_takes_one_request_after_the_other() {
         client.say(&[byte]);
     }
     client.answer().check(200, &["3"]);
-    client.say(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    client.say(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     client.answer().check(200, &["ok"]);
     client.check_closed();
     server.stop();
@@ -40,7 +40,8 @@ fn bodies_in_chunks_are_read_and_expectations_met() {
     let program = program(1);
     let server = Server::start(&program);
     let mut client = server.connect();
-    let head = "POST /v1/call/default/prog/add HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    let head =
+        "POST /v1/call/default/prog/add HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     client
         .say(format!("{head}Transfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n0\r\n\r\n").as_bytes());
     client.answer().check(200, &["3"]);
@@ -56,8 +57,9 @@ fn bodies_in_chunks_are_read_and_expectations_met() {
 fn nothing_is_smuggled() {
     let program = program(1);
     let server = Server::start(&program);
-    let post = "POST /v1/call/default/prog/add HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
-    let hidden = "GET /v1/call/default/prog/hang?name=smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+    let post =
+        "POST /v1/call/default/prog/add HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let hidden = "GET /v1/call/default/prog/hang?name=smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let heads = [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
@@ -97,11 +99,11 @@ fn nothing_is_smuggled() {
         assert_eq!(client.rest(), "", "{chunks:?}");
     }
     for line in [
-        "GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET  /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "GET /healthz HTTP/1.1\r\n\r\n",
-        "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
-        "GET /healthz\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET /healthz HTTP/3.0\r\nHost: x\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n",
+        "GET /healthz\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /healthz HTTP/3.0\r\nHost: localhost\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n",
     ] {
@@ -121,10 +123,16 @@ fn heads_that_are_too_long_are_refused() {
     let server = Server::start(&program);
     let long = "x".repeat(40_000);
     for (head, status) in [
-        (format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 414),
-        (format!("GET / HTTP/1.1\r\nHost: x\r\nX: {long}\r\n\r\n"), 431),
+        (format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"), 414),
         (
-            format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(200)),
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n"),
+            431,
+        ),
+        (
+            format!(
+                "GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n",
+                "X: y\r\n".repeat(200)
+            ),
             431,
         ),
     ] {
@@ -144,7 +152,7 @@ fn a_slow_client_is_cut_off() {
     let server = Server::start(&program);
     let mut slow = server.connect();
     let begun = Instant::now();
-    slow.say(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+    slow.say(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ");
     server.call("add", "[1, 2]").check(200, &["3"]);
     slow.answer().check(408, &["error"]);
     slow.check_closed();
