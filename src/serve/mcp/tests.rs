@@ -575,3 +575,39 @@ fn names_are_those_that_clients_take() {
         &["a_mean", "one", "ns_b_mean", "two"],
     );
 }
+
+#[test]
+fn tools_are_listed_in_pages() {
+    let commands: Vec<String> = (0..150)
+        .map(|number| command(&format!("c{number}"), "f8", ""))
+        .collect();
+    let manifest = program("many", &commands.join(","));
+    let programs = [Program {
+        name: "many",
+        manifest: &manifest,
+    }];
+    let tools = Tools::of(&programs);
+    let offer = Offer {
+        programs: &programs,
+        tools: &tools,
+    };
+    let page = |revision, cursor| {
+        let mut out = Vec::new();
+        let is_found = offer.write_page(revision, cursor, &mut out);
+        is_found.then(|| String::from_utf8(out).expect("a page is text"))
+    };
+    let first = page(Revision::V2025_06_18, None).expect("there is a first page");
+    assert!(first.starts_with(r#"{"tools":[{"name":"c0","title":"c0 it","description":"c0 it.","inputSchema":{"type":"object","properties":{"n":{"#), "{first}");
+    assert!(first.ends_with(r#"],"nextCursor":"c99"}"#), "{first}");
+    assert!(
+        first.contains(r#""outputSchema":{"type":"object","properties":{"result":{"#),
+        "{first}"
+    );
+    let last = page(Revision::V2024_11_05, Some("c99")).expect("there is a second page");
+    assert!(
+        last.starts_with(r#"{"tools":[{"name":"c100","description":"c100 it.","inputSchema""#),
+        "{last}"
+    );
+    assert!(last.ends_with("}]}") && !last.contains("outputSchema"), "{last}");
+    assert_eq!(page(Revision::LATEST, Some("c150")), None);
+}
