@@ -401,6 +401,9 @@ pub const OVERLOADED_AGAIN_MS: u64 = 1000;
 /// Connections of clients at once: what the usual limit of open descriptors leaves beside those of the pools.
 pub const CLIENTS_MAX: usize = 4096;
 
+/// Wait until a client is accepted for which no descriptor was free, in milliseconds: others end their connections meanwhile.
+pub const ACCEPT_AGAIN_MS: u64 = 100;
+
 /// Lines of a deployment's log that are kept, in numbers: some screens.
 pub const LOG_LINES_MAX: usize = 1000;
 

@@ -2,7 +2,10 @@
 
 use crate::fixture::{has_told, manifest, open_gate, program};
 use crate::harness::{Program, build_languages, has};
+use crate::http::Client;
 use crate::server::{Server, TOKEN, until};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -349,4 +352,79 @@ fn a_socket_file_serves_as_well() {
     assert!(web.exists());
     server.stop();
     assert!(!web.exists(), "its socket is left");
+}
+
+/// A program that takes its time to load, as a pool waits for a gate before it says hello.
+#[test]
+fn what_loads_is_not_ready_and_may_be_overtaken() {
+    let program = program(1);
+    let late = program.dir.join("late.sh");
+    let script = "#!/bin/sh\nwhile [ ! -e \"$(dirname \"$0\")/late.open\" ]; do sleep 0.01; done\nexec python3 \"$@\"\n";
+    fs::write(&late, script).unwrap();
+    fs::set_permissions(&late, fs::Permissions::from_mode(0o755)).unwrap();
+    program.file("late.manifest", &manifest(late.to_str().unwrap(), 1));
+    let mut command = Server::command(&program);
+    command
+        .arg(program.dir.join("late"))
+        .args(["--listen", "127.0.0.1:0"]);
+    command.env("NEXUS_TOKEN", TOKEN);
+    let server = Server::spawn(&program, command);
+    let right = format!("Authorization: Bearer {TOKEN}\r\n");
+    let add = "/v1/call/default/late/add?a=1&b=2";
+    server.ask("GET", "/readyz", "", b"").check(503, &["unavailable"]);
+    server.ask("GET", "/healthz", "", b"").check(200, &[]);
+    let hurried = format!("{right}X-Request-Timeout-Ms: 100\r\n");
+    server.ask("GET", add, &hurried, b"").check(504, &["timeout"]);
+    let mut waiting = server.connect();
+    waiting.ask("GET", add, &right, b"");
+    let deploy = |client: &mut Client, source: &str| {
+        let source = program.dir.join(source);
+        let body = format!(r#"{{"name": "slow", "source": "{}"}}"#, source.display());
+        client.ask("POST", "/v1/admin/deployments", &right, body.as_bytes());
+    };
+    let (mut first, mut second) = (server.connect(), server.connect());
+    deploy(&mut first, "late");
+    until("it is about to be loaded", || {
+        let listed = server.ask("GET", "/v1/admin/deployments", &right, b"");
+        listed.text().contains("default/slow")
+    });
+    deploy(&mut second, "prog");
+    second.answer().check(204, &[]);
+    open_gate(&program, "late");
+    first.answer().check(409, &["conflict"]);
+    waiting.answer().check(200, &["3"]);
+    server.ask("GET", "/readyz", "", b"").check(200, &["ready"]);
+    server.stop();
+}
+
+#[test]
+fn assistants_call_over_http() {
+    let program = program(1);
+    let server = Server::start(&program);
+    let mut headers =
+        String::from("Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n");
+    let hello = br#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+    let greeted = server.ask("POST", "/mcp", &headers, hello);
+    greeted.check(200, &["\"protocolVersion\":\"2025-06-18\""]);
+    let session = greeted.header("mcp-session-id").expect("a session").to_string();
+    headers += &format!("Mcp-Session-Id: {session}\r\n");
+    let list = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+    let listed = server.ask("POST", "/mcp", &headers, list);
+    listed.check(200, &["add", "inputSchema"]);
+    let text = listed.text();
+    let names = text
+        .split("\"name\":\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next());
+    let name = names
+        .into_iter()
+        .find(|name| name.ends_with("add"))
+        .expect("a tool");
+    let call = format!(
+        r#"{{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{{"name":"{name}","arguments":{{"a":40,"b":2}}}}}}"#
+    );
+    server
+        .ask("POST", "/mcp", &headers, call.as_bytes())
+        .check(200, &["42"]);
+    server.stop();
 }

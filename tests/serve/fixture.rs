@@ -10,7 +10,7 @@ type Row = (
     &'static str,
 );
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     ("add", &[("A", "i8"), ("B", "i8")], "i8"),
     ("echo", &[("DATA", "y")], "y"),
     ("rows", &[("N", "i8")], "[i8]"),
@@ -21,6 +21,7 @@ const ROWS: [Row; 10] = [
     ("gate", &[("NAME", "s")], "s"),
     ("orphan", &[], "z"),
     ("generation", &[], "i8"),
+    ("reach", &[("POOL", "s")], "i8"),
 ];
 
 const SOURCE: &str = r#"
@@ -81,6 +82,10 @@ def orphan():
 
 def generation():
     return GENERATION
+
+def reach(pool):
+    "Calls `add` of a pool by its name."
+    return nexus_pool.foreign(pool, 1, ["i8", "i8"], "i8")(40, 2)
 "#;
 
 /// The program, named `prog`, with that many workers.

@@ -1,6 +1,6 @@
 //! What nobody may: reach it from elsewhere without a token, open its private socket, learn its secrets.
 
-use crate::fixture::{SECRET, program};
+use crate::fixture::{SECRET, manifest, program};
 use crate::harness::finish;
 use crate::server::{Server, TOKEN};
 use std::fs;
@@ -118,5 +118,24 @@ fn other_names_of_this_host_are_refused() {
     let mut client = server.connect();
     client.say(b"GET /v1/call/default/prog/add?a=1&b=2 HTTP/1.1\r\nHost: evil.example\r\n\r\n");
     client.answer().check(421, &["evil.example"]);
+    server.stop();
+}
+
+#[test]
+fn no_deployment_reaches_the_pools_of_another() {
+    let program = program(2);
+    let other = manifest("python3", 1).replace(r#""lang": "py""#, r#""lang": "py", "name": "vault""#);
+    program.file("other.manifest", &other);
+    let server = Server::start_with(&program, |command| {
+        command.arg(program.dir.join("other"));
+    });
+    server
+        .ask("GET", "/v1/call/default/other/add?a=1&b=2", "", b"")
+        .check(200, &["3"]);
+    // Its own, to show that this is how one is reached.
+    server.call("reach", r#"["py"]"#).check(200, &["42"]);
+    let refused = server.call("reach", r#"["vault"]"#);
+    assert!(refused.status >= 500, "{}", refused.text());
+    assert!(refused.text().contains("vault"), "{}", refused.text());
     server.stop();
 }

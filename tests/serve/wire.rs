@@ -2,7 +2,9 @@
 //! two readers would split differently.
 
 use crate::fixture::{has_told, open_gate, program};
+use crate::harness::NEXUS;
 use crate::server::{Server, until};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const ADD: &str = "GET /v1/call/default/prog/add?a=1&b=2 HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -161,5 +163,65 @@ fn a_slow_client_is_cut_off() {
         took > Duration::from_secs(8) && took < Duration::from_secs(25),
         "{took:?}"
     );
+    server.stop();
+}
+
+/// Who finds no descriptor free is served when others are gone, though nobody new comes.
+#[test]
+fn clients_beyond_the_descriptors_wait_for_their_turn() {
+    const DESCRIPTORS: usize = 48;
+    let program = program(1);
+    let mut command = program.command_of(Path::new("sh"), &["-c"]);
+    let script = format!("ulimit -n {DESCRIPTORS}; exec \"$@\"");
+    command.args([
+        &script,
+        "sh",
+        NEXUS,
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--server",
+    ]);
+    command
+        .arg(program.dir.join("private"))
+        .arg(program.path())
+        .env_remove("NEXUS_TOKEN");
+    let server = Server::spawn(&program, command);
+    server.call("add", "[1, 2]").check(200, &["3"]);
+    let mut clients: Vec<_> = (0..DESCRIPTORS + 20).map(|_| server.connect()).collect();
+    until("no descriptor is free", || server.descriptors() >= DESCRIPTORS);
+    for client in &mut clients {
+        client.ask(
+            "GET",
+            "/v1/call/default/prog/add?a=1&b=2",
+            "Connection: close\r\n",
+            b"",
+        );
+    }
+    for mut client in clients {
+        client.answer().check(200, &["3"]);
+    }
+    server.stop();
+}
+
+/// What one client does not read holds up no other, and is let go with it.
+#[test]
+fn an_answer_that_nobody_reads_holds_up_nobody() {
+    let program = program(1);
+    let server = Server::start(&program);
+    server.call("add", "[1, 2]").check(200, &["3"]);
+    let descriptors = server.descriptors();
+    let mut deaf: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut deaf {
+        client.ask("GET", "/v1/call/default/prog/rows?n=1000000", "", b"");
+    }
+    for client in &mut deaf {
+        assert_eq!(client.begun_answer().unwrap().status, 200);
+    }
+    for _ in 0..20 {
+        server.call("add", "[1, 2]").check(200, &["3"]);
+    }
+    drop(deaf);
+    until("descriptors are back", || server.descriptors() <= descriptors);
     server.stop();
 }
