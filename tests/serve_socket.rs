@@ -200,7 +200,8 @@ fn calls_run_side_by_side_and_are_given_up_alone() {
     let printed = server.client(
         r#"
 send(0, 1, "command", ["hold"])
-while receive((2,))[2][1] != b"holding\n": pass
+printed = b""
+while printed != b"holding\n": printed += receive((2,))[2][1]
 send(0, 2, "command", ["double", 21])
 show(receive())
 send(2, "cancel", [1])

@@ -585,7 +585,18 @@ fn logs(given: &Given) -> Result<()> {
             write::unsigned(out, lines);
         }
     });
-    let answer = ask(&mut connect(given)?, asked)?;
+    let mut client = connect(given)?;
+    if given.follow {
+        client.take_signals()?;
+        let mut printed = Ok(());
+        client.request(asked, &mut |told| {
+            if let (Ok(()), Told::Notice(Notice::Printed(lines))) = (&printed, told) {
+                printed = output::print_text(lines);
+            }
+        })?;
+        return printed;
+    }
+    let answer = ask(&mut client, asked)?;
     let document = parse(text(&answer)?)?;
     let mut out = String::new();
     for line in document.root().elements().into_iter().flatten() {

@@ -152,6 +152,15 @@ fn read(options: &Options<'_>) -> Result<Setup> {
     if setup.listen.is_empty() {
         setup.listen.push(ADDRESS.to_string());
     }
+    let is_local = |text: &String| {
+        text.parse()
+            .is_ok_and(|address: SocketAddr| address.ip().is_loopback())
+    };
+    let settings = &mut setup.config.settings;
+    if setup.config.token.is_none() && settings.hosts.is_empty() && setup.listen.iter().all(is_local) {
+        // A page elsewhere may have its own name point here, and so read what only this machine may.
+        settings.hosts = ["localhost", "127.0.0.1", "[::1]"].map(String::from).to_vec();
+    }
     for word in options.programs {
         let start = match options.lazy {
             true => Start::OnCall,

@@ -490,6 +490,7 @@ impl Server {
         } else if let Some(name) = self.deployments.name_of(id).cloned() {
             self.journal.add_printed(&name, bytes, &mut self.effects);
         }
+        self.tell_followers();
     }
 
     /// The server ends: calls that run have the grace to end, and no others begin.
@@ -500,6 +501,7 @@ impl Server {
             return self.settle(now_ms);
         }
         self.is_ending = true;
+        self.end_followers(None);
         self.deployments.drain(self.config.grace_ms, now_ms);
         let ids: Vec<ClientId> = self.clients.iter().map(|(id, _)| id).collect();
         for id in ids {
@@ -521,6 +523,7 @@ impl Server {
 
     /// Does what the deployments want done.
     fn settle(&mut self, now_ms: u64) {
+        self.tell_followers();
         while let Some(effect) = self.deployments.poll_effect() {
             match effect {
                 deployment::Effect::Load { id, source } => {
@@ -594,6 +597,7 @@ impl Server {
         self.deadlines.set(Timer::Client(id), &mut client.due, None);
         self.idle_since_ms = now_ms;
         self.assistants.sessions.handle_gone(id.raw());
+        self.end_followers(Some(id));
         for call in client.calls {
             self.abandon(call, now_ms);
         }

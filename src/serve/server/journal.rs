@@ -1,18 +1,25 @@
 //! Logs: the last lines of each deployment, and a line for each request. Writes to no file: lines come out as effects.
 
 use super::calls::Call;
-use super::{Access, Effect, Server};
+use super::{Access, ClientId, Effect, Server};
 use crate::codec::json_text::JsonText;
 use crate::error::Kind;
 use crate::limits::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 use crate::serve::deployment::Name;
 use crate::serve::http::Request;
+use crate::serve::rpc::Notice;
 use std::collections::{BTreeMap, VecDeque};
+
+const NIL: u8 = 0xc0;
 
 /// The last lines of each deployment.
 #[derive(Default)]
 pub(super) struct Journal {
     logs: BTreeMap<Name, Log>,
+    /// Clients who want further lines of a deployment, each by its request.
+    followers: Vec<(ClientId, u64, Name)>,
+    /// Lines that followers have not been told.
+    news: Vec<(Name, String)>,
 }
 
 #[derive(Default)]
@@ -30,6 +37,9 @@ impl Journal {
             log.lines.pop_front();
         }
         log.lines.push_back(line.to_string());
+        if self.followers.iter().any(|(_, _, followed)| followed == name) {
+            self.news.push((name.clone(), format!("{line}\n")));
+        }
         effects.push_back(Effect::Log(format!("{name}: {line}")));
     }
 
@@ -61,6 +71,50 @@ impl Journal {
 }
 
 impl Server {
+    /// A client wants the last lines of a deployment, and further ones as they come.
+    pub(super) fn follow(&mut self, client: ClientId, request: u64, name: Name, most: usize) {
+        let mut lines = String::new();
+        for line in self.journal.lines(&name, most) {
+            lines.push_str(line);
+            lines.push('\n');
+        }
+        self.notify_private(client, request, Notice::Printed(lines.as_bytes()));
+        self.journal.followers.push((client, request, name));
+    }
+
+    /// A client wants no further lines. False if it was told none.
+    pub(super) fn unfollow(&mut self, client: ClientId, request: u64) -> bool {
+        let followers = &mut self.journal.followers;
+        let before = followers.len();
+        followers.retain(|(of, its, _)| (*of, *its) != (client, request));
+        followers.len() < before
+    }
+
+    /// A client is gone, or all are to go.
+    pub(super) fn end_followers(&mut self, gone: Option<ClientId>) {
+        let followers = std::mem::take(&mut self.journal.followers);
+        let (ended, kept) = followers
+            .into_iter()
+            .partition(|(client, _, _)| gone.is_none_or(|gone| gone == *client));
+        self.journal.followers = kept;
+        let ended: Vec<(ClientId, u64, Name)> = ended;
+        for (client, request, _) in ended {
+            self.answer_private(client, request, Ok(vec![NIL]));
+        }
+    }
+
+    /// Tells followers the lines that have come.
+    pub(super) fn tell_followers(&mut self) {
+        for (name, line) in std::mem::take(&mut self.journal.news) {
+            let followers = self.journal.followers.iter();
+            let told = followers.filter(|(_, _, followed)| *followed == name);
+            let told: Vec<(ClientId, u64)> = told.map(|(client, request, _)| (*client, *request)).collect();
+            for (client, request) in told {
+                self.notify_private(client, request, Notice::Printed(line.as_bytes()));
+            }
+        }
+    }
+
     /// Tells of a call that has ended.
     pub(super) fn tell_call(&mut self, call: &Call, status: u16, kind: Option<Kind>, now_ms: u64) {
         let took_ms = now_ms.saturating_sub(call.begun_ms);

@@ -83,8 +83,15 @@ impl Server {
                 let most = logs
                     .lines
                     .map_or(LOG_LINES_MAX, |lines| lines.min(LOG_LINES_MAX as u64) as usize);
-                self.named(logs.name.as_deref())
-                    .map(|name| Asked::Logs(name, most))
+                let named = self.named(logs.name.as_deref());
+                let known = named.and_then(|name| match self.status(&name) {
+                    Ok(_) => Ok(name),
+                    Err(error) => Err(error),
+                });
+                match known {
+                    Ok(name) if logs.follow => return self.follow(client, id, name, most),
+                    named => named.map(|name| Asked::Logs(name, most)),
+                }
             }
             Action::Ps => Ok(Asked::Ps),
             Action::Kill(pid) => Ok(Asked::Kill(pid)),
@@ -127,8 +134,12 @@ impl Server {
         let call = found
             .into_iter()
             .find(|id| self.calls.get(*id).is_some_and(|call| is_it(&call.origin)));
-        if let Some(call) = call {
-            self.give_up(call, client_gone(), now_ms);
+        match call {
+            Some(call) => self.give_up(call, client_gone(), now_ms),
+            None if self.unfollow(client, request) => {
+                self.answer_private(client, request, Err(client_gone()))
+            }
+            None => {}
         }
     }
 
