@@ -157,7 +157,7 @@ fn read(options: &Options<'_>) -> Result<Setup> {
             .is_ok_and(|address: SocketAddr| address.ip().is_loopback())
     };
     let settings = &mut setup.config.settings;
-    if setup.config.token.is_none() && settings.hosts.is_empty() && setup.listen.iter().all(is_local) {
+    if setup.config.token.is_none() && settings.hosts.is_empty() && setup.listen.iter().any(is_local) {
         // A page elsewhere may have its own name point here, and so read what only this machine may.
         settings.hosts = ["localhost", "127.0.0.1", "[::1]"].map(String::from).to_vec();
     }
@@ -172,27 +172,7 @@ fn read(options: &Options<'_>) -> Result<Setup> {
         };
         setup.add(name, source, start)?;
     }
-    let hosts = &mut setup.config.settings.hosts;
-    if setup.config.token.is_none() && hosts.is_empty() {
-        *hosts = own_hosts(&setup.listen);
-    }
     Ok(setup)
-}
-
-/// The names of a server that asks for no token: its addresses, and what every machine calls itself. A page of elsewhere that
-/// has its own name lead here would be taken for one of this server's. Nothing for sockets in files, which pages can't reach.
-fn own_hosts(listen: &[String]) -> Vec<String> {
-    let addresses = listen.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
-    let mut hosts: Vec<String> = addresses
-        .map(|address| match address {
-            SocketAddr::V4(address) => address.ip().to_string(),
-            SocketAddr::V6(address) => format!("[{}]", address.ip()),
-        })
-        .collect();
-    if !hosts.is_empty() {
-        hosts.push("localhost".into());
-    }
-    hosts
 }
 
 impl Setup {

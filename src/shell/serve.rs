@@ -327,7 +327,12 @@ impl<'a> Host<'a> {
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted => continue,
                     ErrorKind::WouldBlock => return,
                     // There is no descriptor left. Nobody tells again of those who wait.
-                    _ => return self.unaccepted.push(number),
+                    _ => {
+                        if !self.unaccepted.contains(&number) {
+                            self.unaccepted.push(number);
+                        }
+                        return;
+                    }
                 },
             };
             self.add_client(stream, door, now);

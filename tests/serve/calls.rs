@@ -356,7 +356,7 @@ fn a_socket_file_serves_as_well() {
 
 /// A program that takes its time to load, as a pool waits for a gate before it says hello.
 #[test]
-fn what_loads_is_not_ready_and_may_be_overtaken() {
+fn what_loads_is_not_ready_and_may_be_deleted() {
     let program = program(1);
     let late = program.dir.join("late.sh");
     let script = "#!/bin/sh\nwhile [ ! -e \"$(dirname \"$0\")/late.open\" ]; do sleep 0.01; done\nexec python3 \"$@\"\n";
@@ -388,10 +388,12 @@ fn what_loads_is_not_ready_and_may_be_overtaken() {
         let listed = server.ask("GET", "/v1/admin/deployments", &right, b"");
         listed.text().contains("default/slow")
     });
+    let delete = "/v1/admin/deployments/default/slow";
+    server.ask("DELETE", delete, &right, b"").check(204, &[]);
+    first.answer().check(409, &["conflict"]);
     deploy(&mut second, "prog");
     second.answer().check(204, &[]);
     open_gate(&program, "late");
-    first.answer().check(409, &["conflict"]);
     waiting.answer().check(200, &["3"]);
     server.ask("GET", "/readyz", "", b"").check(200, &["ready"]);
     server.stop();
@@ -401,6 +403,8 @@ fn what_loads_is_not_ready_and_may_be_overtaken() {
 fn assistants_call_over_http() {
     let program = program(1);
     let server = Server::start(&program);
+    // What is not loaded has no tools yet.
+    server.call("add", "[1, 2]").check(200, &["3"]);
     let mut headers =
         String::from("Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n");
     let hello = br#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
