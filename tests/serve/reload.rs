@@ -1,8 +1,10 @@
 //! Programs that are replaced while they are called: no call fails, and what is broken replaces nothing.
 
 use crate::fixture::{has_told, manifest, open_gate, program, write};
+use crate::harness::NEXUS;
 use crate::server::{Server, until};
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -165,5 +167,45 @@ fn names_are_free_again_from_every_state() {
     server.tell(&["deploy", &path, "--name", "other", "--lazy"]);
     server.tell(&["delete", "other"]);
     call().check(404, &["not_found"]);
+    server.stop();
+}
+
+/// Also a build that changes nothing but the code of a function.
+#[test]
+fn a_build_reloads_what_is_served() {
+    let program = program(1);
+    let built = program.dir.join("sums");
+    let build = |shift: u32| {
+        fs::create_dir_all(program.dir.join("source")).unwrap();
+        program.file(
+            "source/sums.loc",
+            "module sums (shifted)\nsource Py from \"sums.py\" (\"shifted\")\n",
+        );
+        let code = format!("def shifted(n: int) -> int:\n    return n + {shift}\n");
+        program.file("source/sums.py", &code);
+        let words = [
+            Path::new("build"),
+            &program.dir.join("source"),
+            Path::new("-o"),
+            &built,
+        ];
+        let made = program.command_of(Path::new(NEXUS), &words).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+    };
+    build(1);
+    let server = Server::start_with(&program, |command| {
+        command.arg(&built);
+    });
+    let call = || server.ask("GET", "/v1/call/default/sums/shifted?n=40", "", b"");
+    call().check(200, &["41"]);
+    for shift in 2..4 {
+        build(shift);
+        let expected = (40 + shift).to_string();
+        until("the new one serves", || {
+            let answer = call();
+            answer.check(200, &[]);
+            answer.text().trim() == expected
+        });
+    }
     server.stop();
 }
