@@ -15,7 +15,8 @@ fn arguments_and_results_have_every_form() {
     let add = "/v1/call/default/prog/add";
     let json = "Content-Type: application/json\r\n";
     let msgpack = "Content-Type: application/msgpack\r\nAccept: application/msgpack\r\n";
-    let rows: [(&str, &str, &str, &[u8], &[u8]); 9] = [
+    type Row<'a> = (&'a str, &'a str, &'a str, &'a [u8], &'a [u8]);
+    let rows: [Row; 9] = [
         ("POST", add, json, br#"{"a": 40, "b": 2}"#, b"42"),
         ("POST", add, json, b"[40, 2]", b"42"),
         ("GET", "/v1/call/default/prog/add?a=40&b=2", "", b"", b"42"),
