@@ -408,6 +408,9 @@ pub const PIPE_WHOLE_BYTES: usize = 4096;
 /// reads beyond it is left out, and counted.
 pub const LOG_PENDING_BYTES_MAX: usize = 64 << 10;
 
+/// Wait until a client is accepted for which no descriptor was free, in milliseconds: others end their connections meanwhile.
+pub const ACCEPT_AGAIN_MS: u64 = 100;
+
 /// Lines of a deployment's log that are kept, in numbers: some screens.
 pub const LOG_LINES_MAX: usize = 1000;
 

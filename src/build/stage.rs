@@ -157,10 +157,14 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<bool> {
     if fs::read(path).is_ok_and(|found| found == content) {
         return Ok(false);
     }
+    renew(path, content).map(|()| true)
+}
+
+/// Replaces a file, whatever it has.
+pub fn renew(path: &Path, content: &[u8]) -> Result<()> {
     let beside = beside(path);
     fs::write(&beside, content).map_err(|error| failed("write", path, &error))?;
-    fs::rename(&beside, path).map_err(|error| failed("write", path, &error))?;
-    Ok(true)
+    fs::rename(&beside, path).map_err(|error| failed("write", path, &error))
 }
 
 /// Makes the program: nexus itself under another name. A link where the system allows it, which takes no room. Whoever runs

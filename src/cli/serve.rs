@@ -157,7 +157,7 @@ fn read(options: &Options<'_>) -> Result<Setup> {
             .is_ok_and(|address: SocketAddr| address.ip().is_loopback())
     };
     let settings = &mut setup.config.settings;
-    if setup.config.token.is_none() && settings.hosts.is_empty() && setup.listen.iter().all(is_local) {
+    if setup.config.token.is_none() && settings.hosts.is_empty() && setup.listen.iter().any(is_local) {
         // A page elsewhere may have its own name point here, and so read what only this machine may.
         settings.hosts = ["localhost", "127.0.0.1", "[::1]"].map(String::from).to_vec();
     }

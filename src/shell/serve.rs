@@ -13,7 +13,7 @@ use super::session::poll_refused;
 use super::session::told::Event;
 use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
-use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
+use crate::limits::{ACCEPT_AGAIN_MS, LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
 use crate::manifest::model::Manifest;
 use crate::map::Map;
 use crate::serve::deployment::{DeploymentId, Name, Start};
@@ -108,6 +108,8 @@ struct Host<'a> {
     unread: Vec<usize>,
     /// Lines of the log that are written at the end of the turn, when those are answered who wait.
     log: Log,
+    /// Listeners at which clients wait for a descriptor to be free.
+    unaccepted: Vec<usize>,
     /// Files that are to be removed at the end.
     paths: Vec<PathBuf>,
     /// Removes its file when it is dropped.
@@ -148,6 +150,7 @@ impl<'a> Host<'a> {
             session_buffer: Vec::new(),
             unread: Vec::new(),
             log: Log::default(),
+            unaccepted: Vec::new(),
             paths: Vec::new(),
             private: None,
             pools: plan.pools,
@@ -223,8 +226,12 @@ impl<'a> Host<'a> {
                 _ => {}
             }
             let now = now_ms();
+            let unaccepted = std::mem::take(&mut self.unaccepted);
             for event in &events {
                 self.note_event(event, now);
+            }
+            for number in unaccepted {
+                self.accept(number, now);
             }
             self.read_clients(now);
             self.step_programs(events.is_empty() && wait_ms == Some(LOCK_CHECK_MS), now)?;
@@ -245,7 +252,8 @@ impl<'a> Host<'a> {
             .programs
             .values()
             .filter_map(|(_, running)| running.wait_ms(now));
-        programs.chain(server).min()
+        let accept = (!self.unaccepted.is_empty()).then_some(ACCEPT_AGAIN_MS);
+        programs.chain(server).chain(accept).min()
     }
 
     fn note_event(&mut self, event: &mio::event::Event, now: u64) {
@@ -322,8 +330,17 @@ impl<'a> Host<'a> {
             let door = *door;
             let stream = match listener.accept() {
                 Ok(stream) => stream,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => return,
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted => continue,
+                    ErrorKind::WouldBlock => return,
+                    // There is no descriptor left. Nobody tells again of those who wait.
+                    _ => {
+                        if !self.unaccepted.contains(&number) {
+                            self.unaccepted.push(number);
+                        }
+                        return;
+                    }
+                },
             };
             self.add_client(stream, door, now);
         }

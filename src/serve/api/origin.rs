@@ -45,7 +45,10 @@ impl Settings {
             return Ok(());
         }
         let message = format!("this server does not answer under the name '{name}'");
-        Err(Failure::new(421, Kind::Denied, message).hint(format!("its names are {}", self.hosts.join(", "))))
+        Err(Failure::new(421, Kind::Denied, message).hint(format!(
+            "its names are {}; others are named in hosts of the configuration",
+            self.hosts.join(", ")
+        )))
     }
 
     /// # Errors

@@ -190,19 +190,28 @@ impl Server {
         error: Option<Box<Error>>,
         now_ms: u64,
     ) {
-        let answer = match state {
+        let refused = match state {
             State::Staged | State::Loading => return,
-            State::Ready | State::Degraded => Ok(()),
+            State::Ready | State::Degraded => None,
             State::Failed => {
-                Err(error.unwrap_or_else(|| Error::new(Kind::Unavailable, "it could not be loaded")))
+                Some(error.unwrap_or_else(|| Error::new(Kind::Unavailable, "it could not be loaded")))
             }
-            State::Draining | State::Unloading | State::Gone => Err(Error::new(
+            State::Draining | State::Unloading | State::Gone => Some(Error::new(
                 Kind::Conflict,
                 "another deployment has taken its place",
             )),
         };
         for waiting in self.asking.deploys.remove(&id).into_iter().flatten() {
-            self.answer_operator(waiting, answer.clone().map(|()| Told::Done), now_ms);
+            let answer = match refused.clone().map(Failure::from) {
+                None => Ok(Told::Done),
+                // Whatever kept it from loading, it is what was sent that can't be served.
+                Some(failure) if state == State::Failed => Err(Failure {
+                    status: 422,
+                    ..failure
+                }),
+                Some(failure) => Err(failure),
+            };
+            self.answer_operator(waiting, answer, now_ms);
         }
     }
 
@@ -237,18 +246,18 @@ impl Server {
                 Err(Error::new(Kind::NotFound, message).hint("nexus ps lists them"))
             }
         };
-        self.answer_operator(waiting, answer, now_ms);
+        self.answer_operator(waiting, answer.map_err(Failure::from), now_ms);
         self.settle(now_ms);
     }
 
-    fn answer_operator(&mut self, waiting: Waiting, answer: Result<Told>, now_ms: u64) {
+    fn answer_operator(&mut self, waiting: Waiting, answer: std::result::Result<Told, Failure>, now_ms: u64) {
         match waiting {
             Waiting::Web(client, request) => {
-                let answer = answer.map(Told::response).map_err(Failure::from);
-                self.respond_later(client, &request, answer, now_ms);
+                self.respond_later(client, &request, answer.map(Told::response), now_ms);
             }
             Waiting::Private(client, request) => {
-                self.answer_private(client, request, answer.map(Told::msgpack));
+                let answer = answer.map(Told::msgpack).map_err(|failure| failure.error);
+                self.answer_private(client, request, answer);
                 self.serve(client, now_ms);
             }
         }
