@@ -50,7 +50,8 @@ pub struct Built {
 pub fn build(order: &Order, tools: &Tools, nexus: &Path, say: Say<'_>) -> Result<Built> {
     let before = former(order, nexus)?;
     let mut folder = Folder::read(&order.root)?;
-    if !order.files.is_empty() {
+    // Loosely, whatever is in the folder may be needed.
+    if !order.files.is_empty() && !order.is_loose {
         folder.choose(&order.files)?;
     }
     let program = library::read(&folder, order, say)?;
@@ -76,7 +77,7 @@ pub fn build(order: &Order, tools: &Tools, nexus: &Path, say: Say<'_>) -> Result
     let is_changed = !stage.is_empty() | (state.files != before.files);
     stage.commit(&before.files)?;
     let is_changed = stage::replace(&order.manifest(), &text)? | is_changed;
-    let is_changed = stage::install(nexus, &order.program())? | is_changed;
+    let is_changed = !order.is_served && stage::install(nexus, &order.program())? || is_changed;
     stage::replace(&order.pools().join(state::FILE), state.text().as_bytes())?;
     let commands = program
         .compiled

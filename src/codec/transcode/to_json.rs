@@ -175,6 +175,13 @@ impl<S: Sink> Emit for Text<'_, S> {
         write_string(text, self.sink.buffer());
     }
 
+    fn json(&mut self, text: &str) {
+        // A line's end stands between tokens, where a space does as well: a value never takes two lines that are one record.
+        let bytes = text.trim_ascii().bytes();
+        let bytes = bytes.map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte });
+        self.sink.buffer().extend(bytes);
+    }
+
     fn bytes(&mut self, bytes: &[u8]) {
         let buffer = self.sink.buffer();
         buffer.push(b'"');
