@@ -16,5 +16,6 @@ pub mod expr;
 pub mod ids;
 pub mod limits;
 pub mod manifest;
+pub mod map;
 pub mod serve;
 pub mod source;

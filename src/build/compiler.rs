@@ -7,11 +7,15 @@ use crate::build::language::Language;
 use crate::build::runtimes::Runtime;
 use crate::build::stage::{Stage, failed};
 use crate::build::state::{State, sum_of_all};
-use crate::error::{Error, Kind, Result};
-use std::ffi::{OsStr, OsString};
-use std::fs;
+use crate::error::{Error, Kind, Result, signal_name};
+use crate::sys::descriptor::{no_input, no_output, pipe};
+use crate::sys::process::{Child, Exit};
+use crate::sys::spawn::{Group, Program, c_string, spawn};
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
 
 /// The C++ pool.
 const CPP_POOL: &str = "pool-cpp";
@@ -40,6 +44,56 @@ pub struct Work<'w> {
     pub has_r: bool,
 }
 
+/// What is to be typed, so to say, and in which folder.
+#[derive(Clone)]
+struct Line<'l> {
+    words: Vec<OsString>,
+    folder: &'l Path,
+    /// A variable, and what it is for it.
+    variable: Option<(&'static str, OsString)>,
+}
+
+impl<'l> Line<'l> {
+    fn new(program: &str, folder: &'l Path) -> Line<'l> {
+        Line {
+            words: vec![program.into()],
+            folder,
+            variable: None,
+        }
+    }
+
+    fn word(&mut self, word: impl AsRef<OsStr>) -> &mut Line<'l> {
+        self.words.push(word.as_ref().into());
+        self
+    }
+
+    fn words(&mut self, words: &[&str]) -> &mut Line<'l> {
+        self.words.extend(words.iter().map(OsString::from));
+        self
+    }
+
+    fn text(&self) -> String {
+        let words: Vec<_> = self.words.iter().map(|word| word.to_string_lossy()).collect();
+        words.join(" ")
+    }
+
+    /// The environment: what is inherited, but for the own variable.
+    fn environment(&self) -> io::Result<Vec<CString>> {
+        let own = self
+            .variable
+            .as_ref()
+            .map(|(name, value)| (OsString::from(name), value.clone()));
+        let is_kept = |name: &OsStr| self.variable.as_ref().is_none_or(|(own, _)| name != *own);
+        let kept = std::env::vars_os().filter(|(name, _)| is_kept(name));
+        let entries = kept.chain(own).map(|(mut entry, value)| {
+            entry.push("=");
+            entry.push(value);
+            c_string(&entry)
+        });
+        entries.collect()
+    }
+}
+
 /// A compiler at work.
 struct Running {
     /// What it makes, for people.
@@ -47,6 +101,8 @@ struct Running {
     /// What was typed, so to say.
     line: String,
     child: Child,
+    /// What it says.
+    said: File,
 }
 
 /// Makes what has changed, and notes in `state` of what it was made.
@@ -94,13 +150,11 @@ fn need(program: &str, package: &str, path: &OsStr) -> Result<PathBuf> {
 
 fn start_helper(stage: &Stage) -> Result<(Running, PathBuf)> {
     let folder = stage.workshop("r", &["nexus_pool.c"])?;
-    let mut command = Command::new("R");
-    command.args(["CMD", "SHLIB", "-o", R_HELPER, "nexus_pool.c"]);
+    let mut line = Line::new("R", &folder);
+    line.words(&["CMD", "SHLIB", "-o", R_HELPER, "nexus_pool.c"]);
     // Its own flags may ask for debug information, in which the folder would stand.
-    command
-        .env("PKG_CFLAGS", prefix_map(&folder))
-        .current_dir(&folder);
-    Ok((start(command, "R's helper nexus_pool.c")?, folder.join(R_HELPER)))
+    line.variable = Some(("PKG_CFLAGS", prefix_map(&folder)));
+    Ok((start(&line, "R's helper nexus_pool.c")?, folder.join(R_HELPER)))
 }
 
 /// What keeps the path of a folder out of what is compiled in it.
@@ -150,16 +204,11 @@ fn make_pool(
         .collect();
     let (link_flags, compile_flags): (Vec<&str>, Vec<&str>) =
         own.iter().partition(|flag| is_for_linker(flag));
-    let base = || {
-        let mut command = Command::new(compiler);
-        command
-            .args(tools.cxx.split_whitespace().skip(1))
-            .current_dir(root);
-        if tools.is_colored {
-            command.arg("-fdiagnostics-color=always");
-        }
-        command
-    };
+    let mut base = Line::new(compiler, root);
+    base.words.extend(words.map(OsString::from));
+    if tools.is_colored {
+        base.word("-fdiagnostics-color=always");
+    }
     let mut running = Vec::new();
     let mut objects = Vec::new();
     for (position, unit) in std::iter::once("")
@@ -167,29 +216,28 @@ fn make_pool(
         .enumerate()
     {
         let object = folder.join(format!("{position}.o"));
-        let mut command = base();
-        command
-            .args(["-std=c++17", "-O2", "-pthread"])
-            .args(&compile_flags);
-        command.arg("-I").arg(&folder).args(["-iquote", "."]);
-        command.arg(prefix_map(&folder)).arg(prefix_map(root));
-        command.arg("-MMD").arg("-MF").arg(object.with_extension("d"));
-        command.arg("-c").arg(if unit.is_empty() {
-            folder.join("pool.cpp")
-        } else {
-            PathBuf::from(unit)
+        let mut line = base.clone();
+        line.words(&["-std=c++17", "-O2", "-pthread"])
+            .words(&compile_flags);
+        line.word("-I").word(&folder).words(&["-iquote", "."]);
+        line.word(prefix_map(&folder)).word(prefix_map(root));
+        line.words(&["-MMD", "-MF"]).word(object.with_extension("d"));
+        line.word("-c").word(match unit {
+            "" => folder.join("pool.cpp"),
+            _ => PathBuf::from(unit),
         });
-        command.arg("-o").arg(&object);
+        line.word("-o").word(&object);
         let what = if unit.is_empty() {
             units.told()
         } else {
             unit.to_string()
         };
-        running.push(start(command, &what)?);
+        running.push(start(&line, &what)?);
         objects.push(object);
     }
-    let results: Vec<Result<Output>> = running.into_iter().map(|running| finish(running, say)).collect();
-    results.into_iter().collect::<Result<Vec<_>>>()?;
+    // All are waited for before the first that failed is told.
+    let results: Vec<Result<()>> = running.into_iter().map(|running| finish(running, say)).collect();
+    results.into_iter().collect::<Result<()>>()?;
     let made = folder.join(CPP_POOL);
     link(&base, &objects, &link_flags, &made, say)?;
     for object in &objects {
@@ -211,7 +259,7 @@ fn is_for_linker(flag: &str) -> bool {
 /// What the loader needn't look for saves 0.5 ms of each start. Not every system has a static libc, and not every library
 /// is there for it, so the next best thing is tried as well.
 fn link(
-    base: &dyn Fn() -> Command,
+    base: &Line<'_>,
     objects: &[PathBuf],
     flags: &[&str],
     made: &Path,
@@ -219,15 +267,11 @@ fn link(
 ) -> Result<()> {
     let attempts: [&[&str]; 2] = [&["-static"], &["-static-libstdc++", "-static-libgcc"]];
     for (position, attempt) in attempts.iter().enumerate() {
-        let mut command = base();
-        command
-            .args(objects)
-            .args(*attempt)
-            .args(flags)
-            .arg("-pthread")
-            .arg("-o")
-            .arg(made);
-        let running = start(command, "the C++ pool")?;
+        let mut line = base.clone();
+        line.words.extend(objects.iter().map(OsString::from));
+        line.words(attempt).words(flags);
+        line.words(&["-pthread", "-o"]).word(made);
+        let running = start(&line, "the C++ pool")?;
         let mut heard = String::new();
         let result = finish(running, &mut |text| heard.push_str(text));
         // A linker that warns of what is not quite static is right.
@@ -268,37 +312,59 @@ fn place(stage: &mut Stage, made: &Path, path: &str) -> Result<()> {
     Ok(())
 }
 
-fn start(mut command: Command, what: &str) -> Result<Running> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let line = std::iter::once(command.get_program()).chain(command.get_args());
-    let line: Vec<_> = line.map(OsStr::to_string_lossy).collect();
-    let line = line.join(" ");
-    let child = command.spawn().map_err(|error| {
-        let message = format!("can't start {}: {error}", command.get_program().to_string_lossy());
-        Error::new(Kind::SpawnFailed, message)
-    })?;
+fn start(line: &Line<'_>, what: &str) -> Result<Running> {
+    let started = start_line(line).map_err(|error| {
+        let program = line.words[0].to_string_lossy();
+        Error::new(Kind::SpawnFailed, format!("can't start {program}: {error}"))
+    });
+    let (child, said) = started?;
     Ok(Running {
         what: what.to_string(),
-        line,
+        line: line.text(),
         child,
+        said,
     })
 }
 
+fn start_line(line: &Line<'_>) -> io::Result<(Child, File)> {
+    let argv = line
+        .words
+        .iter()
+        .map(|word| c_string(word))
+        .collect::<io::Result<Vec<_>>>()?;
+    let env = line.environment()?;
+    let (input, output) = (no_input()?, no_output()?);
+    let (said, errors) = pipe()?;
+    let program = Program {
+        argv: &argv,
+        env: &env,
+        // Who ends a build by Ctrl-C ends its compilers.
+        group: Group::Shared,
+        cwd: Some(line.folder),
+        descriptors: &[input.as_fd(), output.as_fd(), errors.as_fd()],
+        lifeline: None,
+        limits: &[],
+        credentials: None,
+    };
+    let child = spawn(&program).map_err(|failed| failed.error)?;
+    Ok((child, said.into()))
+}
+
 /// Waits for a compiler. Those that run meanwhile wait, at worst, with their output.
-fn finish(running: Running, say: &mut dyn FnMut(&str)) -> Result<Output> {
-    let waited = running.child.wait_with_output();
-    let output =
-        waited.map_err(|error| Error::new(Kind::Io, format!("can't wait for a compiler: {error}")))?;
-    if !output.stderr.is_empty() {
-        say(&String::from_utf8_lossy(&output.stderr));
+fn finish(mut running: Running, say: &mut dyn FnMut(&str)) -> Result<()> {
+    let mut said = Vec::new();
+    let read = running.said.read_to_end(&mut said);
+    read.map_err(|error| Error::new(Kind::Io, format!("can't wait for a compiler: {error}")))?;
+    if !said.is_empty() {
+        say(&String::from_utf8_lossy(&said));
     }
-    if output.status.success() {
-        return Ok(output);
-    }
-    let message = format!("{} can't be compiled: {}", running.what, output.status);
+    let ended = match running.child.wait() {
+        Exit::Code(0) => return Ok(()),
+        Exit::Code(code) => format!("exit status: {code}"),
+        Exit::Signal(signal) => format!("ended by {}", signal_name(signal)),
+        Exit::Unknown => "it is gone".to_string(),
+    };
+    let message = format!("{} can't be compiled: {ended}", running.what);
     Err(Error::new(
         Kind::Manifest,
         format!("{message}\nby: {}", running.line),

@@ -5,7 +5,6 @@ use crate::build::stage::failed;
 use crate::build::state;
 use crate::error::{Error, Kind, Result};
 use crate::limits::{BUILD_DATA_BYTES_MAX, BUILD_DEPTH_MAX, BUILD_FILES_MAX, SOURCE_BYTES_MAX};
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -114,7 +113,7 @@ impl Folder {
             ));
         }
         loop {
-            let mut words = BTreeSet::new();
+            let mut words = Vec::new();
             let read = self.sources.iter().zip(&chosen).filter(|(_, chosen)| **chosen);
             read.for_each(|(file, _)| words.extend(words_of(&file.content)));
             let before = chosen.iter().filter(|chosen| **chosen).count();
@@ -139,7 +138,7 @@ impl Folder {
         if self.others.is_empty() {
             return Ok(Vec::new());
         }
-        let mut words = BTreeSet::new();
+        let mut words = Vec::new();
         for file in &self.sources {
             if file.is_composition() || file.language.is_some_and(is_used) {
                 words.extend(words_of(&file.content));
@@ -149,7 +148,7 @@ impl Folder {
         for path in &self.others {
             let name = path.rsplit('/').next().unwrap_or(path);
             // A word without a point is a word.
-            if name.contains('.') && words.contains(name.as_bytes()) {
+            if name.contains('.') && words.contains(&name.as_bytes()) {
                 data.extend(File::read(root, path.clone())?);
             }
         }
@@ -207,7 +206,8 @@ fn words_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether a name stands among words, or as a part of one between points: `stats` in `sub.stats` and `stats.hpp`.
-fn has_part(words: &BTreeSet<&[u8]>, name: &str) -> bool {
-    let mut parts = words.iter().flat_map(|word| word.split(|byte| *byte == b'.'));
-    words.contains(name.as_bytes()) || parts.any(|part| part == name.as_bytes())
+fn has_part(words: &[&[u8]], name: &str) -> bool {
+    let name = name.as_bytes();
+    let has_part = |word: &&[u8]| *word == name || word.split(|byte| *byte == b'.').any(|part| part == name);
+    words.iter().any(has_part)
 }

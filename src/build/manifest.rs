@@ -4,7 +4,6 @@ use crate::codec::json::write_string;
 use crate::compose::compiled::{Body, Command, Compiled, Pool};
 use crate::source::signature::{Param, ParamDoc, Record};
 use crate::source::types::{Base, Type};
-use std::collections::BTreeSet;
 
 /// The manifest of the program that is installed under that name.
 pub fn write(name: &str, compiled: &Compiled) -> Vec<u8> {
@@ -124,7 +123,7 @@ fn write_command(out: &mut Json, compiled: &Compiled, command: &Command) {
 }
 
 /// The letters that the options of a command have.
-struct Letters(BTreeSet<char>);
+struct Letters(Vec<char>);
 
 impl Letters {
     /// Those that an author chose, which no other parameter gets; and that of help.
@@ -138,8 +137,14 @@ impl Letters {
 
     /// The names of an option. A letter that a parameter has only because it is its name may be another's.
     fn choose(&mut self, doc: &ParamDoc, long: Option<String>, name: &str) -> (Option<char>, Option<String>) {
-        let is_free = |letter: &char| !has_own_letter(doc, name) || self.0.insert(*letter);
-        let short = doc.short.filter(is_free);
+        let short = match doc.short {
+            Some(letter) if has_own_letter(doc, name) => {
+                let is_free = !self.0.contains(&letter);
+                self.0.push(letter);
+                is_free.then_some(letter)
+            }
+            short => short,
+        };
         let word = || name.trim_matches(['_', '.']).replace(['_', '.'], "-");
         let is_nameless = short.is_none() && long.is_none() && doc.long.is_none() && doc.long_rev.is_none();
         (short, if is_nameless { Some(word()) } else { long })
@@ -179,7 +184,9 @@ fn write_input(out: &mut Json, ty: &Type, doc: &ParamDoc, name: &str) {
     match &doc.metavar {
         Some(metavar) => out.key("metavar").string(metavar),
         None if name.is_empty() => {}
-        None => out.key("metavar").string(&name.to_uppercase()),
+        // The tables of all letters' cases would be a fiftieth of the binary.
+        None if name.is_ascii() => out.key("metavar").string(&name.to_ascii_uppercase()),
+        None => out.key("metavar").string(name),
     }
     out.key("type_desc").string(&ty.to_string());
     if is_text(ty) {

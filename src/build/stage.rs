@@ -202,6 +202,10 @@ pub fn failed(action: &str, path: &Path, error: &io::Error) -> Box<Error> {
     reason.truncate(reason.find(" (os error").unwrap_or(reason.len()));
     Error::new(
         Kind::Io,
-        format!("can't {action} {}: {}", path.display(), reason.to_lowercase()),
+        format!(
+            "can't {action} {}: {}",
+            path.display(),
+            reason.to_ascii_lowercase()
+        ),
     )
 }

@@ -545,13 +545,26 @@ fn inspect(given: &Given) -> Result<()> {
 
 /// The manifest of a program as the server has it.
 fn manifest(client: &mut Client, name: Option<&str>) -> Result<Rc<crate::manifest::model::Manifest>> {
-    let answer = ask(client, Ask::new("inspect").optional(name).text("manifest"))?;
-    let Ok(Token::Bin(text)) = Reader::new(&answer).next() else {
-        return Err(astray("no manifest"));
+    let first = |mut errors: Vec<Box<Error>>| errors.swap_remove(0);
+    let (path, text) = match ask(client, Ask::new("inspect").optional(name).text("manifest")) {
+        Ok(answer) => match Reader::new(&answer).next() {
+            Ok(Token::Bin(text)) => (PathBuf::from(name.unwrap_or("the only program")), text.to_vec()),
+            _ => return Err(astray("no manifest")),
+        },
+        // Its first call loads it.
+        Err(error) if error.kind == Kind::Unavailable => {
+            let answer = ask(client, Ask::new("list"))?;
+            let document = parse(text(&answer)?)?;
+            let full = name.map(Name::parse).transpose()?.map(|name| name.to_string());
+            let mut rows = document.root().elements().into_iter().flatten();
+            let row = rows
+                .find(|row| full.is_none() || row.member("name").and_then(Node::as_str) == full.as_deref());
+            let source = row.and_then(|row| row.member("source")).and_then(Node::as_str);
+            program::find(source.ok_or(error)?.as_ref()).map_err(first)?
+        }
+        Err(error) => return Err(error),
     };
-    let path = PathBuf::from(name.unwrap_or("the only program"));
-    let manifest = program::load(&path, text).map_err(|mut errors| errors.swap_remove(0))?;
-    Ok(Rc::new(manifest))
+    program::load(&path, &text).map(Rc::new).map_err(first)
 }
 
 fn logs(given: &Given) -> Result<()> {

@@ -110,7 +110,7 @@ fn print_to(out: impl Write, types: &Types, ty: TypeId, bytes: &[u8], output: Ou
     stream.finish(result)
 }
 
-fn write<S: Sink>(types: &Types, ty: TypeId, bytes: &[u8], output: Output, sink: &mut S) -> Result<()> {
+fn write(types: &Types, ty: TypeId, bytes: &[u8], output: Output, sink: &mut dyn Sink) -> Result<()> {
     let is_nullable = matches!(types.node(ty), Type::Optional(_) | Type::Nil);
     if is_nullable && !output.keep_null && Reader::new(bytes).peek() == Ok(Token::Nil) {
         return Ok(());
@@ -130,14 +130,7 @@ fn write<S: Sink>(types: &Types, ty: TypeId, bytes: &[u8], output: Output, sink:
 }
 
 /// One value and the end of its line. Raw bytes get no such end: they may be a picture.
-fn line<S: Sink>(
-    types: &Types,
-    ty: TypeId,
-    bytes: &[u8],
-    style: Style,
-    raw: bool,
-    sink: &mut S,
-) -> Result<()> {
+fn line(types: &Types, ty: TypeId, bytes: &[u8], style: Style, raw: bool, sink: &mut dyn Sink) -> Result<()> {
     if raw {
         match (types.node(types.inner(ty)), Reader::new(bytes).next()) {
             (Type::Str, Ok(Token::Str(text))) => {
@@ -158,7 +151,7 @@ fn line<S: Sink>(
 }
 
 /// One line per element of a list; one for anything else.
-fn lines<S: Sink>(types: &Types, ty: TypeId, bytes: &[u8], raw: bool, sink: &mut S) -> Result<()> {
+fn lines(types: &Types, ty: TypeId, bytes: &[u8], raw: bool, sink: &mut dyn Sink) -> Result<()> {
     let Type::List { element, .. } = types.node(types.inner(ty)) else {
         return line(types, ty, bytes, Style::Compact, raw, sink);
     };
@@ -180,7 +173,7 @@ pub(super) fn canonical(types: &Types, ty: TypeId, bytes: &[u8]) -> Result<Vec<u
 }
 
 /// Empties a large buffer between rows.
-pub(super) fn flush<S: Sink>(sink: &mut S) -> Result<()> {
+pub(super) fn flush(sink: &mut dyn Sink) -> Result<()> {
     // What closed it is told at the end, by the stream.
     sink.flush_if_large()
         .map_err(|Closed| Error::new(Kind::Io, "output is closed"))
@@ -240,6 +233,10 @@ impl<W: Write> Stream<W> {
 impl<W: Write> Sink for Stream<W> {
     fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
+    }
+
+    fn large_bytes(&self) -> usize {
+        PIECE_BYTES
     }
 
     fn flush_if_large(&mut self) -> std::result::Result<(), Closed> {

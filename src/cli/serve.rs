@@ -15,6 +15,7 @@ use crate::serve::server::{Access, Config, name_of_source};
 use crate::shell::private_socket::{PrivateSocket, default_path, make_directory, path_of};
 use crate::shell::serve::{Address, Loaded, Plan, Scratch, run};
 use crate::sys::clock::now_ms;
+use crate::sys::random;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -132,6 +133,7 @@ fn read(options: &Options<'_>) -> Result<Setup> {
                 .ok()
                 .filter(|token| !token.is_empty()),
             access: Access::Text,
+            random: Some(random::bytes),
             grace_ms: GRACE_MS,
             timeout_ms: TIMEOUT_MS,
             mark: format!("{:x}", now_ms() ^ u64::from(std::process::id()) << 40),

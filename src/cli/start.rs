@@ -2,9 +2,11 @@
 //! neither.
 
 use crate::cli::{program, report, tool};
+use crate::codec::quote::quote;
 use crate::error::{Error, Kind};
-use crate::sys::memory;
 use crate::sys::process::exec_path;
+use crate::sys::{memory, trap};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,6 +18,7 @@ pub const SELF: &str = "/proc/self/exe";
 
 /// Runs the process and returns its exit code.
 pub fn main() -> ExitCode {
+    trap::prepare();
     memory::prepare();
     let mut words = std::env::args_os();
     let called = words.next().map(PathBuf::from);
@@ -25,7 +28,7 @@ pub fn main() -> ExitCode {
     let words = match words {
         Ok(words) => words,
         Err(word) => {
-            let message = format!("argument {word:?} is not valid UTF-8");
+            let message = format!("argument {} is not valid UTF-8", quote(word.as_bytes()));
             let hint = "write binary data to a file and give the file as @FILE";
             return report::print(&name, &Error::new(Kind::Usage, message).hint(hint));
         }

@@ -42,12 +42,12 @@ pub fn check(types: &Types, ty: TypeId) -> Result<()> {
 ///
 /// # Errors
 /// A type that has no rows; bytes that don't fit it; a closed sink.
-pub fn separated<S: Sink>(
+pub fn separated(
     types: &Types,
     ty: TypeId,
     bytes: &[u8],
     separation: Separation,
-    sink: &mut S,
+    sink: &mut dyn Sink,
 ) -> Result<()> {
     let rows = Rows::of(types, ty)?;
     if let Some(keys) = rows.header() {
@@ -113,7 +113,7 @@ fn write_escaped(text: &str, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// As [`separated`].
-pub fn table<S: Sink>(types: &Types, ty: TypeId, bytes: &[u8], sink: &mut S) -> Result<()> {
+pub fn table(types: &Types, ty: TypeId, bytes: &[u8], sink: &mut dyn Sink) -> Result<()> {
     let rows = Rows::of(types, ty)?;
     let mut lines: Vec<Vec<Cell>> = Vec::new();
     if let Some(keys) = rows.header() {

@@ -15,6 +15,7 @@ pub mod msgpack;
 mod natural;
 pub mod nearest;
 pub mod number;
+pub mod quote;
 pub mod schema;
 pub mod squeeze;
 pub mod transcode;

@@ -14,7 +14,7 @@
 mod parser;
 
 use crate::ids::{Span, TypeId};
-use std::collections::BTreeMap;
+use crate::map::Names;
 
 /// A numeric type of fixed width, as packed lists hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +171,7 @@ pub struct Types {
     members: Vec<TypeId>,
     fields: Vec<Field>,
     /// Texts read before: a manifest repeats the same few schemas hundreds of times.
-    known: BTreeMap<Box<str>, TypeId>,
+    known: Names,
 }
 
 impl Types {
@@ -210,10 +210,10 @@ impl Types {
     /// keys in a record; a back-reference to a name that does not enclose it.
     pub fn parse(&mut self, text: &str) -> Result<TypeId, SchemaError> {
         if let Some(id) = self.known.get(text) {
-            return Ok(*id);
+            return Ok(TypeId(*id));
         }
         let id = parser::parse(self, text)?;
-        self.known.insert(text.into(), id);
+        self.known.insert(text.into(), id.0);
         Ok(id)
     }
 

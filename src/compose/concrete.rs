@@ -3,9 +3,9 @@
 
 use crate::compose::types::{Kinds, Mismatch, Node, Ty, Types, default};
 use crate::limits::{COMPOSE_SCHEMA_BYTES_MAX, DEPTH_MAX};
+use crate::map::Map;
 use crate::source::signature::{Field, ParamDoc, Place, Record};
 use crate::source::types::{Base, Type};
-use std::collections::BTreeMap;
 
 /// A type without variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,16 +43,16 @@ impl From<Mismatch> for Unsettled {
 }
 
 /// What the variables of schemes stand for at one place.
-pub type Choice = BTreeMap<Ty, ConcreteId>;
+pub type Choice = Map<Ty, ConcreteId>;
 
 /// The table of concrete types.
 #[derive(Debug, Default)]
 pub struct Concretes {
     nodes: Vec<Concrete>,
-    known: BTreeMap<Concrete, ConcreteId>,
+    known: Map<Concrete, ConcreteId>,
     schemas: Vec<Option<String>>,
     /// The fields of declared records, once they have been asked for.
-    fields: BTreeMap<u32, Vec<(String, ConcreteId)>>,
+    fields: Map<u32, Vec<(String, ConcreteId)>>,
     /// Names for records that have none.
     anonymous: Vec<ConcreteId>,
 }
@@ -86,7 +86,7 @@ impl Concretes {
     /// # Errors
     /// See [`Unsettled`].
     pub fn settle(&mut self, types: &mut Types, ty: Ty, choice: &Choice) -> Result<ConcreteId, Unsettled> {
-        self.settle_at(types, ty, choice, &mut BTreeMap::new(), 0)
+        self.settle_at(types, ty, choice, &mut Map::new(), 0)
     }
 
     fn settle_at(

@@ -8,9 +8,9 @@ use crate::compose::describe::describe;
 use crate::compose::resolve::Function;
 use crate::compose::types::{Kinds, Node, Scheme, Ty, Types};
 use crate::limits::TYPE_DEPTH_MAX;
+use crate::map::Map;
 use crate::source::signature::{Flaw, Place, Record};
 use crate::source::types::{Base, Type};
-use std::collections::BTreeMap;
 
 /// What a variable of a written type becomes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,11 +27,11 @@ pub struct Declarations<'m> {
     module: &'m Module,
     libraries: &'m [Sourced<'m>],
     /// The types that names of the composition stand for; none: it is being looked at.
-    own: BTreeMap<&'m str, Option<Ty>>,
+    own: Map<&'m str, Option<Ty>>,
     /// The records of each library.
-    sourced: Vec<BTreeMap<&'m str, Ty>>,
+    sourced: Vec<Map<&'m str, Ty>>,
     /// The declarations of the records in the arena that have a name, by number.
-    pub records: BTreeMap<u32, &'m Record>,
+    pub records: Map<u32, &'m Record>,
     /// Names for types that are being looked at, each for the one before.
     open: usize,
     /// What is wrong.
@@ -55,9 +55,9 @@ impl<'m> Declarations<'m> {
         let mut declarations = Declarations {
             module,
             libraries,
-            own: BTreeMap::new(),
-            sourced: vec![BTreeMap::new(); libraries.len()],
-            records: BTreeMap::new(),
+            own: Map::new(),
+            sourced: vec![Map::new(); libraries.len()],
+            records: Map::new(),
             open: 0,
             flaws: Vec::new(),
         };
@@ -75,7 +75,7 @@ impl<'m> Declarations<'m> {
                 place: record.place,
                 len: record.name.chars().count(),
             };
-            if self.own.contains_key(record.name.as_str()) || Base::from_name(&record.name).is_some() {
+            if self.own.contains(record.name.as_str()) || Base::from_name(&record.name).is_some() {
                 let message = format!("record {} is the name of another type already", record.name);
                 self.flaws.push(Flaw::new(record.place, written.len, message));
                 continue;
@@ -124,7 +124,7 @@ impl<'m> Declarations<'m> {
         for alias in &module.aliases {
             let name = alias.name.text.as_str();
             let len = name.chars().count();
-            if self.own.contains_key(name) || Base::from_name(name).is_some() {
+            if self.own.contains(name) || Base::from_name(name).is_some() {
                 let message = format!("type {name} is the name of another type already");
                 self.flaws.push(Flaw::new(alias.name.place, len, message));
             }
@@ -136,7 +136,7 @@ impl<'m> Declarations<'m> {
             let mut fields = Vec::new();
             for field in &record.fields {
                 let before = self.flaws.len();
-                let ty = self.convert(&field.ty, written, Variables::Rigid, &mut BTreeMap::new(), types);
+                let ty = self.convert(&field.ty, written, Variables::Rigid, &mut Map::new(), types);
                 let is_closed = !has(&field.ty, |ty| matches!(ty, Type::Variable(_)));
                 if !is_closed && self.flaws.len() == before {
                     let message = format!(
@@ -187,13 +187,7 @@ impl<'m> Declarations<'m> {
             );
             self.flaws.push(Flaw::new(written.place, written.len, message));
         }
-        let ty = self.convert(
-            &alias.ty,
-            written,
-            Variables::Fresh(0),
-            &mut BTreeMap::new(),
-            types,
-        );
+        let ty = self.convert(&alias.ty, written, Variables::Fresh(0), &mut Map::new(), types);
         self.open -= 1;
         self.own.insert(&alias.name.text, Some(ty));
         Some(ty)
@@ -205,7 +199,7 @@ impl<'m> Declarations<'m> {
         ty: &Type,
         written: Written,
         variables: Variables,
-        known: &mut BTreeMap<String, Ty>,
+        known: &mut Map<String, Ty>,
         types: &mut Types,
     ) -> Ty {
         let mut convert = |ty: &Type, types: &mut Types| self.convert(ty, written, variables, known, types);
@@ -285,7 +279,7 @@ impl<'m> Declarations<'m> {
     }
 
     /// The type that a composition declares for a name, with its variables.
-    pub fn signature(&mut self, name: &str, types: &mut Types) -> Option<(Scheme, BTreeMap<String, Ty>)> {
+    pub fn signature(&mut self, name: &str, types: &mut Types) -> Option<(Scheme, Map<String, Ty>)> {
         let declared = self
             .module
             .signatures
@@ -296,7 +290,7 @@ impl<'m> Declarations<'m> {
             place: declared.name.place,
             len: name.chars().count(),
         };
-        let mut known = BTreeMap::new();
+        let mut known = Map::new();
         let params = declared.params.iter();
         let params: Vec<Ty> = params
             .map(|param| self.convert(&param.ty, written, Variables::Rigid, &mut known, types))
@@ -338,7 +332,7 @@ impl<'m> Declarations<'m> {
             Some(_) => Variables::Fresh(0),
             None => Variables::Rigid,
         };
-        let mut known = BTreeMap::new();
+        let mut known = Map::new();
         let params = signature.params.iter();
         let params: Vec<Ty> = params
             .map(|param| self.convert(&param.ty, written, variables, &mut known, types))

@@ -1,7 +1,7 @@
 //! Types as messages show them: as people write them, the unknown by letters, what is too long cut. Decides nothing.
 
 use crate::compose::types::{Node, Ty, Types, called, default};
-use std::collections::BTreeMap;
+use crate::map::Map;
 
 /// Characters of a type in a message: what a line holds beside the rest.
 const SHOWN_CHARS_MAX: usize = 160;
@@ -19,7 +19,7 @@ pub fn describe(types: &mut Types, ty: Ty) -> String {
     let mut writer = Writer {
         types,
         text: String::new(),
-        names: BTreeMap::new(),
+        names: Map::new(),
     };
     writer.write(ty, Context::Top);
     writer.text
@@ -46,7 +46,7 @@ enum Context {
 struct Writer<'t> {
     types: &'t mut Types,
     text: String,
-    names: BTreeMap<Ty, String>,
+    names: Map<Ty, String>,
 }
 
 impl Writer<'_> {
@@ -110,7 +110,7 @@ impl Writer<'_> {
     fn letter(&mut self, root: Ty) {
         let position = self.names.len();
         let letter = (b'a' + (position % 26) as u8) as char;
-        let name = self.names.entry(root).or_insert_with(|| match position / 26 {
+        let name = self.names.or_insert_with(root, || match position / 26 {
             0 => letter.to_string(),
             round => format!("{letter}{round}"),
         });

@@ -296,7 +296,10 @@ impl<'a> Lexer<'a> {
         }
         let message = match letter {
             '\'' => "found '\\'', expected text in double quotes".to_string(),
-            _ => format!("found {letter:?}, which means nothing in a composition"),
+            _ => format!(
+                "found '{}', which means nothing in a composition",
+                letter.escape_debug()
+            ),
         };
         self.flaw(1, message);
         self.skip(letter.len_utf8());

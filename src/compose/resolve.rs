@@ -6,8 +6,8 @@ use crate::compose::ast::{Definition, Module, Name, Node, NodeId};
 use crate::compose::builtins;
 use crate::compose::compile::Sourced;
 use crate::limits::COMPOSITION_DEPTH_MAX;
+use crate::map::Map;
 use crate::source::signature::{Flaw, Place, Signature};
-use std::collections::BTreeMap;
 
 /// What using an expression means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,9 +92,9 @@ pub struct Names<'m> {
     /// What each expression means.
     pub effects: Vec<Effects>,
     /// Of a lambda its first parameter, of a `let` its first definition, in `locals`.
-    pub firsts: BTreeMap<NodeId, usize>,
+    pub firsts: Map<NodeId, usize>,
     /// Of a definition, by its body, its first parameter.
-    pub params: BTreeMap<NodeId, usize>,
+    pub params: Map<NodeId, usize>,
     /// All local names.
     pub locals: Vec<Local<'m>>,
     /// Functions from sources.
@@ -104,7 +104,7 @@ pub struct Names<'m> {
     /// What using each definition means.
     pub meanings: Vec<Effects>,
     /// Names of the module.
-    pub globals: BTreeMap<&'m str, Target>,
+    pub globals: Map<&'m str, Target>,
     /// What is wrong.
     pub flaws: Vec<Flaw>,
     /// What is hardly meant.
@@ -136,7 +136,7 @@ pub fn resolve<'m>(module: &'m Module, libraries: &'m [Sourced<'m>]) -> Names<'m
         let mut scope = Scope {
             module,
             names: &mut names,
-            bound: BTreeMap::new(),
+            bound: Map::new(),
             mentions: Vec::new(),
             defining: vec![&definition.name.text],
             later: Vec::new(),
@@ -178,11 +178,11 @@ fn too_deep(module: &Module) -> Option<Place> {
 impl<'m> Names<'m> {
     /// The names that the module itself gives.
     fn collect(&mut self, module: &'m Module, libraries: &'m [Sourced<'m>]) {
-        let mut places: BTreeMap<&str, Place> = BTreeMap::new();
+        let mut places: Map<&str, Place> = Map::new();
         for source in &module.sources {
             let lang = LANGS
                 .iter()
-                .position(|lang| *lang == source.lang.text.to_lowercase());
+                .position(|lang| lang.eq_ignore_ascii_case(&source.lang.text));
             if lang.is_none() {
                 let mut wrong = flaw(
                     &source.lang,
@@ -229,7 +229,7 @@ impl<'m> Names<'m> {
         for (position, definition) in module.definitions.iter().enumerate() {
             self.declare(&definition.name, Target::Definition(position), &mut places);
         }
-        let mut signed: BTreeMap<&str, Place> = BTreeMap::new();
+        let mut signed: Map<&str, Place> = Map::new();
         for signature in &module.signatures {
             let name = &signature.name;
             if let Some(first) = signed.insert(&name.text, name.place) {
@@ -239,7 +239,7 @@ impl<'m> Names<'m> {
                 );
                 self.flaws.push(flaw(name, message));
             }
-            if !self.globals.contains_key(name.text.as_str()) {
+            if !self.globals.contains(name.text.as_str()) {
                 let mut wrong = flaw(
                     name,
                     format!("{} has a signature, but no definition and no source", name.text),
@@ -257,7 +257,7 @@ impl<'m> Names<'m> {
         }
     }
 
-    fn declare(&mut self, name: &'m Name, target: Target, places: &mut BTreeMap<&'m str, Place>) {
+    fn declare(&mut self, name: &'m Name, target: Target, places: &mut Map<&'m str, Place>) {
         match places.insert(&name.text, name.place) {
             None => {
                 self.globals.insert(&name.text, target);
@@ -406,7 +406,7 @@ struct Scope<'m, 'n> {
     module: &'m Module,
     names: &'n mut Names<'m>,
     /// Local names, innermost last.
-    bound: BTreeMap<&'m str, Vec<usize>>,
+    bound: Map<&'m str, Vec<usize>>,
     /// Definitions of the module that are mentioned, and where.
     mentions: Vec<(usize, Place)>,
     /// The definitions around this place.
@@ -444,7 +444,7 @@ impl<'m> Scope<'m, '_> {
             effects: Effects::NONE,
         });
         let local = self.names.locals.len() - 1;
-        self.bound.entry(&name.text).or_default().push(local);
+        self.bound.or_insert_with(&name.text, Vec::new).push(local);
     }
 
     fn unbind(&mut self, params: &'m [Name]) {
@@ -486,7 +486,7 @@ impl<'m> Scope<'m, '_> {
                     self.definition(definition);
                     self.defining.pop();
                     self.later.truncate(known);
-                    let bound = self.bound.entry(&definition.name.text).or_default();
+                    let bound = self.bound.or_insert_with(&definition.name.text, Vec::new);
                     bound.push(first + position);
                 }
                 self.expression(*body);

@@ -3,8 +3,8 @@
 
 use crate::ids::Span;
 use crate::limits::{COMPOSE_STEPS_MAX, DEPTH_MAX};
+use crate::map::Map;
 use crate::source::types::Base;
-use std::collections::BTreeMap;
 
 /// A type in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -443,7 +443,7 @@ impl Types {
         if scheme.vars.is_empty() {
             return Ok((scheme.ty, Vec::new()));
         }
-        let mut copies = BTreeMap::new();
+        let mut copies = Map::new();
         let mut news = Vec::new();
         for var in &scheme.vars {
             let root = self.root(*var);
@@ -458,7 +458,7 @@ impl Types {
         Ok((self.copy(scheme.ty, &mut copies, 0)?, news))
     }
 
-    fn copy(&mut self, ty: Ty, copies: &mut BTreeMap<Ty, Ty>, depth: usize) -> Result<Ty, Mismatch> {
+    fn copy(&mut self, ty: Ty, copies: &mut Map<Ty, Ty>, depth: usize) -> Result<Ty, Mismatch> {
         self.steps += 1;
         if depth > DEPTH_MAX || self.is_exhausted() {
             return Err(Mismatch::Exhausted);

@@ -1,10 +1,11 @@
 //! Timers as data: what is due when. Calls nothing back.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 /// A set of timers, each at one time at most.
 pub struct Deadlines<T> {
-    due: BTreeSet<(u64, T)>,
+    /// In order: most are set last and due last, or taken first, so that few others move.
+    due: VecDeque<(u64, T)>,
 }
 
 /// When one timer is due, in milliseconds; kept by what it belongs to, so that it can be found and moved.
@@ -12,16 +13,20 @@ pub type Due = Option<u64>;
 
 impl<T: Ord + Copy> Deadlines<T> {
     pub fn new() -> Deadlines<T> {
-        Deadlines { due: BTreeSet::new() }
+        Deadlines { due: VecDeque::new() }
     }
 
     /// Moves a timer, or with none stops it.
     pub fn set(&mut self, timer: T, slot: &mut Due, at_ms: Due) {
-        if let Some(old) = std::mem::replace(slot, at_ms) {
-            self.due.remove(&(old, timer));
+        if let Some(old) = std::mem::replace(slot, at_ms)
+            && let Ok(place) = self.due.binary_search(&(old, timer))
+        {
+            self.due.remove(place);
         }
-        if let Some(at_ms) = at_ms {
-            self.due.insert((at_ms, timer));
+        if let Some(at_ms) = at_ms
+            && let Err(place) = self.due.binary_search(&(at_ms, timer))
+        {
+            self.due.insert(place, (at_ms, timer));
         }
     }
 
@@ -33,16 +38,16 @@ impl<T: Ord + Copy> Deadlines<T> {
 
     /// When the next timer is due.
     pub fn next_ms(&self) -> Due {
-        self.due.first().map(|(at_ms, _)| *at_ms)
+        self.due.front().map(|(at_ms, _)| *at_ms)
     }
 
     /// Takes a timer that is due. Its slot still says when: the caller moves or stops it.
     pub fn pop(&mut self, now_ms: u64) -> Option<T> {
-        let (at_ms, timer) = *self.due.first()?;
+        let (at_ms, timer) = *self.due.front()?;
         if at_ms > now_ms {
             return None;
         }
-        self.due.pop_first();
+        self.due.pop_front();
         Some(timer)
     }
 }

@@ -59,10 +59,12 @@ impl Hub {
         let Some(call) = self.calls.get(id) else {
             return String::new();
         };
-        let seconds = now_ms.saturating_sub(call.began_ms) as f64 / 1000.0;
+        let tenths = (now_ms.saturating_sub(call.began_ms) + 50) / 100;
         let mut text = format!(
-            "runs {} for {seconds:.1} s",
-            self.function_name(call.pool, call.mid)
+            "runs {} for {}.{} s",
+            self.function_name(call.pool, call.mid),
+            tenths / 10,
+            tenths % 10
         );
         let child = call.last_child.filter(|_| call.open_children > 0);
         if let Some(child) = child.filter(|child| self.calls.get(*child).is_some()) {

@@ -1,13 +1,14 @@
 //! Names in scope while an expression is loaded, turned into slots and captures. Knows no syntax.
 
 use crate::expr::arena::Variable;
-use std::collections::BTreeMap;
+use crate::map::{Map, Names};
 
 /// The variables around one place of an expression.
 #[derive(Debug, Default)]
 pub struct Scope<'n> {
-    /// Where each name is bound, innermost last.
-    names: BTreeMap<&'n str, Vec<Binding>>,
+    names: Names,
+    /// Every name, and where it is bound, innermost last.
+    bound: Vec<(&'n str, Vec<Binding>)>,
     /// The lambdas around this place, innermost last; the first stands for the command itself.
     functions: Vec<Function>,
     /// Captures of all open functions together.
@@ -24,7 +25,7 @@ struct Binding {
 struct Function {
     locals: u32,
     captures: Vec<Variable>,
-    known: BTreeMap<Binding, u32>,
+    known: Map<Binding, u32>,
 }
 
 impl<'n> Scope<'n> {
@@ -55,23 +56,31 @@ impl<'n> Scope<'n> {
             slot: function.locals,
         };
         function.locals += 1;
-        self.names.entry(name).or_default().push(binding);
+        match self.names.get(name) {
+            Some(known) => self.bound[*known as usize].1.push(binding),
+            None => {
+                self.names.insert(name.into(), self.bound.len() as u32);
+                self.bound.push((name, vec![binding]));
+            }
+        }
     }
 
     /// Forgets the latest binding of a name, which is also the latest of its function.
     pub fn unbind(&mut self, name: &'n str) {
-        if let Some(binding) = self.names.get_mut(name).and_then(Vec::pop) {
+        let known = self.names.get(name).copied();
+        if let Some(binding) = known.and_then(|known| self.bound[known as usize].1.pop()) {
             self.functions[binding.function].locals -= 1;
         }
     }
 
     /// Where the value of a name is, seen from here; every function between captures it.
     pub fn resolve(&mut self, name: &str) -> Option<Variable> {
-        let binding = *self.names.get(name)?.last()?;
+        let known = *self.names.get(name)?;
+        let binding = *self.bound[known as usize].1.last()?;
         let mut variable = Variable::Local(binding.slot);
         for function in &mut self.functions[binding.function + 1..] {
             let next = function.captures.len() as u32;
-            let position = *function.known.entry(binding).or_insert(next);
+            let position = *function.known.or_insert_with(binding, || next);
             if position == next {
                 function.captures.push(variable);
                 self.captured += 1;
@@ -88,7 +97,7 @@ impl<'n> Scope<'n> {
 
     /// The names in scope.
     pub fn names(&self) -> impl Iterator<Item = &'n str> {
-        let bound = self.names.iter().filter(|(_, bindings)| !bindings.is_empty());
+        let bound = self.bound.iter().filter(|(_, bindings)| !bindings.is_empty());
         bound.map(|(name, _)| *name)
     }
 }

@@ -9,13 +9,13 @@ use crate::codec::transcode::json_to_msgpack;
 use crate::ids::TypeId;
 use crate::manifest::checker::{Checker, Dialect, optional, quoted};
 use crate::manifest::model::{Arg, Flag, GroupOpt, Input, Opt, RecordArg};
-use std::collections::BTreeSet;
+use crate::map::Names;
 
 /// What the arguments of one command share.
-struct CommandLine<'d> {
+struct CommandLine {
     /// The names that options have already.
-    shorts: BTreeSet<&'d str>,
-    longs: BTreeSet<&'d str>,
+    shorts: Names,
+    longs: Names,
     /// The command is only shown in the help, and a compiler may mean more by a default than its type says.
     is_unsupported: bool,
 }
@@ -34,8 +34,8 @@ impl Checker<'_> {
             Dialect::Morloc => Vec::new(),
         };
         let mut line = CommandLine {
-            shorts: BTreeSet::new(),
-            longs: BTreeSet::new(),
+            shorts: Names::new(),
+            longs: Names::new(),
             is_unsupported,
         };
         let mut args = Vec::with_capacity(nodes.len());
@@ -79,7 +79,7 @@ impl Checker<'_> {
         }
     }
 
-    fn arg<'d>(&mut self, node: Node<'d, '_>, ty: Option<TypeId>, line: &mut CommandLine<'d>) -> Option<Arg> {
+    fn arg(&mut self, node: Node, ty: Option<TypeId>, line: &mut CommandLine) -> Option<Arg> {
         let kind = self.required(node, "kind")?;
         match self.string(kind)? {
             "pos" => self.input(node, ty).map(Arg::Positional),
@@ -116,12 +116,7 @@ impl Checker<'_> {
         })
     }
 
-    fn option<'d>(
-        &mut self,
-        node: Node<'d, '_>,
-        ty: Option<TypeId>,
-        line: &mut CommandLine<'d>,
-    ) -> Option<Opt> {
+    fn option(&mut self, node: Node, ty: Option<TypeId>, line: &mut CommandLine) -> Option<Opt> {
         self.check_named(node, &["short", "long"]);
         let short = self.short(node, line);
         let long = self.long(node, "long", line);
@@ -138,12 +133,7 @@ impl Checker<'_> {
         })
     }
 
-    fn flag<'d>(
-        &mut self,
-        node: Node<'d, '_>,
-        ty: Option<TypeId>,
-        line: &mut CommandLine<'d>,
-    ) -> Option<Flag> {
+    fn flag(&mut self, node: Node, ty: Option<TypeId>, line: &mut CommandLine) -> Option<Flag> {
         self.check_named(node, &["short", "long", "long_rev"]);
         let short = self.short(node, line);
         let long = self.long(node, "long", line);
@@ -169,12 +159,7 @@ impl Checker<'_> {
         })
     }
 
-    fn record<'d>(
-        &mut self,
-        node: Node<'d, '_>,
-        ty: Option<TypeId>,
-        line: &mut CommandLine<'d>,
-    ) -> Option<RecordArg> {
+    fn record(&mut self, node: Node, ty: Option<TypeId>, line: &mut CommandLine) -> Option<RecordArg> {
         let type_name = self.type_name(node, ty);
         let metavar = self.optional_string(node, "metavar").map(String::from);
         let desc = self.optional_strings(node, "desc");
@@ -209,7 +194,7 @@ impl Checker<'_> {
         None
     }
 
-    fn group_opt<'d>(&mut self, node: Node<'d, '_>, line: &mut CommandLine<'d>) -> Option<GroupOpt> {
+    fn group_opt(&mut self, node: Node, line: &mut CommandLine) -> Option<GroupOpt> {
         if !self.is_object(node) {
             return None;
         }
@@ -220,11 +205,11 @@ impl Checker<'_> {
     }
 
     /// The entries of a group, none if one is wrong.
-    fn entries<'d>(
+    fn entries(
         &mut self,
-        group: Node<'d, '_>,
+        group: Node,
         record: Option<TypeId>,
-        line: &mut CommandLine<'d>,
+        line: &mut CommandLine,
     ) -> Option<Vec<(usize, Arg)>> {
         let Some(list) = optional(group, "entries") else {
             return Some(Vec::new());
@@ -245,12 +230,7 @@ impl Checker<'_> {
         is_whole.then_some(entries)
     }
 
-    fn entry<'d>(
-        &mut self,
-        node: Node<'d, '_>,
-        record: Option<TypeId>,
-        line: &mut CommandLine<'d>,
-    ) -> Option<(usize, Arg)> {
+    fn entry(&mut self, node: Node, record: Option<TypeId>, line: &mut CommandLine) -> Option<(usize, Arg)> {
         if !self.is_object(node) {
             return None;
         }
@@ -350,14 +330,14 @@ impl Checker<'_> {
         }
     }
 
-    fn short<'d>(&mut self, node: Node<'d, '_>, line: &mut CommandLine<'d>) -> Option<char> {
+    fn short(&mut self, node: Node, line: &mut CommandLine) -> Option<char> {
         let found = optional(node, "short")?;
         let word = self.string(found)?;
         let mut letters = word.chars();
         match (letters.next(), letters.next()) {
             // A dash begins a long option, and a digit a negative number.
             (Some(letter), None) if letter != '-' && !letter.is_ascii_digit() && !letter.is_whitespace() => {
-                if !line.shorts.insert(word) {
+                if line.shorts.insert(word.into(), 0).is_some() {
                     self.error(found, format!("option -{letter} stands twice in one command"));
                 }
                 Some(letter)
@@ -369,7 +349,7 @@ impl Checker<'_> {
         }
     }
 
-    fn long<'d>(&mut self, node: Node<'d, '_>, key: &str, line: &mut CommandLine<'d>) -> Option<String> {
+    fn long(&mut self, node: Node, key: &str, line: &mut CommandLine) -> Option<String> {
         let found = optional(node, key)?;
         let word = self.string(found)?;
         if word.is_empty() || word.starts_with('-') || word.contains(|c: char| c == '=' || c.is_whitespace())
@@ -383,7 +363,7 @@ impl Checker<'_> {
                 "option --help can't be declared, for nexus answers it itself",
             );
         }
-        if !line.longs.insert(word) {
+        if line.longs.insert(word.into(), 0).is_some() {
             self.error(found, format!("option --{word} stands twice in one command"));
         }
         Some(word.into())

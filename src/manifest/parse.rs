@@ -6,7 +6,7 @@ use crate::error::{Error, Kind};
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::manifest::checker::{Checker, Dialect, optional, place};
 use crate::manifest::model::{Group, Manifest};
-use std::collections::BTreeSet;
+use crate::map::Names;
 
 /// The one version of the manifest that is read.
 const VERSION: &str = "1";
@@ -85,7 +85,7 @@ impl Checker<'_> {
         let pools = self.pools(root);
         let groups = self.groups(root);
         let mut commands = Vec::new();
-        let mut names = BTreeSet::new();
+        let mut names = Names::new();
         let nodes = self
             .required(root, "commands")
             .and_then(|node| self.elements(node));
@@ -93,7 +93,11 @@ impl Checker<'_> {
             let Some(command) = self.command(node) else {
                 continue;
             };
-            if !names.insert((command.group.clone(), command.name.clone())) {
+            // The number tells where the group ends, and whether there is one.
+            let group = command.group.as_deref();
+            let (group, end) = group.map_or(("", 0), |group| (group, group.len() + 1));
+            let name = format!("{end} {group}{}", command.name);
+            if names.insert(name.into(), 0).is_some() {
                 let message = format!("command \"{}\" stands twice in one group", command.name);
                 self.error(node.member("name").unwrap_or(node), message);
             }
@@ -116,7 +120,7 @@ impl Checker<'_> {
 
     fn groups(&mut self, root: Node) -> Vec<Group> {
         let mut groups = Vec::new();
-        let mut names = BTreeSet::new();
+        let mut names = Names::new();
         let nodes = optional(root, "groups").and_then(|node| self.elements(node));
         for node in nodes.into_iter().flatten() {
             if !self.is_object(node) {
@@ -125,7 +129,7 @@ impl Checker<'_> {
             let name = self.required_string(node, "name");
             let desc = self.optional_strings(node, "desc");
             let Some(name) = name else { continue };
-            if !names.insert(name) {
+            if names.insert(name.into(), 0).is_some() {
                 self.error(node, format!("group \"{name}\" stands twice"));
             }
             groups.push(Group {

@@ -2,14 +2,17 @@
 //! takes events in with the time, `poll_*` gives effects out. Opens no socket, loads no program and reads no clock.
 //!
 //! What it does stands in its siblings: `calls` (a call from its request to its answer), `web` (what comes over HTTP),
-//! `private` (what comes over the private socket), `operate` (what operators ask for), `journal` (logs).
+//! `tools` (from assistants), `private` (over the private socket), `operate` (what operators ask for), `describe` (what there
+//! is to call), `journal` (logs).
 
 mod calls;
+mod describe;
 mod journal;
 mod operate;
 mod private;
 #[cfg(test)]
 mod simulation;
+mod tools;
 mod web;
 
 pub use operate::{ProcessInfo, name_of_source};
@@ -17,6 +20,7 @@ pub use operate::{ProcessInfo, name_of_source};
 use self::calls::Call;
 use self::journal::Journal;
 use self::operate::Asking;
+use self::tools::Assistants;
 use super::api::Settings;
 use super::deployment::{DeploymentId, Deployments, Name, Notice, PoolState, Start};
 use super::{deployment, http, rpc};
@@ -27,6 +31,7 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
 use crate::limits::CLIENTS_MAX;
 use crate::manifest::model::Manifest;
+use crate::serve::metrics::Metrics;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -47,6 +52,8 @@ pub struct Config {
     pub access: Access,
     /// What calls have to end when the server ends, in milliseconds.
     pub grace_ms: u64,
+    /// Chance, for names that nobody may guess; none: no assistants are served.
+    pub random: Option<fn() -> [u8; 16]>,
     /// How long a call may take if its request does not say, in milliseconds.
     pub timeout_ms: u64,
     /// Tells this server's requests from those of others.
@@ -107,6 +114,8 @@ pub enum Effect {
         command: usize,
         /// The arguments, each as msgpack.
         args: Vec<Vec<u8>>,
+        /// When to give up, in milliseconds, if its client has said.
+        timeout_ms: Option<u64>,
     },
     /// Give up a call, with that error.
     Cancel(CallId, Box<Error>),
@@ -164,11 +173,17 @@ pub struct Server {
     journal: Journal,
     /// Those who wait for what operators asked for.
     asking: Asking,
+    assistants: Assistants,
+    metrics: Metrics,
+    begun_ms: u64,
     /// How many requests there were, for their ids.
     requests: u64,
     /// Since when there is no client.
     idle_since_ms: u64,
     is_ending: bool,
+    /// Plants a bug for the simulation to find.
+    #[cfg(test)]
+    planted: Option<simulation::Bug>,
 }
 
 impl Server {
@@ -185,9 +200,14 @@ impl Server {
             listed: VecDeque::new(),
             journal: Journal::default(),
             asking: Asking::default(),
+            assistants: Assistants::default(),
+            metrics: Metrics::new(),
+            begun_ms: now_ms,
             requests: 0,
             idle_since_ms: now_ms,
             is_ending: false,
+            #[cfg(test)]
+            planted: None,
         }
     }
 
@@ -238,7 +258,7 @@ impl Server {
         }
         let wire = match door {
             Door::Web => Wire::Web(Box::new(http::Connection::new(now_ms))),
-            Door::Private => Wire::Private(Box::new(rpc::Connection::new())),
+            Door::Private => Wire::Private(Box::default()),
         };
         let id = self.clients.insert(Client {
             wire,
@@ -260,6 +280,7 @@ impl Server {
 
     /// A client has sent that.
     pub fn handle_input(&mut self, id: ClientId, bytes: &[u8], now_ms: u64) {
+        self.metrics.received(bytes.len() as u64);
         if let Some(client) = self.clients.get_mut(id) {
             match &mut client.wire {
                 Wire::Web(wire) => wire.handle_input(bytes, now_ms),
@@ -313,6 +334,7 @@ impl Server {
 
     /// So many bytes of it were written.
     pub fn advance_output(&mut self, id: ClientId, written: usize, now_ms: u64) {
+        self.metrics.sent(written as u64);
         if let Some(client) = self.clients.get_mut(id) {
             match &mut client.wire {
                 Wire::Web(wire) => wire.advance_output(written, now_ms),
@@ -352,6 +374,7 @@ impl Server {
             self.deadlines.next_ms(),
             self.deployments.next_deadline(),
             self.idle_due_ms(),
+            self.assistants.sessions.next_deadline(),
         ];
         dues.into_iter().flatten().min()
     }
@@ -384,6 +407,7 @@ impl Server {
                 Timer::Call(id) => self.time_out(id, now_ms),
             }
         }
+        self.assistants.sessions.handle_timeout(now_ms);
         self.deployments.handle_timeout(now_ms);
         self.settle(now_ms);
     }
@@ -413,6 +437,10 @@ impl Server {
 
     /// Nothing of a generation is left.
     pub fn handle_unloaded(&mut self, id: DeploymentId, now_ms: u64) {
+        #[cfg(test)]
+        if self.planted == Some(simulation::Bug::KeepProgram) {
+            return self.deployments.handle_unloaded(id, now_ms);
+        }
         self.programs.remove(&id);
         self.deployments.handle_unloaded(id, now_ms);
         self.settle(now_ms);
@@ -525,6 +553,7 @@ impl Server {
             line.push_str(&error.message);
         }
         self.journal.add(&name, &line, &mut self.effects);
+        self.assistants.forget_offer();
         self.tell_deployed(id, state, error, now_ms);
     }
 
@@ -564,6 +593,7 @@ impl Server {
         };
         self.deadlines.set(Timer::Client(id), &mut client.due, None);
         self.idle_since_ms = now_ms;
+        self.assistants.sessions.handle_gone(id.raw());
         for call in client.calls {
             self.abandon(call, now_ms);
         }

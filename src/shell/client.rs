@@ -183,7 +183,11 @@ impl Client {
         loop {
             if let Turn::Answered(answer) = self.turn(id, each)? {
                 return match (answer, self.interrupted) {
-                    (Err(error), Some(number)) if error.kind == Kind::Cancelled => Err(stopped(number)),
+                    (Err(mut error), Some(number)) if error.kind == Kind::Cancelled => {
+                        let told = stopped(number);
+                        (error.message, error.signal) = (told.message, told.signal);
+                        Err(error)
+                    }
                     (answer, _) => answer,
                 };
             }

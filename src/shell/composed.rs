@@ -14,7 +14,7 @@ use crate::expr::process::Form;
 use crate::ids::{ExprId, TypeId};
 use crate::limits::{EVAL_CLOSURES_MAX, EVAL_STEPS_PER_TURN};
 use crate::manifest::model::Manifest;
-use std::collections::BTreeMap;
+use crate::map::Map;
 
 /// An expression and what it is applied to.
 #[derive(Debug)]
@@ -66,8 +66,8 @@ pub(super) struct Task {
     /// When it is late, in milliseconds of the clock.
     until_ms: Option<u64>,
     /// What was asked for, by the session's tokens, and the other way round.
-    asked: BTreeMap<u64, AskId>,
-    tokens: BTreeMap<AskId, u64>,
+    asked: Map<u64, AskId>,
+    tokens: Map<AskId, u64>,
     /// What is to be answered when.
     timers: Vec<(u64, AskId)>,
     pipes: Pipes,
@@ -107,8 +107,8 @@ impl Task {
             printed: composition.printed,
             sink: None,
             until_ms: timeout_ms.map(|timeout| now_ms.saturating_add(timeout)),
-            asked: BTreeMap::new(),
-            tokens: BTreeMap::new(),
+            asked: Map::new(),
+            tokens: Map::new(),
             timers: Vec::new(),
             pipes: Pipes::default(),
             is_busy: true,
@@ -327,9 +327,9 @@ impl Task {
     fn begin_end(&mut self, outcome: Outcome, session: &mut Session, now: u64) {
         let is_well = matches!(outcome, Outcome::Done);
         self.outcome = Some(outcome);
-        for token in std::mem::take(&mut self.asked).into_keys() {
-            session.forget_ask(token);
-            session.workers.table.forget_asker(Asker::Nexus(token));
+        for token in std::mem::take(&mut self.asked).keys() {
+            session.forget_ask(*token);
+            session.workers.table.forget_asker(Asker::Nexus(*token));
         }
         self.pipes.end_all(&mut session.workers.table, now);
         session.workers.table.end_owner(self.owner(), is_well, now);

@@ -115,7 +115,7 @@ impl Server<'_> {
             }
             let is_silent = wait_ms == Some(LOCK_CHECK_MS) && events.is_empty();
             self.session.step(is_silent, &mut self.buffer)?;
-            if let Some(number) = self.session.interrupted() {
+            if let Some(number) = self.session.interrupted {
                 let message = format!("stopped by {}", signal_name(number));
                 let mut error = Error::new(Kind::Cancelled, message);
                 error.signal = Some(number);

@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
 use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
 use crate::manifest::model::Manifest;
+use crate::map::Map;
 use crate::serve::deployment::{DeploymentId, Name, Start};
 use crate::serve::server::{ClientId, Config, Door, Effect, Server};
 use crate::sys::clock::now_ms;
@@ -22,7 +23,6 @@ use crate::sys::signal::Signals;
 use mio::net::{TcpListener, UnixListener};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
@@ -101,10 +101,10 @@ struct Host<'a> {
     watch: Watch,
     listeners: Vec<(Listener, Door)>,
     /// By the lower half of their ids, which no two have at once.
-    clients: BTreeMap<usize, (ClientId, Socket)>,
+    clients: Map<usize, (ClientId, Socket)>,
     /// By numbers that are never used again.
-    programs: BTreeMap<usize, (DeploymentId, Running)>,
-    numbers: BTreeMap<DeploymentId, usize>,
+    programs: Map<usize, (DeploymentId, Running)>,
+    numbers: Map<DeploymentId, usize>,
     next_number: usize,
     /// Sources by the directories of their manifests, with the manifests' paths.
     watched: Vec<(i32, PathBuf, String)>,
@@ -144,9 +144,9 @@ impl<'a> Host<'a> {
             signals,
             watch,
             listeners: Vec::new(),
-            clients: BTreeMap::new(),
-            programs: BTreeMap::new(),
-            numbers: BTreeMap::new(),
+            clients: Map::new(),
+            programs: Map::new(),
+            numbers: Map::new(),
             next_number: 0,
             watched: Vec::new(),
             load: plan.load,
@@ -512,12 +512,13 @@ impl<'a> Host<'a> {
                 id,
                 command,
                 args,
+                timeout_ms,
             } => {
                 let number = self.numbers.get(&id).copied();
                 let running = number.and_then(|number| self.programs.get_mut(&number));
                 match (number, running) {
                     (Some(number), Some((_, running))) => {
-                        running.begin(call, command, args);
+                        running.begin(call, command, args, timeout_ms);
                         self.take_outcomes(number, now);
                     }
                     _ => {

@@ -20,6 +20,7 @@ use crate::error::{Error, Kind, Result, signal_name};
 use crate::ids::PoolId;
 use crate::limits::{LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
 use crate::manifest::model::Manifest;
+use crate::map::Map;
 use crate::sys::clock::{now_ms, now_us};
 use crate::sys::process::adopt_orphans;
 use crate::sys::signal::Signals;
@@ -27,7 +28,6 @@ use crate::sys::usage;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
@@ -67,16 +67,16 @@ pub struct Session {
     /// process is killed.
     keeps_dir: bool,
     /// By which further workers of pools are connected.
-    doors: BTreeMap<PoolId, OwnedFd>,
+    doors: Map<PoolId, OwnedFd>,
     processes: Processes,
     pub(super) workers: Workers,
-    connections: BTreeMap<PeerId, Connection>,
+    connections: Map<PeerId, Connection>,
     /// Peers that have more to be written to them than their sockets took.
     full: Vec<PeerId>,
     /// Compositions under way, by their tokens.
-    tasks: BTreeMap<u64, calls::Entry>,
+    tasks: Map<u64, calls::Entry>,
     /// The compositions that have asked, by the tokens of what they asked for.
-    asks: BTreeMap<u64, u64>,
+    asks: Map<u64, u64>,
     /// Calls that are answered.
     pub(super) answers: Vec<(u64, Result<Vec<u8>>)>,
     /// People are told of notes, or whoever uses this session.
@@ -142,13 +142,13 @@ impl Session {
             dir: None,
             has_dir: false,
             keeps_dir: false,
-            doors: BTreeMap::new(),
+            doors: Map::new(),
             processes: Processes::default(),
             workers: Workers::default(),
-            connections: BTreeMap::new(),
+            connections: Map::new(),
             full: Vec::new(),
-            tasks: BTreeMap::new(),
-            asks: BTreeMap::new(),
+            tasks: Map::new(),
+            asks: Map::new(),
             answers: Vec::new(),
             told: None,
             has_output_room: false,
@@ -208,11 +208,6 @@ impl Session {
     /// Whether a signal asked to end.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.is_some()
-    }
-
-    /// The first signal that asked to end.
-    pub fn interrupted(&self) -> Option<i32> {
-        self.interrupted
     }
 
     /// The error of a run that was asked to stop, if it was; says where everything stands.

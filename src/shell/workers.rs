@@ -9,11 +9,11 @@ use crate::core::process::request::{Launch, Redirect, Target};
 use crate::core::process::table::{Effect, HandleId, Table};
 use crate::error::{Error, Kind, Result};
 use crate::limits::{PIPE_BYTES, READS_PER_TURN_MAX};
+use crate::map::Map;
 use crate::sys::descriptor;
 use crate::sys::spawn::{Group, Program, SpawnError, Step, c_string, spawn};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
@@ -48,7 +48,7 @@ pub struct Workers {
     /// What launches name by their numbers.
     pub files: Vec<FileBytes>,
     streams: Vec<Option<Stream>>,
-    ends: BTreeMap<HandleId, Ends>,
+    ends: Map<HandleId, Ends>,
 }
 
 /// The streams of one worker process, by their places.

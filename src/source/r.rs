@@ -8,13 +8,12 @@ use super::literal;
 use super::notation::{Line, leading_type, read_type};
 use super::signature::{Flaw, Library, Place};
 use super::types::Type;
-use std::collections::BTreeSet;
 
 /// Reads an R file.
 pub fn read(text: &str) -> Result<Library, Vec<Flaw>> {
     let tokens = tokens(Lang::R, text, Place { line: 1, column: 1 });
     let comments = tokens.iter().filter(|token| token.kind == Kind::Comment);
-    let records: BTreeSet<&str> = comments.flat_map(comment_lines).filter_map(record_name).collect();
+    let records: Vec<&str> = comments.flat_map(comment_lines).filter_map(record_name).collect();
     let mut reader = Reader {
         tokens: &tokens,
         records,
@@ -27,13 +26,13 @@ pub fn read(text: &str) -> Result<Library, Vec<Flaw>> {
 
 struct Reader<'a, 't> {
     tokens: &'t [Token<'a>],
-    records: BTreeSet<&'a str>,
+    records: Vec<&'a str>,
     pending: Pending<'a>,
     collector: Collector,
 }
 
 /// The type that begins what is said of a parameter or a result, if it is one for sure: prose may begin with any word.
-fn typed(line: Line<'_>, records: &BTreeSet<&str>) -> Option<(usize, usize)> {
+fn typed(line: Line<'_>, records: &[&str]) -> Option<(usize, usize)> {
     let mut mentions = Vec::new();
     let (ty, len) = leading_type(line, &mut mentions)?;
     let is_apart = line.text[len..]
@@ -42,7 +41,7 @@ fn typed(line: Line<'_>, records: &BTreeSet<&str>) -> Option<(usize, usize)> {
         .is_none_or(|next| next.is_whitespace() || next == ',');
     let are_records = mentions
         .iter()
-        .all(|mention| records.contains(mention.name.as_str()));
+        .all(|mention| records.contains(&mention.name.as_str()));
     (is_apart && are_records && !ty.has(&|ty| matches!(ty, Type::Variable(_)))).then_some((len, len))
 }
 

@@ -86,6 +86,22 @@ impl Child {
         kill_and_reap(self.pid);
     }
 
+    /// Waits until the child has ended.
+    pub fn wait(&self) -> Exit {
+        let mut ended = libc::pollfd {
+            fd: self.fd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        loop {
+            if let Some(exit) = self.reap() {
+                return exit;
+            }
+            // SAFETY: one structure, and its number.
+            unsafe { libc::poll(&mut ended, 1, -1) };
+        }
+    }
+
     /// Takes the exit of a child that has ended; none if it still runs.
     pub fn reap(&self) -> Option<Exit> {
         match wait(libc::P_PIDFD, self.fd.as_raw_fd() as libc::id_t) {

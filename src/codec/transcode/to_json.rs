@@ -30,6 +30,11 @@ pub trait Sink {
     /// # Errors
     /// What ends the conversion: nobody wants the text any more.
     fn flush_if_large(&mut self) -> Result<(), Closed>;
+
+    /// From how many bytes in the buffer on it is asked.
+    fn large_bytes(&self) -> usize {
+        0
+    }
 }
 
 impl Sink for Vec<u8> {
@@ -40,6 +45,10 @@ impl Sink for Vec<u8> {
     fn flush_if_large(&mut self) -> Result<(), Closed> {
         Ok(())
     }
+
+    fn large_bytes(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Reads one msgpack value by its type and writes it as JSON text.
@@ -47,34 +56,41 @@ impl Sink for Vec<u8> {
 /// # Errors
 /// Bytes that are not msgpack or do not fit the type; a sink that is [`Closed`], which has the message `output is closed`.
 /// The sink may then have got a part of the text.
-pub fn msgpack_to_json<S: Sink>(
+pub fn msgpack_to_json(
     types: &Types,
     ty: TypeId,
     bytes: &[u8],
     style: Style,
-    out: &mut S,
+    out: &mut dyn Sink,
 ) -> Result<(), ValueError> {
     let mut text = Text {
+        buffer: std::mem::take(out.buffer()),
+        large_bytes: out.large_bytes(),
         sink: out,
         style,
         level: 0,
     };
-    walk(types, ty, bytes, &mut text)
+    let walked = walk(types, ty, bytes, &mut text);
+    *text.sink.buffer() = text.buffer;
+    walked
 }
 
-struct Text<'s, S> {
-    sink: &'s mut S,
+struct Text<'s> {
+    /// The sink's, while there is text to write.
+    buffer: Vec<u8>,
+    large_bytes: usize,
+    sink: &'s mut dyn Sink,
     style: Style,
     level: usize,
 }
 
-impl<S: Sink> Text<'_, S> {
+impl Text<'_> {
     fn push(&mut self, text: &[u8]) {
-        self.sink.buffer().extend_from_slice(text);
+        self.buffer.extend_from_slice(text);
     }
 
     fn begin(&mut self, bracket: u8) {
-        self.sink.buffer().push(bracket);
+        self.buffer.push(bracket);
         self.level += 1;
     }
 
@@ -83,7 +99,7 @@ impl<S: Sink> Text<'_, S> {
         if len > 0 {
             self.new_line();
         }
-        self.sink.buffer().push(bracket);
+        self.buffer.push(bracket);
     }
 
     #[inline]
@@ -95,7 +111,7 @@ impl<S: Sink> Text<'_, S> {
 
     fn indent(&mut self) {
         let spaces = self.level * 2;
-        let buffer = self.sink.buffer();
+        let buffer = &mut self.buffer;
         buffer.push(b'\n');
         buffer.resize(buffer.len() + spaces, b' ');
     }
@@ -117,11 +133,21 @@ impl<S: Sink> Text<'_, S> {
     #[inline]
     fn separate(&mut self, position: usize) -> Walk {
         if position > 0 {
-            self.sink.buffer().push(b',');
-            self.sink.flush_if_large().map_err(closed)?;
+            self.buffer.push(b',');
+            if self.buffer.len() >= self.large_bytes {
+                self.flush()?;
+            }
         }
         self.new_line();
         Ok(())
+    }
+
+    #[cold]
+    fn flush(&mut self) -> Walk {
+        std::mem::swap(self.sink.buffer(), &mut self.buffer);
+        let flushed = self.sink.flush_if_large().map_err(closed);
+        std::mem::swap(self.sink.buffer(), &mut self.buffer);
+        flushed
     }
 }
 
@@ -130,7 +156,7 @@ fn closed(_: Closed) -> Box<ValueError> {
     ValueError::new(0, "output is closed")
 }
 
-impl<S: Sink> Emit for Text<'_, S> {
+impl Emit for Text<'_> {
     fn nil(&mut self) {
         self.push(b"null");
     }
@@ -140,28 +166,28 @@ impl<S: Sink> Emit for Text<'_, S> {
     }
 
     fn int(&mut self, value: i64) {
-        number::write_int(value, self.sink.buffer());
+        number::write_int(value, &mut self.buffer);
     }
 
     fn unsigned(&mut self, value: u64) {
-        number::write_unsigned(value, self.sink.buffer());
+        number::write_unsigned(value, &mut self.buffer);
     }
 
     fn big(&mut self, bytes: &[u8]) {
         // The walk has checked its length.
-        let _ = integer::write_decimal(bytes, self.sink.buffer());
+        let _ = integer::write_decimal(bytes, &mut self.buffer);
     }
 
     fn f4(&mut self, value: f32) {
         if value.is_finite() {
-            number::write_f4(value, self.sink.buffer());
+            number::write_f4(value, &mut self.buffer);
         } else {
             self.f8(value.into());
         }
     }
 
     fn f8(&mut self, value: f64) {
-        let buffer = self.sink.buffer();
+        let buffer = &mut self.buffer;
         if value.is_finite() {
             number::write_f8(value, buffer);
         } else {
@@ -172,7 +198,7 @@ impl<S: Sink> Emit for Text<'_, S> {
     }
 
     fn string(&mut self, text: &str) {
-        write_string(text, self.sink.buffer());
+        write_string(text, &mut self.buffer);
     }
 
     fn json(&mut self, text: &str) {
@@ -183,7 +209,7 @@ impl<S: Sink> Emit for Text<'_, S> {
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        let buffer = self.sink.buffer();
+        let buffer = &mut self.buffer;
         buffer.push(b'"');
         base64::encode(bytes, buffer);
         buffer.push(b'"');
@@ -245,7 +271,7 @@ impl<S: Sink> Emit for Text<'_, S> {
 
     fn key(&mut self, position: usize, field: &Field) -> Walk {
         self.separate(position)?;
-        let buffer = self.sink.buffer();
+        let buffer = &mut self.buffer;
         if field.is_plain {
             buffer.push(b'"');
             buffer.extend_from_slice(field.key.as_bytes());

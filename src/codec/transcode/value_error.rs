@@ -2,6 +2,7 @@
 
 use crate::codec::json::JsonError;
 use crate::codec::nearest::nearest;
+use crate::codec::quote::quote;
 use crate::codec::schema::{Field, Number, Type, Types};
 use std::fmt;
 
@@ -131,8 +132,8 @@ impl From<JsonError> for Box<ValueError> {
 pub(super) fn quoted(text: &str) -> String {
     const CHARS_MAX: usize = 40;
     match text.char_indices().nth(CHARS_MAX) {
-        Some((cut, _)) => format!("{:?}...", &text[..cut]),
-        None => format!("{text:?}"),
+        Some((cut, _)) => quote(&text.as_bytes()[..cut]) + "...",
+        None => quote(text.as_bytes()),
     }
 }
 

@@ -8,8 +8,8 @@ use crate::compose::infer::complain::{NAMELESS, Why};
 use crate::compose::infer::program::Infer;
 use crate::compose::resolve::Target;
 use crate::compose::types::{Kinds, Node, Ty, kind};
+use crate::map::Map;
 use crate::source::signature::Flaw;
-use std::collections::BTreeMap;
 
 impl<'m> Infer<'m, '_> {
     /// The type of a function applied to arguments.
@@ -151,7 +151,7 @@ impl<'m> Infer<'m, '_> {
         for (index, (name, value)) in fields.iter().enumerate() {
             match OPTIONS.iter().find(|option| option.0 == name.text) {
                 Some((key, ty)) => {
-                    let ty = self.written(ty, &mut BTreeMap::new());
+                    let ty = self.written(ty, &mut Map::new());
                     self.check(*value, ty, Why::Field(arg, index));
                     if types.iter().any(|(known, _)| known == key) {
                         let message = format!("option {key} is given twice");

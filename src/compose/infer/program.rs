@@ -11,10 +11,10 @@ use crate::compose::infer::pipe::Stage;
 use crate::compose::resolve::{Names, Target};
 use crate::compose::types::{GENERIC, Kinds, Mismatch, Node, Scheme, Ty, Types};
 use crate::limits::FLAWS_MAX;
+use crate::map::Map;
 use crate::source::notation::parse_type;
 use crate::source::signature::{Flaw, Place, Record};
 use crate::source::types::Base;
-use std::collections::BTreeMap;
 
 /// What is known of all expressions.
 #[derive(Debug)]
@@ -24,9 +24,9 @@ pub struct Inferred<'m> {
     /// The type of every expression, without the optional that it may be wrapped in.
     pub nodes: Vec<Ty>,
     /// Expressions that stand where an optional is expected: that optional.
-    pub wraps: BTreeMap<NodeId, Ty>,
+    pub wraps: Map<NodeId, Ty>,
     /// What stands for the variables of its scheme where a name is used.
-    pub uses: BTreeMap<NodeId, Vec<Ty>>,
+    pub uses: Map<NodeId, Vec<Ty>>,
     /// The schemes of local names, in the order of [`Names::locals`].
     pub locals: Vec<Scheme>,
     /// Of definitions.
@@ -36,9 +36,9 @@ pub struct Inferred<'m> {
     /// How many arguments those are called with.
     pub arities: Vec<usize>,
     /// What the right side of every `|>` does.
-    pub stages: BTreeMap<NodeId, Stage>,
+    pub stages: Map<NodeId, Stage>,
     /// Declared records, by their number in the arena.
-    pub records: BTreeMap<u32, &'m Record>,
+    pub records: Map<u32, &'m Record>,
 }
 
 /// Finds the types of all expressions.
@@ -69,21 +69,21 @@ pub fn infer<'m>(
         declarations,
         inferred: Inferred {
             nodes: vec![nothing; module.nodes.len()],
-            wraps: BTreeMap::new(),
-            uses: BTreeMap::new(),
+            wraps: Map::new(),
+            uses: Map::new(),
             locals: vec![unknown.clone(); names.locals.len()],
             definitions: vec![unknown; module.definitions.len()],
             functions,
             arities,
-            stages: BTreeMap::new(),
-            records: BTreeMap::new(),
+            stages: Map::new(),
+            records: Map::new(),
             types,
         },
-        builtins: BTreeMap::new(),
+        builtins: Map::new(),
         pending: Vec::new(),
         middles: Vec::new(),
         programs: Vec::new(),
-        scoped: BTreeMap::new(),
+        scoped: Map::new(),
         within: Vec::new(),
         level: 1,
         flaws: Vec::new(),
@@ -103,7 +103,7 @@ pub(super) struct Infer<'m, 'n> {
     pub names: &'n Names<'m>,
     pub declarations: Declarations<'m>,
     pub inferred: Inferred<'m>,
-    builtins: BTreeMap<usize, Scheme>,
+    builtins: Map<usize, Scheme>,
     /// Getters and setters of values that are not known yet.
     pub pending: Vec<Pending>,
     /// What passes between two programs of the system: bytes, if nothing else is said.
@@ -111,7 +111,7 @@ pub(super) struct Infer<'m, 'n> {
     /// Programs of the system, as functions: what is only known to be a list is one of lines.
     pub programs: Vec<Ty>,
     /// The variables of the signature around this place.
-    pub scoped: BTreeMap<String, Ty>,
+    pub scoped: Map<String, Ty>,
     /// The applications around this place: function and position of the argument.
     pub within: Vec<(NodeId, usize)>,
     /// How many definitions are around this place.
@@ -243,7 +243,7 @@ impl<'m> Infer<'m, '_> {
         if let Some(scheme) = self.builtins.get(&builtin) {
             return scheme.clone();
         }
-        let mut known = BTreeMap::new();
+        let mut known = Map::new();
         let text = builtins::ALL[builtin].ty;
         let ty = self.written(text, &mut known);
         let vars = known.values().copied().collect();
@@ -253,7 +253,7 @@ impl<'m> Infer<'m, '_> {
     }
 
     /// A type of our own tables.
-    pub fn written(&mut self, text: &str, known: &mut BTreeMap<String, Ty>) -> Ty {
+    pub fn written(&mut self, text: &str, known: &mut Map<String, Ty>) -> Ty {
         let written = Written {
             library: None,
             place: Place::default(),

@@ -99,7 +99,7 @@ impl<'m> Lower<'m> {
             return;
         }
         let id = match func {
-            Term::Node(id) if !self.inferred.wraps.contains_key(&id) => id,
+            Term::Node(id) if !self.inferred.wraps.contains(&id) => id,
             Term::Applied(inner, before) => {
                 let all: Vec<Term> = before.iter().chain(args).copied().collect();
                 return self.application(*inner, &all, place);
@@ -186,7 +186,7 @@ impl<'m> Lower<'m> {
         let mut parts = Vec::new();
         let mut rest = id;
         while let Tree::Binary(Op::Compose, outer, inner) = self.module.nodes.node(rest)
-            && !self.inferred.wraps.contains_key(&rest)
+            && !self.inferred.wraps.contains(&rest)
         {
             parts.push(Term::Node(*outer));
             rest = *inner;

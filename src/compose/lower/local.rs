@@ -113,7 +113,7 @@ impl<'m> Lower<'m> {
             return self.variable_of(name, ty, place);
         }
         let chosen = self.chosen(id);
-        let requests = self.requests.entry(local).or_default();
+        let requests = self.requests.or_insert_with(local, Vec::new);
         let variable = match requests.iter().find(|request| request.0 == chosen) {
             Some((_, variable)) => variable.clone(),
             None => {

@@ -9,9 +9,9 @@ use crate::compose::lower::json::Json;
 use crate::compose::resolve::{Effects, LANGS, Names, Target};
 use crate::compose::types::{Ty, called};
 use crate::limits::{COMPOSE_BYTES_MAX, FLAWS_MAX};
+use crate::map::Map;
 use crate::source::signature::{Flaw, Param, Place};
 use crate::source::types::{Base, Type};
-use std::collections::BTreeMap;
 
 /// Writes the commands of a module that was checked; `file` is its name, for traces.
 ///
@@ -42,11 +42,11 @@ pub fn lower<'m>(
         at_once: [1; LANGS.len()],
         choice: Choice::new(),
         bodies: Vec::new(),
-        known_bodies: BTreeMap::new(),
+        known_bodies: Map::new(),
         instances: Vec::new(),
-        known_instances: BTreeMap::new(),
+        known_instances: Map::new(),
         workers: Vec::new(),
-        requests: BTreeMap::new(),
+        requests: Map::new(),
         current: Current::default(),
         written: 0,
         variables: 0,
@@ -113,12 +113,12 @@ pub(super) struct Lower<'m> {
     /// What the variables of the schemes around this place stand for.
     pub choice: Choice,
     pub bodies: Vec<Body>,
-    known_bodies: BTreeMap<(usize, Vec<ConcreteId>), usize>,
+    known_bodies: Map<(usize, Vec<ConcreteId>), usize>,
     pub instances: Vec<Instance>,
-    known_instances: BTreeMap<(usize, Vec<ConcreteId>), usize>,
+    known_instances: Map<(usize, Vec<ConcreteId>), usize>,
     pub workers: Vec<Worker>,
     /// Of local functions that are used at several types: the types, and the variable for each.
-    pub requests: BTreeMap<usize, Vec<(Vec<ConcreteId>, String)>>,
+    pub requests: Map<usize, Vec<(Vec<ConcreteId>, String)>>,
     pub current: Current,
     /// Bytes of all bodies that are done.
     pub written: usize,
@@ -230,9 +230,7 @@ impl<'m> Lower<'m> {
         }
         let position = self.bodies.len();
         let name = &self.module.definitions[definition].name.text;
-        let same = self
-            .known_bodies
-            .range((definition, Vec::new())..(definition + 1, Vec::new()));
+        let same = self.known_bodies.keys().filter(|(known, _)| *known == definition);
         let name = match same.count() {
             0 => name.clone(),
             before => format!("{name}~{}", before + 1),

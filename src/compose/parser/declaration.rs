@@ -464,9 +464,10 @@ fn as_name(word: &str) -> String {
         .chars()
         .map(|letter| if is_name(letter) { letter } else { '_' })
         .collect();
-    if let Some(first) = name.chars().next().filter(|first| first.is_uppercase()) {
-        name.replace_range(..first.len_utf8(), &first.to_lowercase().to_string());
+    if let Some(first) = name.get_mut(..1) {
+        first.make_ascii_lowercase();
     }
+    let begins_name = |first: char| begins_name(first) && !first.is_uppercase();
     match name.starts_with(begins_name) && !KEYWORDS.contains(&name.as_str()) {
         true => name,
         false => format!("f{name}"),

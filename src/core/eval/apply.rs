@@ -268,4 +268,8 @@ impl Sink for Bounded {
             false => Ok(()),
         }
     }
+
+    fn large_bytes(&self) -> usize {
+        self.bytes_max.saturating_add(1)
+    }
 }

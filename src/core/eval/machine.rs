@@ -22,7 +22,8 @@ use crate::expr::arena::{Expr, Exprs};
 use crate::ids::{ExprId, PoolId, TypeId};
 use crate::limits::{EVAL_BYTES_MAX, EVAL_FIBERS_MAX, EVAL_GARBAGE_BYTES_MIN, EVAL_STEPS_MAX};
 use crate::manifest::model::Pool;
-use std::collections::{BTreeMap, VecDeque};
+use crate::map::Map;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// What an evaluation may use up.
@@ -136,9 +137,9 @@ pub struct Machine {
     pub(super) applied: VecDeque<(HostCall, Result<Vec<u8>>)>,
     pub(super) functions: Functions,
     /// The kinds of worker processes that were started, by their numbers.
-    pub(super) channels: BTreeMap<u64, u32>,
+    pub(super) channels: Map<u64, u32>,
     /// The functions of pipes under way, by stage.
-    pub(super) pipes: BTreeMap<AskId, Piped>,
+    pub(super) pipes: Map<AskId, Piped>,
     /// What functions have made of items.
     pub(super) items: VecDeque<PipedItem>,
     /// Memory, payloads included, from which on it is looked what of it is needed.
@@ -178,8 +179,8 @@ impl Machine {
             to_cancel: VecDeque::new(),
             applied: VecDeque::new(),
             functions: Functions::default(),
-            channels: BTreeMap::new(),
-            pipes: BTreeMap::new(),
+            channels: Map::new(),
+            pipes: Map::new(),
             items: VecDeque::new(),
             collect_at: EVAL_GARBAGE_BYTES_MIN,
             collect_heap_at: budget.bytes_max / 2,

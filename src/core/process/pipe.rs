@@ -18,7 +18,8 @@ use crate::error::{Error, Kind, Result};
 use crate::expr::process::{Conversion, Form};
 use crate::ids::TypeId;
 use crate::limits::{PIPE_ITEMS_MAX, STREAM_BYTES_MAX, WORKER_MESSAGE_BYTES_MAX};
-use std::collections::{BTreeMap, VecDeque};
+use crate::map::Map;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 const SIGPIPE: i32 = 13;
@@ -123,7 +124,7 @@ pub(super) struct Each {
     pub waiting_bytes: usize,
     pub running: u32,
     /// Results that wait for those before them, or for room in the next stage.
-    pub done: BTreeMap<u64, Vec<u8>>,
+    pub done: Map<u64, Vec<u8>>,
     /// Items that were begun, and results that were passed on.
     begun: u64,
     given: u64,

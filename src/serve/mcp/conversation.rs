@@ -13,7 +13,7 @@ use crate::limits::{
 use crate::manifest::model::Manifest;
 use crate::manifest::names::full_name;
 use crate::serve::api::from_json;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// What is to be done because of what came. An exchange is all that follows from one message or batch: it ends with one
 /// reply, or in silence.
@@ -75,6 +75,7 @@ const LEVEL_DEFAULT: usize = 1;
 
 /// A call that runs.
 struct Open {
+    call: u64,
     exchange: u64,
     id: Id,
     /// The command, by its position in the manifest.
@@ -86,8 +87,8 @@ struct Open {
 }
 
 /// Several messages that came as one, and are answered as one.
-#[derive(Default)]
 struct Batch {
+    exchange: u64,
     /// Calls that run.
     open_count: usize,
     /// Answers with commas between.
@@ -100,9 +101,10 @@ pub struct Conversation {
     /// What was agreed on, once it was.
     revision: Option<Revision>,
     level: Option<usize>,
-    open: BTreeMap<u64, Open>,
+    /// Few enough to look through.
+    open: Vec<Open>,
     /// Those whose calls run.
-    batches: BTreeMap<u64, Batch>,
+    batches: Vec<Batch>,
     outputs: VecDeque<Output>,
     note_count: usize,
     next_exchange: u64,
@@ -150,7 +152,7 @@ impl Conversation {
 
     /// A call has ended. `manifest` is that of its program when it began. What belongs to no open call is ignored.
     pub fn handle_answer(&mut self, call: u64, manifest: &Manifest, result: Result<Vec<u8>>) {
-        let (Some(open), Some(revision)) = (self.open.remove(&call), self.revision) else {
+        let (Some(open), Some(revision)) = (self.take_open(call), self.revision) else {
             return;
         };
         let mut out = Vec::new();
@@ -170,7 +172,7 @@ impl Conversation {
 
     /// A call tells how far it is. `total` is that which `done` grows to, if it is known: above 0.
     pub fn handle_progress(&mut self, call: u64, done: f64, total: f64, label: &str) {
-        let Some(open) = self.open.get_mut(&call) else {
+        let Some(open) = self.open.iter_mut().find(|open| open.call == call) else {
             return;
         };
         let (Some(token), true) = (&open.token, done.is_finite() && done > open.done) else {
@@ -187,7 +189,7 @@ impl Conversation {
         }
         if !label.is_empty() && self.revision >= Some(Revision::V2025_03_26) {
             params.extend_from_slice(b",\"message\":");
-            write_string(clipped(label), &mut params);
+            write_string(clipped(label, MCP_NOTE_BYTES_MAX), &mut params);
         }
         params.push(b'}');
         let exchange = open.exchange;
@@ -196,7 +198,7 @@ impl Conversation {
 
     /// A function of a call has logged a line.
     pub fn handle_log(&mut self, call: u64, pool: &str, level: &str, text: &str) {
-        let Some(open) = self.open.get(&call) else {
+        let Some(open) = self.open.iter().find(|open| open.call == call) else {
             return;
         };
         let level = match level {
@@ -214,7 +216,7 @@ impl Conversation {
         let mut params = format!("{{\"level\":\"{}\",\"logger\":", LEVELS[level]).into_bytes();
         write_string(pool, &mut params);
         params.extend_from_slice(b",\"data\":");
-        write_string(clipped(text), &mut params);
+        write_string(clipped(text, MCP_NOTE_BYTES_MAX), &mut params);
         params.push(b'}');
         let exchange = open.exchange;
         self.note(exchange, notification("notifications/message", &params));
@@ -227,8 +229,8 @@ impl Conversation {
             .retain(|output| matches!(output, Output::Cancel { .. }));
         self.note_count = 0;
         let calls = std::mem::take(&mut self.open);
-        self.outputs
-            .extend(calls.into_keys().map(|call| Output::Cancel { call }));
+        let cancel = |open: Open| Output::Cancel { call: open.call };
+        self.outputs.extend(calls.into_iter().map(cancel));
     }
 
     /// What is to be done next.
@@ -236,6 +238,14 @@ impl Conversation {
         let output = self.outputs.pop_front()?;
         self.note_count -= usize::from(matches!(output, Output::Note { .. }));
         Some(output)
+    }
+
+    /// Begins to count calls there.
+    pub fn numbered_from(call: u64) -> Conversation {
+        Conversation {
+            next_call: call,
+            ..Conversation::default()
+        }
     }
 
     /// What was agreed on, once it was.
@@ -248,6 +258,15 @@ impl Conversation {
         self.open.len()
     }
 
+    fn take_open(&mut self, call: u64) -> Option<Open> {
+        let position = self.open.iter().position(|open| open.call == call)?;
+        Some(self.open.swap_remove(position))
+    }
+
+    fn batch(&mut self, exchange: u64) -> Option<usize> {
+        self.batches.iter().position(|batch| batch.exchange == exchange)
+    }
+
     /// The last word of an exchange.
     fn finish(&mut self, exchange: u64, reply: Option<Vec<u8>>) {
         self.outputs.push_back(match reply {
@@ -258,13 +277,14 @@ impl Conversation {
 
     /// A call has ended, with an answer or given up.
     fn finish_call(&mut self, exchange: u64, reply: Option<Vec<u8>>) {
-        let Some(batch) = self.batches.get_mut(&exchange) else {
+        let Some(position) = self.batch(exchange) else {
             return self.finish(exchange, reply);
         };
+        let batch = &mut self.batches[position];
         batch.open_count -= 1;
         batch.add(reply);
         if batch.open_count == 0 {
-            let batch = self.batches.remove(&exchange).unwrap_or_default();
+            let batch = self.batches.swap_remove(position);
             self.finish(exchange, batch.into_reply());
         }
     }
@@ -305,26 +325,20 @@ impl Conversation {
         if let Some(message) = wrong {
             return self.finish(exchange, Some(refusal(None, Code::InvalidRequest, &message)));
         }
-        let mut batch = Batch::default();
-        // What a message of the batch cancels may be a call of the same batch.
-        self.batches.insert(
+        // It counts as a call itself until all of it is read: a message of it may give up a call of the same.
+        self.batches.push(Batch {
             exchange,
-            Batch {
-                open_count: 1,
-                ..Batch::default()
-            },
-        );
+            open_count: 1,
+            answers: Vec::new(),
+        });
         for text in texts {
             let before = self.next_call;
             let reply = self.handle(exchange, text, offer);
-            batch.add(reply);
-            if let Some(shared) = self.batches.get_mut(&exchange) {
-                shared.open_count += usize::from(self.next_call > before);
+            let has_begun = self.next_call > before;
+            if let Some(position) = self.batch(exchange) {
+                self.batches[position].open_count += usize::from(has_begun);
+                self.batches[position].add(reply);
             }
-        }
-        if let Some(shared) = self.batches.get_mut(&exchange) {
-            batch.add(Some(std::mem::take(&mut shared.answers)).filter(|answers| !answers.is_empty()));
-            shared.answers = batch.answers;
         }
         self.finish_call(exchange, None);
     }
@@ -333,7 +347,7 @@ impl Conversation {
     fn handle(&mut self, exchange: u64, text: &[u8], offer: Offer) -> Option<Vec<u8>> {
         match Message::of(text) {
             Message::Request { id, method, params } => {
-                if self.open.values().any(|open| open.id.is_same(&id)) {
+                if self.open.iter().any(|open| open.id.is_same(&id)) {
                     let message = "a request of the same id is under way";
                     return Some(refusal(Some(&id), Code::InvalidRequest, message));
                 }
@@ -381,7 +395,7 @@ impl Conversation {
             _ => {
                 return Err((
                     Code::MethodNotFound,
-                    format!("there is no method \"{}\"", short(method)),
+                    format!("there is no method \"{}\"", clipped(method, MCP_ID_BYTES_MAX)),
                 ));
             }
         };
@@ -431,8 +445,10 @@ impl Conversation {
     ) -> std::result::Result<(), Refused> {
         let revision = self.revision.ok_or_else(not_initialized)?;
         let cursor = string_param(params, "cursor")?;
-        let page = offer.write_page(revision, cursor.as_deref(), out);
-        page.map_err(|()| invalid("the cursor is none of this list"))
+        match offer.write_page(revision, cursor.as_deref(), out) {
+            true => Ok(()),
+            false => Err(invalid("the cursor is none of this list")),
+        }
     }
 
     fn set_level(&mut self, params: &[u8], _: Offer, out: &mut Vec<u8>) -> std::result::Result<(), Refused> {
@@ -470,7 +486,10 @@ impl Conversation {
             let hint = near
                 .map(|near| format!("; did you mean {near}?"))
                 .unwrap_or_default();
-            invalid(&format!("there is no tool \"{}\"{hint}", short(&name)))
+            invalid(&format!(
+                "there is no tool \"{}\"{hint}",
+                clipped(&name, MCP_ID_BYTES_MAX)
+            ))
         })?;
         let arguments = arguments.unwrap_or(b"{}");
         if !matches!(Reader::new(arguments).peek(), Ok(Shape::Object)) {
@@ -493,14 +512,14 @@ impl Conversation {
         };
         let call = self.next_call;
         self.next_call += 1;
-        let open = Open {
+        self.open.push(Open {
+            call,
             exchange,
             id: id.clone(),
             command: tool.command,
             token,
             done: f64::NEG_INFINITY,
-        };
-        self.open.insert(call, open);
+        });
         self.outputs.push_back(Output::Call {
             call,
             exchange,
@@ -518,16 +537,10 @@ impl Conversation {
         let Some(id) = found[0].filter(|_| read.is_ok()).and_then(Id::read) else {
             return;
         };
-        let mut calls = self.open.iter();
-        let Some(call) = calls
-            .find(|(_, open)| open.id.is_same(&id))
-            .map(|(call, _)| *call)
-        else {
-            return;
-        };
-        if let Some(open) = self.open.remove(&call) {
+        if let Some(position) = self.open.iter().position(|open| open.id.is_same(&id)) {
+            let Open { call, exchange, .. } = self.open.swap_remove(position);
             self.outputs.push_back(Output::Cancel { call });
-            self.finish_call(open.exchange, None);
+            self.finish_call(exchange, None);
         }
     }
 }
@@ -594,12 +607,11 @@ fn progress_token(meta: Option<&[u8]>) -> std::result::Result<Option<Box<[u8]>>,
     }
 }
 
-/// As much of a name as a message quotes.
-fn short(name: &str) -> &str {
-    &name[..name.floor_char_boundary(MCP_ID_BYTES_MAX)]
-}
-
-/// As much of a line as is passed on.
-fn clipped(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MCP_NOTE_BYTES_MAX)]
+/// As much of a text as fits in so many bytes.
+fn clipped(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::limits::{MCP_SESSION_IDLE_MS, MCP_SESSIONS_MAX};
 use crate::manifest::model::Manifest;
 use crate::serve::http::{Method, Request, Response};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// What is to be done because of what came. `to` is the request, by the number that it came with.
 #[derive(Debug, PartialEq)]
@@ -62,6 +62,7 @@ pub enum Effect {
 
 /// A request that waits for its answer.
 struct Waiting {
+    exchange: u64,
     /// None: its client is gone.
     to: Option<u64>,
     /// The client takes one message.
@@ -75,25 +76,27 @@ struct Waiting {
 
 /// A client's state.
 struct Session {
+    /// What it calls itself: 32 hexadecimal digits.
+    id: String,
+    /// The half of its calls' numbers that tells them from those of others.
+    serial: u64,
     conversation: Conversation,
     /// When it was heard of last.
     heard_ms: u64,
-    /// Requests that wait, by their exchanges.
-    waiting: BTreeMap<u64, Waiting>,
-    /// The numbers of its calls outside, by those of the conversation.
-    calls: BTreeMap<u64, u64>,
+    /// Requests that wait.
+    waiting: Vec<Waiting>,
 }
 
-/// All clients.
+/// All clients; few enough to look through.
 #[derive(Default)]
 pub struct Sessions {
-    /// By what they call themselves: 32 hexadecimal digits.
-    sessions: BTreeMap<String, Session>,
-    /// Session and number in it of each call under way.
-    calls: BTreeMap<u64, (String, u64)>,
-    next_call: u64,
+    sessions: Vec<Session>,
+    next_serial: u64,
     effects: VecDeque<Effect>,
 }
+
+/// Where the serial of a session stands in the numbers of its calls: nobody calls as often as fits below it.
+const SERIAL_SHIFT: u32 = 32;
 
 /// A request that is refused, before any message in it is looked at.
 struct Refused {
@@ -136,37 +139,36 @@ impl Sessions {
 
     /// A call has ended. `manifest` is that of its program when it began.
     pub fn handle_answer(&mut self, call: u64, manifest: &Manifest, result: Result<Vec<u8>>, now_ms: u64) {
-        let Some((id, inner)) = self.calls.remove(&call) else {
-            return;
-        };
-        if let Some(session) = self.sessions.get_mut(&id) {
+        if let Some(position) = self.caller(call) {
+            let session = &mut self.sessions[position];
             session.heard_ms = now_ms;
-            session.calls.remove(&inner);
-            session.conversation.handle_answer(inner, manifest, result);
+            session.conversation.handle_answer(call, manifest, result);
+            session.carry_out(&mut self.effects);
         }
-        self.carry_out(&id);
     }
 
     /// A call tells how far it is: see [`Conversation::handle_progress`].
     pub fn handle_progress(&mut self, call: u64, done: f64, total: f64, label: &str) {
-        self.tell(call, |conversation, inner| {
-            conversation.handle_progress(inner, done, total, label);
-        });
+        if let Some(position) = self.caller(call) {
+            let session = &mut self.sessions[position];
+            session.conversation.handle_progress(call, done, total, label);
+            session.carry_out(&mut self.effects);
+        }
     }
 
     /// A function of a call has logged a line.
     pub fn handle_log(&mut self, call: u64, pool: &str, level: &str, text: &str) {
-        self.tell(call, |conversation, inner| {
-            conversation.handle_log(inner, pool, level, text)
-        });
+        if let Some(position) = self.caller(call) {
+            let session = &mut self.sessions[position];
+            session.conversation.handle_log(call, pool, level, text);
+            session.carry_out(&mut self.effects);
+        }
     }
 
     /// The client that waits for the answer of a request is gone. Its calls go on: the protocol has a message to give one up.
     pub fn handle_gone(&mut self, to: u64) {
-        let waiting = self
-            .sessions
-            .values_mut()
-            .flat_map(|session| session.waiting.values_mut());
+        let sessions = self.sessions.iter_mut();
+        let waiting = sessions.flat_map(|session| session.waiting.iter_mut());
         for waiting in waiting.filter(|waiting| waiting.to == Some(to)) {
             waiting.to = None;
         }
@@ -175,12 +177,12 @@ impl Sessions {
     /// Drops the clients that have been silent for long.
     pub fn handle_timeout(&mut self, now_ms: u64) {
         self.sessions
-            .retain(|_, session| session.idle_end().is_none_or(|end| end > now_ms));
+            .retain(|session| session.idle_end().is_none_or(|end| end > now_ms));
     }
 
     /// When [`Sessions::handle_timeout`] has something to do.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.sessions.values().filter_map(Session::idle_end).min()
+        self.sessions.iter().filter_map(Session::idle_end).min()
     }
 
     /// What is to be done next.
@@ -207,33 +209,32 @@ impl Sessions {
         now_ms: u64,
     ) -> std::result::Result<(), Refused> {
         let mut waiting = Waiting::of(to, request)?;
-        let named = request.header("mcp-session-id");
-        let id = match named {
-            Some(id) => id.to_string(),
+        let position = match request.header("mcp-session-id") {
+            Some(id) => self.position(id)?,
             None => {
                 self.make_room()?;
                 let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
                 waiting.id = Some(id.clone());
-                let session = Session {
-                    conversation: Conversation::default(),
+                let serial = self.next_serial;
+                self.next_serial += 1;
+                self.sessions.push(Session {
+                    id,
+                    serial,
+                    conversation: Conversation::numbered_from(serial << SERIAL_SHIFT),
                     heard_ms: now_ms,
-                    waiting: BTreeMap::new(),
-                    calls: BTreeMap::new(),
-                };
-                // Chance never gives the same twice.
-                self.sessions.entry(id.clone()).or_insert(session);
-                id
+                    waiting: Vec::new(),
+                });
+                self.sessions.len() - 1
             }
         };
-        let session = self.sessions.get_mut(&id).ok_or_else(|| not_found(&id))?;
+        let session = &mut self.sessions[position];
         session.heard_ms = now_ms;
-        let exchange = session.conversation.handle_message(&request.body, offer);
-        session.waiting.insert(exchange, waiting);
-        let is_agreed = session.conversation.revision().is_some();
-        self.carry_out(&id);
-        if !is_agreed {
+        waiting.exchange = session.conversation.handle_message(&request.body, offer);
+        session.waiting.push(waiting);
+        session.carry_out(&mut self.effects);
+        if session.conversation.revision().is_none() {
             // What was no initialize begins no session.
-            self.sessions.remove(&id);
+            self.sessions.swap_remove(position);
         }
         Ok(())
     }
@@ -241,9 +242,10 @@ impl Sessions {
     /// Ends a session: its calls are given up.
     fn delete(&mut self, to: u64, request: &Request) -> std::result::Result<(), Refused> {
         let id = request.header("mcp-session-id").unwrap_or_default();
-        let session = self.sessions.get_mut(id).ok_or_else(|| not_found(id))?;
+        let position = self.position(id)?;
+        let mut session = self.sessions.swap_remove(position);
         session.conversation.handle_end();
-        for waiting in std::mem::take(&mut session.waiting).into_values() {
+        for waiting in std::mem::take(&mut session.waiting) {
             let Some(to) = waiting.to else {
                 continue;
             };
@@ -256,15 +258,22 @@ impl Sessions {
                 }
             });
         }
-        self.carry_out(id);
-        self.sessions.remove(id);
-        let response = Response {
-            status: 204,
-            headers: Vec::new(),
-            body: Vec::new(),
-        };
+        session.carry_out(&mut self.effects);
+        let response = empty(204);
         self.effects.push_back(Effect::Respond { to, response });
         Ok(())
+    }
+
+    /// The position of the session of that name.
+    fn position(&self, id: &str) -> std::result::Result<usize, Refused> {
+        let found = self.sessions.iter().position(|session| session.id == id);
+        found.ok_or_else(|| not_found(id))
+    }
+
+    /// The position of the session that a call belongs to.
+    fn caller(&self, call: u64) -> Option<usize> {
+        let serial = call >> SERIAL_SHIFT;
+        self.sessions.iter().position(|session| session.serial == serial)
     }
 
     /// Makes room for one more client: who has been silent for longest goes.
@@ -272,13 +281,11 @@ impl Sessions {
         if self.sessions.len() < MCP_SESSIONS_MAX {
             return Ok(());
         }
-        let idle = self
-            .sessions
-            .iter()
-            .filter_map(|(id, session)| Some((session.idle_end()?, id)));
-        match idle.min().map(|(_, id)| id.clone()) {
-            Some(id) => {
-                self.sessions.remove(&id);
+        let sessions = self.sessions.iter().enumerate();
+        let idle = sessions.filter_map(|(position, session)| Some((session.idle_end()?, position)));
+        match idle.min() {
+            Some((_, position)) => {
+                self.sessions.swap_remove(position);
                 Ok(())
             }
             None => Err(Refused {
@@ -288,71 +295,55 @@ impl Sessions {
             }),
         }
     }
+}
 
-    fn tell(&mut self, call: u64, tell: impl FnOnce(&mut Conversation, u64)) {
-        let Some((id, inner)) = self.calls.get(&call).cloned() else {
-            return;
-        };
-        if let Some(session) = self.sessions.get_mut(&id) {
-            tell(&mut session.conversation, inner);
-        }
-        self.carry_out(&id);
-    }
-
-    /// Does what the conversation of a session wants done.
-    fn carry_out(&mut self, id: &str) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        while let Some(output) = session.conversation.poll_output() {
+impl Session {
+    /// Does what the conversation wants done.
+    fn carry_out(&mut self, effects: &mut VecDeque<Effect>) {
+        while let Some(output) = self.conversation.poll_output() {
             match output {
                 Output::Call {
-                    call: inner,
+                    call,
                     program,
                     command,
                     args,
                     ..
-                } => {
-                    let call = self.next_call;
-                    self.next_call += 1;
-                    session.calls.insert(inner, call);
-                    self.calls.insert(call, (id.to_string(), inner));
-                    self.effects.push_back(Effect::Call {
-                        call,
-                        program,
-                        command,
-                        args,
-                    });
-                }
-                Output::Cancel { call: inner } => {
-                    if let Some(call) = session.calls.remove(&inner) {
-                        self.calls.remove(&call);
-                        self.effects.push_back(Effect::Cancel { call });
-                    }
-                }
+                } => effects.push_back(Effect::Call {
+                    call,
+                    program,
+                    command,
+                    args,
+                }),
+                Output::Cancel { call } => effects.push_back(Effect::Cancel { call }),
                 Output::Note { exchange, message } => {
-                    if let Some(waiting) = session.waiting.get_mut(&exchange) {
-                        waiting.note(&message, &mut self.effects);
+                    let mut waiting = self.waiting.iter_mut();
+                    if let Some(waiting) = waiting.find(|waiting| waiting.exchange == exchange) {
+                        waiting.note(&message, effects);
                     }
                 }
-                Output::Reply { exchange, message } => {
-                    if let Some(waiting) = session.waiting.remove(&exchange) {
-                        let is_agreed = session.conversation.revision().is_some();
-                        waiting.reply(message, is_agreed, &mut self.effects);
-                    }
-                }
-                Output::Silence { exchange } => {
-                    if let Some(waiting) = session.waiting.remove(&exchange) {
-                        let is_agreed = session.conversation.revision().is_some();
-                        waiting.silence(is_agreed, &mut self.effects);
-                    }
-                }
+                Output::Reply { exchange, message } => self.finish(exchange, Some(message), effects),
+                Output::Silence { exchange } => self.finish(exchange, None, effects),
             }
         }
     }
-}
 
-impl Session {
+    /// An exchange has ended, with a reply or without.
+    fn finish(&mut self, exchange: u64, reply: Option<Vec<u8>>, effects: &mut VecDeque<Effect>) {
+        let found = self
+            .waiting
+            .iter()
+            .position(|waiting| waiting.exchange == exchange);
+        let Some(position) = found else {
+            return;
+        };
+        let waiting = self.waiting.swap_remove(position);
+        let is_agreed = self.conversation.revision().is_some();
+        match reply {
+            Some(message) => waiting.reply(message, is_agreed, effects),
+            None => waiting.silence(is_agreed, effects),
+        }
+    }
+
     /// When it has been silent for long enough to go, if nothing is under way.
     fn idle_end(&self) -> Option<u64> {
         let is_idle = self.conversation.open_count() == 0;
@@ -400,6 +391,7 @@ impl Waiting {
             return Err(refused(406, message.into()));
         }
         Ok(Waiting {
+            exchange: 0,
             to: Some(to),
             takes_json,
             takes_events,
@@ -469,11 +461,7 @@ impl Waiting {
             (true, _) => Effect::End { to },
             (false, true) => Effect::Respond {
                 to,
-                response: Response {
-                    status: 202,
-                    headers: Vec::new(),
-                    body: Vec::new(),
-                },
+                response: empty(202),
             },
             (false, false) => {
                 let message = "the request has no Mcp-Session-Id, expected one, or initialize";
@@ -481,6 +469,14 @@ impl Waiting {
                 Effect::Respond { to, response }
             }
         });
+    }
+}
+
+fn empty(status: u16) -> Response {
+    Response {
+        status,
+        headers: Vec::new(),
+        body: Vec::new(),
     }
 }
 

@@ -47,7 +47,8 @@ impl Lines {
                         return None;
                     }
                     let is_too_long = self.searched - self.start > MCP_MESSAGE_BYTES_MAX;
-                    if !is_too_long && !(self.has_ended && self.start < self.searched) {
+                    let is_last = self.has_ended && self.start < self.searched;
+                    if !is_too_long && !is_last {
                         return None;
                     }
                     self.searched

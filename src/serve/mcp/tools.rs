@@ -9,7 +9,6 @@ use crate::codec::schema::Types;
 use crate::ids::TypeId;
 use crate::limits::{MCP_PAGE_BYTES_MAX, MCP_TOOLS_PER_PAGE, TOOL_NAME_BYTES_MAX};
 use crate::manifest::model::{Arg, Body, Command, Manifest};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// A program whose commands are tools.
 #[derive(Clone, Copy)]
@@ -34,7 +33,8 @@ pub struct Tool {
 /// The tools of some programs. Made anew whenever the programs change.
 pub struct Tools {
     list: Vec<Tool>,
-    positions: BTreeMap<String, usize>,
+    /// Positions in `list`, in the order of the names.
+    by_name: Vec<usize>,
 }
 
 /// What a client can use now.
@@ -51,28 +51,32 @@ impl Tools {
     /// run here or whose values have no form in JSON.
     pub fn of(programs: &[Program<'_>]) -> Tools {
         let mut commands = Vec::new();
-        // In how many programs a name stands.
-        let mut owners: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for (program, Program { manifest, .. }) in programs.iter().enumerate() {
             for (position, command) in manifest.commands.iter().enumerate() {
                 if is_tool(&manifest.types, command) {
-                    let name = plain_name(command);
-                    owners.entry(name.clone()).or_default().insert(program);
-                    commands.push((name, program, position));
+                    commands.push((plain_name(command), program, position));
                 }
             }
         }
+        // In which programs each name stands.
+        let mut owners: Vec<(String, usize)> = Vec::with_capacity(commands.len());
+        owners.extend(commands.iter().map(|(name, program, _)| (name.clone(), *program)));
+        owners.sort_unstable();
+        owners.dedup();
         let mut tools = Tools {
             list: Vec::with_capacity(commands.len()),
-            positions: BTreeMap::new(),
+            by_name: Vec::with_capacity(commands.len()),
         };
         for (plain, program, command) in commands {
-            let wanted = match owners.get(&plain).map_or(0, BTreeSet::len) {
-                0 | 1 => plain,
-                _ => allowed(&[programs[program].name, &plain]),
+            let first = owners.partition_point(|(name, _)| *name < plain);
+            let is_shared = owners.get(first + 1).is_some_and(|(name, _)| *name == plain);
+            let wanted = match is_shared {
+                false => plain,
+                true => allowed(&[programs[program].name, &plain]),
             };
             let name = tools.free_name(wanted);
-            tools.positions.insert(name.clone(), tools.list.len());
+            let place = tools.place(&name).unwrap_or_else(|place| place);
+            tools.by_name.insert(place, tools.list.len());
             tools.list.push(Tool {
                 name,
                 program,
@@ -92,24 +96,32 @@ impl Tools {
     /// # Errors
     /// There is none; the nearest name, if one is near.
     pub fn find(&self, name: &str) -> Result<&Tool, Option<&str>> {
-        match self.positions.get(name) {
-            Some(position) => Ok(&self.list[*position]),
+        match self.position(name) {
+            Some(position) => Ok(&self.list[position]),
             None => Err(nearest(name, self.list.iter().map(|tool| tool.name.as_str()))),
         }
     }
 
+    fn position(&self, name: &str) -> Option<usize> {
+        self.place(name).ok().map(|place| self.by_name[place])
+    }
+
+    /// Where a name stands in `by_name`, or would.
+    fn place(&self, name: &str) -> std::result::Result<usize, usize> {
+        self.by_name
+            .binary_search_by(|position| self.list[*position].name.as_str().cmp(name))
+    }
+
     /// The name, or the first that is free with a number at its end.
     fn free_name(&self, wanted: String) -> String {
-        if !self.positions.contains_key(&wanted) {
-            return wanted;
-        }
-        let numbered = (2..).map(|number| {
+        let (mut name, mut number) = (wanted.clone(), 1);
+        while self.position(&name).is_some() {
+            number += 1;
             let end = format!("_{number}");
             let kept = wanted.len().min(TOOL_NAME_BYTES_MAX - end.len());
-            format!("{}{end}", &wanted[..kept])
-        });
-        let mut free = numbered.filter(|name| !self.positions.contains_key(name));
-        free.next().unwrap_or(wanted)
+            name = format!("{}{end}", &wanted[..kept]);
+        }
+        name
     }
 }
 
@@ -144,15 +156,13 @@ fn allowed(words: &[&str]) -> String {
 
 impl Offer<'_> {
     /// Appends a page of the list of tools, as JSON: that after the tool of the name that the page before has given as its
-    /// cursor.
-    ///
-    /// # Errors
-    /// There is no such tool any more, or never was.
-    pub fn write_page(&self, revision: Revision, cursor: Option<&str>, out: &mut Vec<u8>) -> Result<(), ()> {
+    /// cursor. False if there is no such tool, or no more.
+    pub fn write_page(&self, revision: Revision, cursor: Option<&str>, out: &mut Vec<u8>) -> bool {
         let list = self.tools.list();
-        let start = match cursor {
+        let start = match cursor.map(|cursor| self.tools.position(cursor)) {
             None => 0,
-            Some(cursor) => self.tools.positions.get(cursor).ok_or(())? + 1,
+            Some(Some(position)) => position + 1,
+            Some(None) => return false,
         };
         let mut page = JsonText::new(out);
         page.begin(b'{').key("tools").begin(b'[');
@@ -172,7 +182,7 @@ impl Offer<'_> {
             page.key("nextCursor").string(&list[end - 1].name);
         }
         page.end(b'}');
-        Ok(())
+        true
     }
 
     fn write_tool(&self, tool: &Tool, revision: Revision, page: &mut JsonText) {

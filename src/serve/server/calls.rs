@@ -5,11 +5,13 @@ use super::{CallId, ClientId, Effect, Server, Timer, client_gone};
 use crate::core::deadlines::Due;
 use crate::core::hub::Note;
 use crate::error::{Error, Kind, Result};
+use crate::limits::CLIENT_GRACE_MS;
 use crate::manifest::model::{Command, Manifest};
 use crate::manifest::positional::positional;
 use crate::serve::api::{self, Failure, Form};
 use crate::serve::deployment::{DeploymentId, Name, Refusal};
 use crate::serve::http;
+use crate::serve::metrics::SeriesId;
 use crate::serve::rpc::Notice;
 use crate::serve::rpc::request::Arguments;
 use std::rc::Rc;
@@ -28,10 +30,14 @@ pub struct Call {
     pub(super) request_id: String,
     pub(super) begun_ms: u64,
     due: Due,
+    /// When its session gives up, in milliseconds, which can tell more of it than this server.
+    timeout_ms: Option<u64>,
     /// It was given up, for that reason.
     given_up: Option<Box<Error>>,
     /// The answer is sent in parts as it comes, and its head is sent.
     pub(super) is_streaming: bool,
+    /// Where it is counted, once its command is known.
+    series: Option<SeriesId>,
 }
 
 /// How a call came.
@@ -45,6 +51,15 @@ pub enum Origin {
         /// The arguments, until it begins.
         args: Option<Box<Arguments>>,
     },
+    /// From an assistant, as the call of a tool.
+    Tool {
+        /// The call's number among those of assistants.
+        call: u64,
+        /// The program when the arguments were read.
+        manifest: Rc<Manifest>,
+        /// The arguments, until it begins.
+        args: Vec<Vec<u8>>,
+    },
 }
 
 /// What is kept of a request over HTTP.
@@ -55,18 +70,21 @@ pub struct Web {
 }
 
 impl Server {
-    /// Takes a call. It is answered at once, or later.
+    /// Takes a call. It is answered later; none: it is answered already.
     pub(super) fn call(
         &mut self,
-        client: ClientId,
+        client: Option<ClientId>,
         (name, command): (Name, String),
         origin: Origin,
         request_id: String,
         timeout_ms: Option<u64>,
         now_ms: u64,
-    ) {
+    ) -> Option<CallId> {
+        let is_private = matches!(origin, Origin::Private { .. });
+        let inner_ms = timeout_ms.filter(|_| is_private);
+        let grace_ms = inner_ms.map_or(0, |_| CLIENT_GRACE_MS / 2);
         let id = self.calls.insert(Call {
-            client: Some(client),
+            client,
             name,
             command,
             id: None,
@@ -74,22 +92,25 @@ impl Server {
             request_id,
             begun_ms: now_ms,
             due: None,
+            timeout_ms: inner_ms,
             given_up: None,
             is_streaming: false,
+            series: None,
         });
-        let due_ms = now_ms.saturating_add(timeout_ms.unwrap_or(self.config.timeout_ms));
-        if let Some(client) = self.clients.get_mut(client) {
+        let due_ms = now_ms
+            .saturating_add(timeout_ms.unwrap_or(self.config.timeout_ms))
+            .saturating_add(grace_ms);
+        if let Some(client) = client.and_then(|client| self.clients.get_mut(client)) {
             client.calls.insert(id);
         }
-        let Some(call) = self.calls.get_mut(id) else {
-            return;
-        };
+        let call = self.calls.get_mut(id)?;
         self.deadlines.set(Timer::Call(id), &mut call.due, Some(due_ms));
         match self.deployments.begin_call(&call.name, id.raw(), now_ms) {
             Ok(Some(generation)) => self.begin(id, generation, now_ms),
             Ok(None) => {}
             Err(refusal) => self.refuse(id, refusal, now_ms),
         }
+        self.calls.get(id).map(|_| id)
     }
 
     /// The deployment of a call is loaded.
@@ -98,6 +119,10 @@ impl Server {
             return self.deployments.end_call(generation, now_ms);
         };
         call.id = Some(generation);
+        let waited_ms = now_ms.saturating_sub(call.begun_ms);
+        let timeout_ms = call
+            .timeout_ms
+            .map(|timeout_ms| timeout_ms.saturating_sub(waited_ms).max(1));
         let manifest = self
             .programs
             .get(&generation)
@@ -108,6 +133,9 @@ impl Server {
         };
         match prepared {
             Ok((command, args)) => {
+                let series = self.metrics.series(&call.name.to_string(), &call.command);
+                call.series = Some(series);
+                self.metrics.begin(series);
                 if matches!(&call.origin, Origin::Web(web) if matches!(web.form, Some((Form::Events, _)))) {
                     self.begin_events(id, now_ms);
                 }
@@ -116,6 +144,7 @@ impl Server {
                     id: generation,
                     command,
                     args,
+                    timeout_ms,
                 });
             }
             Err(failure) => {
@@ -126,6 +155,10 @@ impl Server {
     }
 
     pub(super) fn refuse(&mut self, id: CallId, refusal: Refusal, now_ms: u64) {
+        #[cfg(test)]
+        if self.planted == Some(super::simulation::Bug::ForgetRefused) {
+            return;
+        }
         let mut failure = Failure::from(refusal.error);
         if let Some(again_ms) = refusal.again_ms {
             failure.headers.retain(|(name, _)| *name != "retry-after");
@@ -136,20 +169,27 @@ impl Server {
 
     /// A command that was to be run is done, or failed.
     pub fn handle_answer(&mut self, id: CallId, answer: Result<Vec<u8>>, now_ms: u64) {
-        if let Some(call) = self.calls.get_mut(id) {
-            if let Some(generation) = call.id.take() {
+        if let Some(call) = self.calls.get_mut(id)
+            && let Some(generation) = call.id.take()
+        {
+            #[cfg(test)]
+            let runs_on = self.planted == Some(super::simulation::Bug::CallRunsOn);
+            #[cfg(not(test))]
+            let runs_on = false;
+            if !runs_on {
                 self.deployments.end_call(generation, now_ms);
-                let given_up = call.given_up.take();
-                let answer = match (answer, given_up) {
-                    (Err(_), Some(error)) => Err(error),
-                    (answer, _) => answer,
-                };
-                let manifest = self
-                    .programs
-                    .get(&generation)
-                    .map(|program| Rc::clone(&program.manifest));
-                self.finish(id, manifest.as_deref(), answer, now_ms);
             }
+            let given_up = call.given_up.take();
+            let answer = match (answer, given_up) {
+                // The session tells where it was.
+                (Err(found), Some(error)) if found.kind != error.kind => Err(error),
+                (answer, _) => answer,
+            };
+            let manifest = self
+                .programs
+                .get(&generation)
+                .map(|program| Rc::clone(&program.manifest));
+            self.finish(id, manifest.as_deref(), answer, now_ms);
         }
         self.settle(now_ms);
     }
@@ -185,6 +225,10 @@ impl Server {
             client.calls.remove(&id);
         }
         let kind = result.as_ref().err().map(|failure| failure.error.kind);
+        if let Some(series) = call.series {
+            let micros = now_ms.saturating_sub(call.begun_ms).saturating_mul(1000);
+            self.metrics.end(series, micros, kind);
+        }
         let status = match (&call.origin, client) {
             (Origin::Web(_), _) => self.answer_web(client, &call, result, now_ms),
             (Origin::Private { request, .. }, Some(client)) => {
@@ -196,6 +240,14 @@ impl Server {
                 status
             }
             (Origin::Private { .. }, None) => 499,
+            (Origin::Tool { call, manifest, .. }, _) => {
+                let answer = result.map(|done| done.result).map_err(|failure| failure.error);
+                let status = answer
+                    .as_ref()
+                    .map_or_else(|error| api::status_of(error.kind), |_| 200);
+                self.answer_tool(*call, manifest, answer, now_ms);
+                status
+            }
         };
         self.tell_call(&call, status, kind, now_ms);
         if let Some(client) = client {
@@ -242,7 +294,7 @@ impl Server {
         let error = Error::new(Kind::Timeout, message);
         let error = match &call.origin {
             Origin::Web(_) => error.hint("ask for more time with the header X-Request-Timeout-Ms"),
-            Origin::Private { .. } => error,
+            Origin::Private { .. } | Origin::Tool { .. } => error,
         };
         self.give_up(id, error, now_ms);
     }
@@ -263,6 +315,10 @@ impl Server {
     /// A function says something in the course of a call.
     pub(super) fn tell(&mut self, id: CallId, pool: &str, note: &Note, now_ms: u64) {
         let Some(call) = self.calls.get(id) else { return };
+        if let Origin::Tool { call, .. } = &call.origin {
+            let call = *call;
+            return self.tell_tool(call, pool, note, now_ms);
+        }
         let Some(client) = call.client else { return };
         match &call.origin {
             Origin::Web(_) if call.is_streaming => self.push_event(client, note, now_ms),
@@ -278,7 +334,7 @@ impl Server {
                 };
                 self.notify_private(client, *request, notice);
             }
-            Origin::Web(_) => {}
+            Origin::Web(_) | Origin::Tool { .. } => {}
         }
     }
 }
@@ -317,7 +373,12 @@ impl Call {
                 Some(args) => positional(&manifest.types, command, args.count, args.bytes())?,
                 None => Vec::new(),
             },
+            Origin::Tool { args, .. } => std::mem::take(args),
         };
+        if args.len() != command.args.len() {
+            let message = format!("command '{}' has changed meanwhile", self.command);
+            return Err(Error::new(Kind::Unavailable, message).into());
+        }
         Ok((position, args))
     }
 }

@@ -85,9 +85,9 @@ impl Server {
                 text.key("deployment").string(&call.name.to_string());
                 text.key("command").string(&call.command);
                 text.key("status")
-                    .number(&u64::from(status))
+                    .number(u64::from(status))
                     .key("ms")
-                    .number(&took_ms);
+                    .number(took_ms);
                 if !kind.is_empty() {
                     text.key("error").string(kind);
                 }
@@ -111,7 +111,7 @@ impl Server {
                 text.key("path")
                     .string(path)
                     .key("status")
-                    .number(&u64::from(status));
+                    .number(u64::from(status));
                 text.end(b'}');
                 String::from_utf8_lossy(&out).into_owned()
             }

@@ -7,10 +7,10 @@ use crate::codec::json_text::JsonText;
 use crate::codec::msgpack::write;
 use crate::error::{Error, Kind, Result};
 use crate::limits::LOG_LINES_MAX;
-use crate::serve::api::{Admin, Failure, Route, Target};
+use crate::map::Map;
+use crate::serve::api::{Admin, Failure, Target};
 use crate::serve::deployment::{DeploymentId, Name, Start, State, Status};
 use crate::serve::http::{Request, Response};
-use std::collections::BTreeMap;
 
 /// A process of a program that is served.
 #[derive(Clone, Debug)]
@@ -37,6 +37,7 @@ pub(super) enum Asked {
     ReloadAll,
     List,
     Show(Name),
+    OpenApi(Name),
     Logs(Name, usize),
     Ps,
     Kill(u32),
@@ -80,9 +81,9 @@ pub(super) enum Waiting {
 #[derive(Default)]
 pub(super) struct Asking {
     /// Until a generation serves.
-    deploys: BTreeMap<DeploymentId, Vec<Waiting>>,
+    deploys: Map<DeploymentId, Vec<Waiting>>,
     /// Until the shell tells.
-    surveys: BTreeMap<u64, Waiting>,
+    surveys: Map<u64, Waiting>,
     next: u64,
 }
 
@@ -126,7 +127,10 @@ impl Server {
         };
         let answer = match loading {
             Ok(Some(id)) => {
-                self.asking.deploys.entry(id).or_default().push(waiting);
+                match self.asking.deploys.get_mut(&id) {
+                    Some(others) => others.push(waiting),
+                    None => drop(self.asking.deploys.insert(id, vec![waiting])),
+                }
                 None
             }
             Ok(None) => Some(Ok(Told::Done)),
@@ -154,10 +158,10 @@ impl Server {
                 }
                 text.end(b']');
             }
-            Asked::Show(name) => {
-                let status = self.status(name)?;
-                let mut text = JsonText::new(&mut out);
-                write_status(&mut text, &status);
+            Asked::Show(name) => out = self.inspect(name, true)?,
+            Asked::OpenApi(name) => {
+                self.status(name)?;
+                out = self.open_api(Some(name));
             }
             Asked::Logs(name, most) => {
                 self.status(name)?;
@@ -173,7 +177,7 @@ impl Server {
         Ok(Told::Json(out))
     }
 
-    fn status(&self, name: &Name) -> Result<Status<'_>> {
+    pub(super) fn status(&self, name: &Name) -> Result<Status<'_>> {
         let not_found = || Error::new(Kind::NotFound, format!("there is no deployment '{name}'"));
         self.deployments.status(name).ok_or_else(not_found)
     }
@@ -213,7 +217,7 @@ impl Server {
         for process in processes {
             text.begin(b'{').key("deployment").string(&process.name);
             text.key("pool").string(&process.pool);
-            text.key("pid").number(&u64::from(process.pid));
+            text.key("pid").number(u64::from(process.pid));
             text.key("state").string(&process.state).end(b'}');
         }
         text.end(b']');
@@ -266,29 +270,16 @@ impl Server {
             Admin::Kill => Asked::Kill(read_pid(&request.body)?),
         })
     }
-
-    /// The answer to whoever wants to know what there is to call.
-    pub(super) fn describe(
-        &self,
-        _request: &Request,
-        route: Route,
-        now_ms: u64,
-    ) -> std::result::Result<Response, Failure> {
-        match route {
-            Route::Programs => Ok(self.tell_operator(&Asked::List, now_ms)?.response()),
-            _ => Err(Error::new(Kind::NotFound, "nothing is here").into()),
-        }
-    }
 }
 
 fn write_status(text: &mut JsonText, status: &Status<'_>) {
     text.begin(b'{').key("name").string(&status.name.to_string());
     text.key("source").string(status.source);
     text.key("state").string(status.state.name());
-    text.key("number").number(&status.number);
-    text.key("open_calls").number(&(status.open_calls as u64));
-    text.key("waiting_calls").number(&(status.waiting_calls as u64));
-    text.key("restarts").number(&status.restarts);
+    text.key("number").number(status.number);
+    text.key("open_calls").number(status.open_calls as u64);
+    text.key("waiting_calls").number(status.waiting_calls as u64);
+    text.key("restarts").number(status.restarts);
     text.key("last_error");
     match status.last_error {
         Some(error) => text.string(&error.message),

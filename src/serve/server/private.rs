@@ -42,7 +42,14 @@ impl Server {
                             args: Some(Box::new(call.args)),
                         };
                         let called = (name, call.command);
-                        self.call(client, called, origin, request_id, request.timeout_ms, now_ms);
+                        self.call(
+                            Some(client),
+                            called,
+                            origin,
+                            request_id,
+                            request.timeout_ms,
+                            now_ms,
+                        );
                     }
                     Err(error) => self.answer_private(client, id, Err(error)),
                 };
@@ -70,7 +77,8 @@ impl Server {
                     .and_then(|name| self.manifest_text(&name));
                 return self.answer_private(client, id, text);
             }
-            Action::Inspect(name, _) => self.named(name.as_deref()).map(Asked::Show),
+            Action::Inspect(name, Form::OpenApi) => self.named(name.as_deref()).map(Asked::OpenApi),
+            Action::Inspect(name, Form::Json) => self.named(name.as_deref()).map(Asked::Show),
             Action::Logs(logs) => {
                 let most = logs
                     .lines
@@ -146,7 +154,7 @@ impl Server {
         // While one replaces another, the newer is what is asked for.
         let Some(program) = programs.rfind(|program| program.name == *name) else {
             let message = format!("deployment '{name}' is not loaded");
-            return Err(Error::new(Kind::NotFound, message).hint("nexus list tells how each stands"));
+            return Err(Error::new(Kind::Unavailable, message).hint("nexus list tells how each stands"));
         };
         let mut out = Vec::new();
         write::bin(&mut out, &program.text);

@@ -43,6 +43,10 @@ impl Server {
                 // It is answered later.
                 None => return,
             },
+            Ok(Route::Mcp) => match self.take_assistant(client, &request, now_ms) {
+                Ok(()) => return,
+                Err(failure) => Err(failure),
+            },
             Ok(route) => self.look(&request, route, now_ms),
             Err(failure) => Err(failure),
         };
@@ -66,7 +70,14 @@ impl Server {
             Ok((name, timeout_ms, request_id)) => {
                 let web = Web { request, form: None };
                 let origin = Origin::Web(Box::new(web));
-                self.call(client, (name, command), origin, request_id, timeout_ms, now_ms);
+                self.call(
+                    Some(client),
+                    (name, command),
+                    origin,
+                    request_id,
+                    timeout_ms,
+                    now_ms,
+                );
             }
             Err(failure) => {
                 let status = self.respond(client, &request, Err(failure), now_ms);
@@ -107,11 +118,33 @@ impl Server {
                 false => Err(Error::new(Kind::Unavailable, "programs are still loading").into()),
             },
             Route::Options(response) => Ok(response),
+            Route::Page(asset) => Ok(api::page(asset, request)),
             route => {
                 // All others tell what there is to call.
                 self.authorize(request)?;
-                self.describe(request, route, now_ms)
+                self.describe(route, now_ms)
             }
+        }
+    }
+
+    fn take_assistant(&mut self, client: ClientId, request: &Request, now_ms: u64) -> Result<(), Failure> {
+        self.authorize(request)?;
+        self.take_mcp(client, request, now_ms)?;
+        Ok(())
+    }
+
+    /// Answers a request of an assistant.
+    pub(super) fn respond_mcp(&mut self, client: ClientId, response: Response, now_ms: u64) {
+        self.metrics.answered(response.status);
+        self.stream_mcp(client, |wire| wire.respond(response, now_ms));
+    }
+
+    /// Writes a part of an answer to an assistant.
+    pub(super) fn stream_mcp(&mut self, client: ClientId, write: impl FnOnce(&mut Connection)) {
+        if let Some(wire) = self.web(client) {
+            write(wire);
+            self.list(client);
+            self.set_client_deadline(client);
         }
     }
 
@@ -166,6 +199,7 @@ impl Server {
         let mut response = answer.unwrap_or_else(Failure::response);
         api::finish(&self.config.settings, request, &mut response);
         let status = response.status;
+        self.metrics.answered(status);
         if let Some(wire) = self.web(client) {
             wire.respond(response, now_ms);
         }

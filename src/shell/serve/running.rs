@@ -5,11 +5,11 @@ use crate::core::health::Health;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
 use crate::manifest::model::Manifest;
+use crate::map::Map;
 use crate::serve::deployment::PoolState;
 use crate::serve::server::{CallId, ProcessInfo};
 use crate::shell::session::Session;
 use crate::shell::session::told::Event;
-use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::rc::Rc;
@@ -33,7 +33,7 @@ pub struct Running {
     pub fingerprint: u64,
     pub stage: Stage,
     /// The server's calls, by the session's tokens.
-    calls: BTreeMap<u64, CallId>,
+    calls: Map<u64, CallId>,
     /// What was last told of each pool.
     pools: Vec<PoolState>,
     /// The poll said that it has something to do.
@@ -66,7 +66,7 @@ impl Running {
             session,
             fingerprint,
             stage: Stage::Loading,
-            calls: BTreeMap::new(),
+            calls: Map::new(),
             pools: manifest.pools.iter().map(|_| PoolState::Up).collect(),
             manifest,
             text: loaded.text.into(),
@@ -91,8 +91,8 @@ impl Running {
     }
 
     /// Begins a call of a command by its position.
-    pub fn begin(&mut self, call: CallId, command: usize, args: Vec<Vec<u8>>) {
-        let token = self.session.begin_command(command, args, None);
+    pub fn begin(&mut self, call: CallId, command: usize, args: Vec<Vec<u8>>, timeout_ms: Option<u64>) {
+        let token = self.session.begin_command(command, args, timeout_ms);
         self.calls.insert(token, call);
     }
 

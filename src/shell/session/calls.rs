@@ -211,8 +211,8 @@ impl Session {
                 _ => drop(self.tasks.remove(&token)),
             }
         }
-        let mut tasks = self.tasks.values().filter_map(|entry| entry.task.as_ref());
-        let goes_on = tasks.any(Task::goes_on);
+        let tasks = self.tasks.values().filter_map(|entry| entry.task.as_ref());
+        let goes_on = tasks.map(Task::goes_on).fold(false, |any, one| any | one);
         self.hub.set_host_busy(goes_on, now);
         self.carry_out(now);
     }

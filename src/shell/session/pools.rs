@@ -77,8 +77,10 @@ impl Session {
             door,
         } = launched;
         self.silence(&mut printed);
-        self.doors.remove(&pool);
-        self.doors.extend(door.map(|door| (pool, door)));
+        match door {
+            Some(door) => self.doors.insert(pool, door),
+            None => self.doors.remove(&pool),
+        };
         let registry = self.poll.registry();
         self.processes
             .add(Owner::Pool(pool), child, printed, Some(life), registry)

@@ -1,12 +1,12 @@
 //! JSDoc's types: `number[]`, `?string`, `{a: number}`. Knows no function; names that the file declares are looked up in it.
 
 use crate::limits::{PARAMS_MAX, TYPE_DEPTH_MAX, TYPE_PARTS_MAX};
+use crate::map::Map;
 use crate::source::flaw::elsewhere;
 use crate::source::lexer::{Kind, Lang, Token, tokens};
 use crate::source::notation::{Line, is_name, is_record_name};
 use crate::source::signature::{Field, Flaw, Mention, ParamDoc, Place, Record};
 use crate::source::types::{Base, Type};
-use std::collections::BTreeMap;
 
 /// What the names of a file stand for.
 pub(super) enum Meaning<'a> {
@@ -18,7 +18,7 @@ pub(super) enum Meaning<'a> {
 }
 
 /// The names of a file.
-pub(super) type Names<'a> = BTreeMap<&'a str, Meaning<'a>>;
+pub(super) type Names<'a> = Map<&'a str, Meaning<'a>>;
 
 /// Names of JavaScript, whether they are lists, and of what.
 const PLAIN: [(&str, bool, Base); 26] = [

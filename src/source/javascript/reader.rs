@@ -1,6 +1,7 @@
 //! The functions of a JavaScript file, at its outermost level, and which of them it exports.
 
 use super::jsdoc::{Meaning, Names, Types, capitalized};
+use crate::map::Map;
 use crate::source::collect::{Collector, Declared, DeclaredParam, Default, Pending, describe_fields};
 use crate::source::comment::{self, Said, Typedef, record_name};
 use crate::source::forms;
@@ -9,7 +10,6 @@ use crate::source::literal;
 use crate::source::notation::{Line, is_name, is_record_name};
 use crate::source::signature::{Exports, Field, Flaw, Library, ParamDoc, Place, Record};
 use crate::source::types::Type;
-use std::collections::BTreeMap;
 
 /// Reads a JavaScript file, a CommonJS or an ES module; loosely, its functions need no types.
 pub fn read(text: &str, is_loose: bool) -> Result<Library, Vec<Flaw>> {
@@ -20,7 +20,7 @@ pub fn read(text: &str, is_loose: bool) -> Result<Library, Vec<Flaw>> {
         pending: Pending::default(),
         functions: Vec::new(),
         exports: Exports::Nothing,
-        exported: BTreeMap::new(),
+        exported: Map::new(),
         collector: Collector {
             is_loose,
             ..Collector::default()
@@ -47,7 +47,7 @@ struct Reader<'a, 't> {
     functions: Vec<Function<'a>>,
     exports: Exports,
     /// Names in the file, and those by which others know them.
-    exported: BTreeMap<&'a str, &'a str>,
+    exported: Map<&'a str, &'a str>,
     collector: Collector,
 }
 

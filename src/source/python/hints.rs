@@ -1,13 +1,13 @@
 //! Python's type hints as types: `list[float] | None`. Evaluates none; names that the file declares are looked up in it.
 
 use crate::limits::{TYPE_DEPTH_MAX, TYPE_PARTS_MAX};
+use crate::map::Map;
 use crate::source::flaw::elsewhere;
 use crate::source::lexer::{Kind, Lang, Token, tokens};
 use crate::source::literal;
 use crate::source::notation::{Line, is_record_name};
 use crate::source::signature::{Flaw, Mention, Place};
 use crate::source::types::{Base, Type};
-use std::collections::BTreeMap;
 
 /// What the names of a file stand for, as far as hints use them.
 pub(super) enum Meaning<'a> {
@@ -26,7 +26,7 @@ pub(super) enum Meaning<'a> {
 }
 
 /// The names of a file.
-pub(super) type Names<'a> = BTreeMap<&'a str, Meaning<'a>>;
+pub(super) type Names<'a> = Map<&'a str, Meaning<'a>>;
 
 /// Types that take no others: all that hints call so, whatever it was imported from.
 const PLAIN: [(&str, Base); 29] = [
@@ -446,7 +446,7 @@ impl<'a> Reader<'a, '_> {
 
 /// A name for a type variable: `T` is `t`.
 pub(super) fn variable(name: &str) -> String {
-    let bare = name.trim_matches('_').to_lowercase();
+    let bare = name.trim_matches('_').to_ascii_lowercase();
     let is_plain = bare.starts_with(|first: char| first.is_ascii_lowercase())
         && bare
             .bytes()

@@ -146,7 +146,7 @@ fn names<'a>(tokens: &[Token<'a>]) -> Names<'a> {
                 };
                 let inner = statement[import + 1..].iter().filter(|token| token.is_word());
                 for name in inner {
-                    names.entry(name.text).or_insert(Meaning::Imported);
+                    names.or_insert_with(name.text, || Meaning::Imported);
                 }
             }
             // `type Vector = list[float]`, `Vector: TypeAlias = list[float]`, `Vector = list[float]`
@@ -161,7 +161,7 @@ fn names<'a>(tokens: &[Token<'a>]) -> Names<'a> {
                 let is_variable = value.iter().take(3).any(|word| word.is("TypeVar"));
                 let is_alone = equals == first + 1 || statement[first + 1].is(":");
                 if is_alone {
-                    names.entry(statement[first].text).or_insert(match is_variable {
+                    names.or_insert_with(statement[first].text, || match is_variable {
                         true => Meaning::Variable,
                         false => Meaning::Alias(value.to_vec()),
                     });
@@ -356,7 +356,7 @@ impl<'a> Reader<'a, '_> {
         }
         // Variables of this function alone: `def first[T](xs: list[T]) -> T`.
         for variable in parts(&variables).into_iter().filter_map(|part| part.first()) {
-            self.names.entry(variable.text).or_insert(Meaning::Variable);
+            self.names.or_insert_with(variable.text, || Meaning::Variable);
         }
         let (params, is_variadic) = params(&inner);
         let param_names: Vec<&str> = params.iter().map(|param| param.name.text).collect();
