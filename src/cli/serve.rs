@@ -43,6 +43,8 @@ pub struct Options<'a> {
     pub access: Option<&'a str>,
     /// Pools start with the first call.
     pub lazy: bool,
+    /// It also has the paths of MetaCall's FaaS.
+    pub has_metacall: bool,
     /// The private socket; none: the user's own, where no other server has it.
     pub server: Option<&'a str>,
 }
@@ -145,6 +147,7 @@ fn read(options: &Options<'_>) -> Result<Setup> {
     if let Some(path) = options.config {
         setup.read_file(Path::new(path))?;
     }
+    setup.config.settings.has_metacall |= options.has_metacall;
     if let Some(word) = options.access {
         setup.config.access = access(word)?;
     }
@@ -211,6 +214,10 @@ impl Setup {
                 "hosts" => self.config.settings.hosts = texts()?,
                 "grace_ms" => self.config.grace_ms = milliseconds()?,
                 "timeout_ms" => self.config.timeout_ms = milliseconds()?,
+                "metacall" => {
+                    let has_metacall = node.as_bool().ok_or_else(|| wrong(node, "true or false"))?;
+                    self.config.settings.has_metacall = has_metacall;
+                }
                 "access_log" => {
                     let word = node.as_str().ok_or_else(|| wrong(node, "text, json or none"))?;
                     self.config.access = access(word)?;
@@ -241,8 +248,8 @@ impl Setup {
                     }
                 }
                 _ => {
-                    let known =
-                        "listen, programs, token_file, cors_origins, hosts, grace_ms, timeout_ms, access_log";
+                    let known = "listen, programs, token_file, cors_origins, hosts, grace_ms, timeout_ms, access_log, \
+                         metacall";
                     let message = format!("configuration has no \"{key}\", expected {known}");
                     return Err(Error::new(Kind::Usage, message).at(at(node.offset())));
                 }

@@ -480,6 +480,9 @@ mod tests {
             "jj",
             "1: found 'j', expected one whole schema and nothing after it",
         );
+        check("[<Json>s]", "[<Json>s]");
+        check("<Json>[s]", "[s]");
+        check("<Json>?s", "?s");
         check("<oops", "0: hint is not closed, expected '>'");
         check("m21aj1aj", "5: key 'a' stands twice in one record");
         check("{a:j,a:s}", "5: key 'a' stands twice in one record");

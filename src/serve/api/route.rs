@@ -5,6 +5,7 @@ use crate::error::{Error, Kind};
 use crate::manifest::model::{Body, Command, Manifest};
 use crate::manifest::names::full_name;
 use crate::serve::api::failure::Failure;
+use crate::serve::api::metacall::{MetaCall, version};
 use crate::serve::api::origin::Settings;
 use crate::serve::http::{Method, Request, Response, target};
 
@@ -47,6 +48,8 @@ pub enum Route {
     Mcp,
     /// What needs the token.
     Admin(Admin),
+    /// What clients of MetaCall's FaaS ask for.
+    MetaCall(MetaCall),
     /// Which methods the path takes: the answer.
     Options(Response),
 }
@@ -104,6 +107,8 @@ enum Leads {
     ReloadAll,
     Ps,
     Kill,
+    MetaCallCall,
+    MetaCall(MetaCall),
 }
 
 /// A path, in which `*` is any segment, and what its methods lead to.
@@ -141,6 +146,39 @@ const ROWS: [Row; 19] = [
     ("/v1/admin/kill", &[("POST", Leads::Kill)]),
 ];
 
+/// What is added for clients of MetaCall's FaaS.
+const METACALL_ROWS: [Row; 8] = [
+    (
+        "/*/*/*/call/*",
+        &[("GET", Leads::MetaCallCall), ("POST", Leads::MetaCallCall)],
+    ),
+    (
+        "/*/*/*/await/*",
+        &[("GET", Leads::MetaCallCall), ("POST", Leads::MetaCallCall)],
+    ),
+    ("/readiness", &[("GET", Leads::Ready)]),
+    ("/api/readiness", &[("GET", Leads::Ready)]),
+    (
+        "/api/inspect",
+        &[
+            ("GET", Leads::MetaCall(MetaCall::Inspect)),
+            ("POST", Leads::MetaCall(MetaCall::Inspect)),
+        ],
+    ),
+    (
+        "/api/deploy/create",
+        &[("POST", Leads::MetaCall(MetaCall::Create))],
+    ),
+    (
+        "/api/deploy/delete",
+        &[("POST", Leads::MetaCall(MetaCall::Delete))],
+    ),
+    (
+        "/api/package/create",
+        &[("POST", Leads::MetaCall(MetaCall::Package))],
+    ),
+];
+
 /// What a request asks for.
 ///
 /// # Errors
@@ -154,7 +192,12 @@ pub fn route(request: &Request, settings: &Settings) -> Result<Route, Failure> {
         return Ok(Route::Options(settings.options(request, allow)));
     }
     let segments = target::segments(path)?;
-    let found = ROWS.iter().find_map(|(pattern, methods)| {
+    let added: &[Row] = if settings.has_metacall {
+        &METACALL_ROWS
+    } else {
+        &[]
+    };
+    let found = ROWS.iter().chain(added).find_map(|(pattern, methods)| {
         let captured = matched(pattern, &segments)?;
         Some((methods, captured))
     });
@@ -174,7 +217,10 @@ pub fn route(request: &Request, settings: &Settings) -> Result<Route, Failure> {
         return Err(Failure::new(405, Kind::Usage, message).header("allow", allow));
     };
     let route = leads.route(captured)?;
-    if matches!(route, Route::Call { .. } | Route::Admin(_) | Route::Mcp) {
+    if matches!(
+        route,
+        Route::Call { .. } | Route::Admin(_) | Route::Mcp | Route::MetaCall(_)
+    ) {
         settings.check_origin(request)?;
     }
     Ok(route)
@@ -210,6 +256,17 @@ impl Leads {
             Leads::ReloadAll => Route::Admin(Admin::ReloadAll),
             Leads::Ps => Route::Admin(Admin::Ps),
             Leads::Kill => Route::Admin(Admin::Kill),
+            Leads::MetaCallCall => {
+                let mut target = target()?;
+                target.version = captured
+                    .next()
+                    .and_then(|named| version(&named).map(str::to_string));
+                Route::Call {
+                    target,
+                    command: captured.collect(),
+                }
+            }
+            Leads::MetaCall(asked) => Route::MetaCall(asked),
         })
     }
 }
