@@ -173,6 +173,14 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Of a test that has failed; another has stopped it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
 fn functions_without_types_are_called() {
     if !has(&["python3", "node"]) {

@@ -373,7 +373,11 @@ fn mistakes() {
 
 #[test]
 fn text_that_is_no_json_is_refused() {
-    refuse("<Json>s", "[1,", "@3: ended here, expected a value");
+    refuse(
+        "<Json>s",
+        "[1,",
+        "@3: found the end of the text, expected a value",
+    );
     let mut types = Types::default();
     let ty = types.parse("<Json>s").unwrap();
     let error = check_msgpack(&types, ty, &[0xa3, b'N', b'a', b'N']).unwrap_err();

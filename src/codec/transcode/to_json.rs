@@ -205,7 +205,7 @@ impl Emit for Text<'_> {
         // A line's end stands between tokens, where a space does as well: a value never takes two lines that are one record.
         let bytes = text.trim_ascii().bytes();
         let bytes = bytes.map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte });
-        self.sink.buffer().extend(bytes);
+        self.buffer.extend(bytes);
     }
 
     fn bytes(&mut self, bytes: &[u8]) {

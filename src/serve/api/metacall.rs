@@ -214,7 +214,10 @@ mod tests {
             r#"{"version": "v1"}"#,
             "body has no \"suffix\", expected the name of a deployment",
         );
-        check("[", "body is no JSON: ended here, expected a value or ']'");
+        check(
+            "[",
+            "body is no JSON: found the end of the text, expected a value",
+        );
         check(
             r#"{"suffix": "a", "env": [{"name": "A", "value": "1"}]}"#,
             "\"env\" has variables, which a deployment can't be given",
