@@ -381,5 +381,5 @@ fn text_that_is_no_json_is_refused() {
     let mut types = Types::default();
     let ty = types.parse("<Json>s").unwrap();
     let error = check_msgpack(&types, ty, &[0xa3, b'N', b'a', b'N']).unwrap_err();
-    assert_eq!(shown(error), "@0: found \"NaN\", expected JSON text (<Json>s)");
+    assert_eq!(shown(error), "@0: expected JSON text (<Json>s), found \"NaN\"");
 }
