@@ -210,7 +210,7 @@ fn functions_without_types_are_called() {
     // What goes wrong has its own status.
     server.check_call("add", "[1]", 400, "needs the argument b");
     server.check_call("add", "[1, 2, 3]", 400, "found more");
-    server.check_call("add", "[1, ", 400, "not valid JSON");
+    server.check_call("add", "[1, ", 400, "found the end of the text");
     server.check_call("add", r#"[1, "a"]"#, 500, "TypeError");
     server.check_call("unfit", "[]", 500, "what JSON can hold");
     server.check_call("_private", "[1]", 404, "no command '_private'");
