@@ -50,7 +50,8 @@ pub struct Built {
 pub fn build(order: &Order, tools: &Tools, nexus: &Path, say: Say<'_>) -> Result<Built> {
     let before = former(order, nexus)?;
     let mut folder = Folder::read(&order.root)?;
-    if !order.files.is_empty() {
+    // Loosely, whatever is in the folder may be needed.
+    if !order.files.is_empty() && !order.is_loose {
         folder.choose(&order.files)?;
     }
     let program = library::read(&folder, order, say)?;
@@ -80,7 +81,7 @@ pub fn build(order: &Order, tools: &Tools, nexus: &Path, say: Say<'_>) -> Result
         true => stage::renew(&order.manifest(), &text).map(|()| true)?,
         false => stage::replace(&order.manifest(), &text)?,
     };
-    let is_changed = stage::install(nexus, &order.program())? | is_changed;
+    let is_changed = !order.is_served && stage::install(nexus, &order.program())? || is_changed;
     stage::replace(&order.pools().join(state::FILE), state.text().as_bytes())?;
     let commands = program
         .compiled

@@ -128,7 +128,7 @@ impl<'w> Writer<'w> {
                 Base::Bool => "bool",
                 Base::Int | Base::I64 => "std::int64_t",
                 Base::Real | Base::F64 => "double",
-                Base::Str => "std::string",
+                Base::Str | Base::Json => "std::string",
                 Base::Bytes => "nexus::bytes",
                 Base::I8 => "std::int8_t",
                 Base::I16 => "std::int16_t",

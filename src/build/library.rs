@@ -28,7 +28,10 @@ pub struct Read<'f> {
 /// Kind `manifest`: one of them is wrong; `say` was told what and where.
 pub fn read<'f>(folder: &'f Folder, order: &Order, say: Say<'_>) -> Result<Read<'f>> {
     let mut flaws = Flaws { say, errors: 0 };
-    let composition = composition(folder)?;
+    let composition = match order.is_loose {
+        true => None,
+        false => composition(folder)?,
+    };
     let module = match composition {
         Some(file) => flaws.parse(file),
         None => None,
@@ -37,18 +40,16 @@ pub fn read<'f>(folder: &'f Folder, order: &Order, say: Say<'_>) -> Result<Read<
         (Some(module), Some(file)) => flaws.sources_of(module, file, folder),
         (None, Some(_)) => Vec::new(),
         _ => {
-            let is_named = |file: &&File| order.files.is_empty() || order.files.contains(&file.path);
-            folder
-                .sources
-                .iter()
-                .filter(|file| file.is_top())
-                .filter(is_named)
-                .collect()
+            let is_wanted = |file: &&File| match order.files.is_empty() {
+                true => file.is_top(),
+                false => order.files.contains(&file.path) && (file.is_top() || order.is_loose),
+            };
+            folder.sources.iter().filter(is_wanted).collect()
         }
     };
     let mut libraries = Vec::new();
     for file in wanted {
-        if let Some(library) = flaws.library(file) {
+        if let Some(library) = flaws.library(file, order.is_loose) {
             libraries.push((file, library));
         }
     }
@@ -233,10 +234,14 @@ impl Flaws<'_> {
         found
     }
 
-    fn library(&mut self, file: &File) -> Option<Library> {
+    fn library(&mut self, file: &File, is_loose: bool) -> Option<Library> {
         let language = file.language?;
         let text = self.text(file)?;
-        match crate::source::read(language.name, text) {
+        let read = match is_loose {
+            true => crate::source::read_loosely(language.name, text),
+            false => crate::source::read(language.name, text),
+        };
+        match read {
             Ok(library) => {
                 library
                     .warnings

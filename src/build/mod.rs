@@ -16,6 +16,7 @@ mod pool;
 mod python;
 mod r;
 pub mod runtimes;
+pub mod served;
 mod stage;
 mod state;
 pub mod template;

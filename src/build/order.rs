@@ -21,6 +21,10 @@ pub struct Order {
     pub name: String,
     /// Where the program is put.
     pub home: PathBuf,
+    /// Whether functions need no types: what has none takes and gives any JSON.
+    pub is_loose: bool,
+    /// Whether only a server runs it: its manifest needs no program beside it.
+    pub is_served: bool,
 }
 
 impl Order {
@@ -51,6 +55,8 @@ impl Order {
             files,
             name,
             home,
+            is_loose: false,
+            is_served: false,
         })
     }
 

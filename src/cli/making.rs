@@ -3,13 +3,14 @@
 use crate::build::builder::{Built, Saying, build as make};
 use crate::build::compiler::Tools;
 use crate::build::order::Order;
+use crate::build::served;
 use crate::build::template;
 use crate::cli::output;
 use crate::cli::style::Style;
 use crate::error::{Error, Kind, Result};
 use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -18,17 +19,7 @@ pub fn build(paths: &[String], output: Option<&str>) -> Result<ExitCode> {
     let begin = Instant::now();
     let order = Order::new(paths, output)?;
     let stderr = io::stderr();
-    let text = |name| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-    let tools = Tools {
-        path: env::var_os("PATH").unwrap_or_default(),
-        cxx: text("CXX")
-            .filter(|words| !words.trim().is_empty())
-            .unwrap_or_else(|| "c++".into()),
-        flags: text("NEXUS_CXXFLAGS").unwrap_or_default(),
-        is_colored: stderr.is_terminal(),
-    };
-    let nexus = env::current_exe()
-        .map_err(|error| Error::new(Kind::Io, format!("can't find the file of this program: {error}")))?;
+    let (tools, nexus) = (tools(stderr.is_terminal()), own_file()?);
     let style = Style::of(&stderr);
     let mut say = |saying: Saying, text: &str| {
         let word = match saying {
@@ -41,6 +32,57 @@ pub fn build(paths: &[String], output: Option<&str>) -> Result<ExitCode> {
     let built = make(&order, &tools, &nexus, &mut say)?;
     tell(&told(&order.name, &built, begin.elapsed().as_millis()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds a folder for a server that is to serve it, into `home`: the path of its manifest.
+///
+/// # Errors
+/// As those of a build; the first that is wrong with a source, with its place.
+pub fn build_served(folder: &Path, home: &Path) -> Result<PathBuf> {
+    let order = served::order(folder, home)?;
+    let mut first = String::new();
+    let mut say = |saying: Saying, text: &str| {
+        if saying == Saying::Error && first.is_empty() {
+            first = text.lines().next().unwrap_or_default().to_string();
+        }
+        tell(text);
+    };
+    let built = make(&order, &tools(false), &own_file()?, &mut say);
+    built.map_err(|mut error| {
+        if !first.is_empty() {
+            error.message = format!("{}: {first}", error.message);
+        }
+        error
+    })?;
+    for name in served::requirements(folder) {
+        tell(&format!(
+            "{}/{name}: what it names is not installed by nexus, and has to be there\n",
+            folder.display()
+        ));
+    }
+    // Where npm has put modules, node finds them beside the pool.
+    let modules = folder.join("node_modules");
+    if modules.is_dir() {
+        let _ = std::os::unix::fs::symlink(modules, order.pools().join("node_modules"));
+    }
+    Ok(order.manifest())
+}
+
+fn tools(is_colored: bool) -> Tools {
+    let text = |name| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    Tools {
+        path: env::var_os("PATH").unwrap_or_default(),
+        cxx: text("CXX")
+            .filter(|words| !words.trim().is_empty())
+            .unwrap_or_else(|| "c++".into()),
+        flags: text("NEXUS_CXXFLAGS").unwrap_or_default(),
+        is_colored,
+    }
+}
+
+fn own_file() -> Result<PathBuf> {
+    env::current_exe()
+        .map_err(|error| Error::new(Kind::Io, format!("can't find the file of this program: {error}")))
 }
 
 /// `built stats: 3 commands in py, cpp; 1.2 s`

@@ -2,6 +2,7 @@
 //! itself.
 
 use crate::cli::files::{self, reason};
+use crate::cli::making;
 use crate::cli::program;
 use crate::cli::report;
 use crate::codec::document::{Document, Node};
@@ -12,12 +13,13 @@ use crate::limits::{MANIFEST_BYTES_MAX, TIMEOUT_MS_MAX};
 use crate::serve::deployment::{Name, Start};
 use crate::serve::server::{Access, Config, name_of_source};
 use crate::shell::private_socket::{PrivateSocket, default_path, make_directory, path_of};
-use crate::shell::serve::{Address, Loaded, Plan, run};
+use crate::shell::serve::{Address, Loaded, Plan, Scratch, run};
 use crate::sys::clock::now_ms;
 use crate::sys::random;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where it listens if nobody says.
 const ADDRESS: &str = "127.0.0.1:7979";
@@ -41,6 +43,8 @@ pub struct Options<'a> {
     pub access: Option<&'a str>,
     /// Pools start with the first call.
     pub lazy: bool,
+    /// It also has the paths of MetaCall's FaaS.
+    pub has_metacall: bool,
     /// The private socket; none: the user's own, where no other server has it.
     pub server: Option<&'a str>,
 }
@@ -143,6 +147,7 @@ fn read(options: &Options<'_>) -> Result<Setup> {
     if let Some(path) = options.config {
         setup.read_file(Path::new(path))?;
     }
+    setup.config.settings.has_metacall |= options.has_metacall;
     if let Some(word) = options.access {
         setup.config.access = access(word)?;
     }
@@ -218,6 +223,10 @@ impl Setup {
                 "hosts" => self.config.settings.hosts = texts()?,
                 "grace_ms" => self.config.grace_ms = milliseconds()?,
                 "timeout_ms" => self.config.timeout_ms = milliseconds()?,
+                "metacall" => {
+                    let has_metacall = node.as_bool().ok_or_else(|| wrong(node, "true or false"))?;
+                    self.config.settings.has_metacall = has_metacall;
+                }
                 "access_log" => {
                     let word = node.as_str().ok_or_else(|| wrong(node, "text, json or none"))?;
                     self.config.access = access(word)?;
@@ -248,8 +257,8 @@ impl Setup {
                     }
                 }
                 _ => {
-                    let known =
-                        "listen, programs, token_file, cors_origins, hosts, grace_ms, timeout_ms, access_log";
+                    let known = "listen, programs, token_file, cors_origins, hosts, grace_ms, timeout_ms, access_log, \
+                         metacall";
                     let message = format!("configuration has no \"{key}\", expected {known}");
                     return Err(Error::new(Kind::Usage, message).at(at(node.offset())));
                 }
@@ -298,11 +307,57 @@ fn load(source: &str) -> (PathBuf, Result<Loaded>) {
         }
         first
     };
-    match program::find(Path::new(source)) {
+    let (found, scratch) = match Path::new(source).is_dir() && program::find(Path::new(source)).is_err() {
+        true => match build_folder(Path::new(source)) {
+            Ok((manifest, scratch)) => (manifest, Some(scratch)),
+            Err(error) => return (PathBuf::from(format!("{source}.manifest")), Err(error)),
+        },
+        false => (PathBuf::from(source), None),
+    };
+    match program::find(&found) {
         Ok((path, text)) => {
             let manifest = program::load(&path, &text).map_err(wrong);
-            (path, manifest.map(|manifest| Loaded { manifest, text }))
+            let loaded = manifest.map(|manifest| Loaded {
+                manifest,
+                text,
+                scratch,
+            });
+            (path, loaded)
         }
         Err(errors) => (PathBuf::from(format!("{source}.manifest")), Err(wrong(errors))),
+    }
+}
+
+/// Builds a folder into a directory of this server's own, so that nothing is written into the folder: the path of the
+/// manifest, and the directory, which goes with the program.
+fn build_folder(folder: &Path) -> Result<(PathBuf, Scratch)> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
+    let all = make_directory()?;
+    clear_builds(&all);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let home = all.join(format!("{BUILT}{}-{count}", std::process::id()));
+    let scratch = Scratch(home.clone());
+    std::fs::create_dir(&home).map_err(|error| {
+        let message = format!("can't make the directory {}: {}", home.display(), reason(&error));
+        Error::new(Kind::Io, message)
+    })?;
+    let manifest = making::build_served(&folder, &home)?;
+    Ok((manifest, scratch))
+}
+
+/// How the names of directories begin in which a server has built folders; its process id follows.
+const BUILT: &str = "built-";
+
+/// Removes what servers have built that were killed.
+fn clear_builds(all: &Path) {
+    for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let id = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(BUILT)?.split('-').next());
+        if id.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            drop(Scratch(entry.path()));
+        }
     }
 }

@@ -221,6 +221,10 @@ struct Serve {
     #[argh(switch)]
     lazy: bool,
 
+    /// answer under the paths of MetaCall's FaaS as well: /PREFIX/SUFFIX/VERSION/call/FUNCTION, /api/inspect and so on
+    #[argh(switch)]
+    metacall: bool,
+
     /// the socket for nexus deploy, list, call and so on; NEXUS_SERVER, or the user's own, if left out
     #[argh(option, arg_name = "PATH")]
     server: Option<String>,
@@ -273,6 +277,7 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
             config: given.config.as_deref(),
             access: given.access_log.as_deref(),
             lazy: given.lazy,
+            has_metacall: given.metacall,
             server: given.server.as_deref(),
         }),
         None => Err(Error::new(Kind::Usage, "no subcommand is given").hint("nexus --help lists them")),

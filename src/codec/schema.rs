@@ -7,6 +7,7 @@
 //!         | ?schema | [schema] | (schema,...) | {key:schema,...} | \(schema,...)schema
 //!         | aX | a:N X | tN X... | mN (len key X)...      N, len: one base-62 digit (0-9 a-z A-Z); of a list also decimal
 //!         | &<len><name>X | ^<len><name>                  a recursive type and its back-reference
+//!         | <Json>s                                       any JSON, as its text: the only hint that means something here
 //!         | T | F | O | I                                 morloc's tables and stream handles: opaque
 //! ```
 
@@ -105,6 +106,8 @@ pub enum Type {
     Integer,
     /// `s`: UTF-8 text.
     Str,
+    /// `<Json>s`: any JSON, on the wire as the UTF-8 text of it.
+    Json,
     /// `y`: raw bytes.
     Bytes,
     /// `?X`: null or an X.
@@ -317,6 +320,7 @@ impl Types {
             Type::Number(number) => out.push_str(number.name()),
             Type::Integer => out.push('j'),
             Type::Str => out.push('s'),
+            Type::Json => out.push_str("<Json>s"),
             Type::Bytes => out.push('y'),
             Type::Opaque(letter) => out.push(letter as char),
             Type::Optional(inner) => {
@@ -476,6 +480,9 @@ mod tests {
             "jj",
             "1: found 'j', expected one whole schema and nothing after it",
         );
+        check("[<Json>s]", "[<Json>s]");
+        check("<Json>[s]", "[s]");
+        check("<Json>?s", "?s");
         check("<oops", "0: hint is not closed, expected '>'");
         check("m21aj1aj", "5: key 'a' stands twice in one record");
         check("{a:j,a:s}", "5: key 'a' stands twice in one record");

@@ -550,6 +550,8 @@ pub fn kind(node: Node) -> Kinds {
             Base::Bool => Kinds::BOOL,
             Base::Str => Kinds::STR,
             Base::Bytes => Kinds::BYTES,
+            // Data of which no operator knows anything.
+            Base::Json => Kinds::RECORD,
             Base::Real | Base::F32 | Base::F64 => Kinds::FLOAT,
             _ => Kinds::INTEGER,
         },

@@ -295,9 +295,10 @@ impl Checker<'_> {
     /// The default as JSON text. In the manifest it is any JSON value, or a string that holds JSON text or, for a string,
     /// the bare text.
     fn default(&mut self, node: Node, ty: TypeId, is_unsupported: bool) -> Option<String> {
+        let is_json = self.types.node(self.types.inner(ty)) == Type::Json;
         let text = match node.as_str() {
-            Some(text) => text,
-            None => {
+            Some(text) if !is_json => text,
+            _ => {
                 let value = Reader::new(self.text_from(node)).skip().unwrap_or_default();
                 std::str::from_utf8(value).unwrap_or_default()
             }

@@ -29,6 +29,7 @@ pub fn type_word(types: &Types, ty: TypeId) -> &'static str {
         Type::Number(number) if number.is_float() => "NUMBER",
         Type::Number(_) | Type::Integer => "INTEGER",
         Type::Str => "TEXT",
+        Type::Json => "JSON",
         Type::Bytes => "BASE64",
         Type::List { .. } => "LIST",
         Type::Tuple(_) => "TUPLE",

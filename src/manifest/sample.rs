@@ -32,6 +32,7 @@ fn write(types: &Types, ty: TypeId, out: &mut Vec<u8>) -> Option<()> {
         Type::Number(number) if number.is_float() => out.extend_from_slice(b"0.5"),
         Type::Number(_) | Type::Integer => out.push(b'1'),
         Type::Str => out.extend_from_slice(b"\"text\""),
+        Type::Json => out.extend_from_slice(b"[1,\"a\"]"),
         Type::Bytes => out.extend_from_slice(b"\"aGk=\""),
         Type::Optional(inner) => write(types, inner, out)?,
         Type::List { element, len } => {

@@ -134,6 +134,7 @@ impl<'t> Schemas<'t> {
             Type::Number(number) => write_number(number, text),
             Type::Integer => drop(text.key("type").string("integer")),
             Type::Str => drop(text.key("type").string("string")),
+            Type::Json => {}
             Type::Bytes => {
                 text.key("type").string("string");
                 text.key("contentEncoding").string("base64");

@@ -56,6 +56,17 @@ pub struct Loaded {
     pub manifest: Manifest,
     /// Its text.
     pub text: Vec<u8>,
+    /// What was made for it alone, which is removed when it is unloaded.
+    pub scratch: Option<Scratch>,
+}
+
+/// A directory that is removed when this is dropped.
+pub struct Scratch(pub PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// What the server is to do.

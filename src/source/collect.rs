@@ -5,7 +5,7 @@ use super::comment::{self, Said, SaidParam, Typed};
 use super::forms;
 use super::lexer::{Token, comment_lines};
 use super::notation::{Line, is_field_name, is_name};
-use super::signature::{Field, Flaw, Library, Param, Place, Record, Signature};
+use super::signature::{Field, Flaw, Library, Mention, Param, Place, Record, Signature};
 use super::types::{Base, Type};
 use crate::codec::nearest::nearest;
 use crate::limits::{FLAWS_MAX, FUNCTIONS_MAX, PARAMS_MAX, RECORDS_MAX};
@@ -48,6 +48,8 @@ pub(super) enum Default {
 pub(super) struct Collector {
     pub library: Library,
     pub flaws: Vec<Flaw>,
+    /// Functions need no types: what has none is any JSON.
+    pub is_loose: bool,
     /// Two functions of one name are two functions.
     pub has_overloads: bool,
 }
@@ -122,7 +124,10 @@ impl Collector {
     }
 
     /// Exports a function, if it has a signature or all of its types are known.
-    pub fn function(&mut self, mut said: Said<'_>, declared: Declared) {
+    pub fn function(&mut self, mut said: Said<'_>, mut declared: Declared) {
+        if self.is_loose {
+            declared.loosen();
+        }
         self.heed(&mut said);
         // What its language may call a name, but the notation can't.
         if !declared.name.split("::").all(is_name) {
@@ -176,6 +181,11 @@ impl Collector {
         }
         if !declared.is_variadic {
             self.warn_of_strangers(&said.params, &signature);
+        }
+        if self.is_loose {
+            let params = signature.params.iter_mut();
+            let misfits = params.filter(|param| param.doc.misfit(&param.ty).is_some());
+            misfits.for_each(|param| param.ty = Type::Base(Base::Json));
         }
         let misfit = signature
             .params
@@ -323,6 +333,9 @@ impl Collector {
 
     /// The library, or all that is wrong with the file, from top to bottom.
     pub fn finish(mut self) -> Result<Library, Vec<Flaw>> {
+        if self.is_loose {
+            self.loosen();
+        }
         self.library.mentions.sort_by_key(|mention| mention.place);
         self.library.warnings.sort_by_key(|flaw| flaw.place);
         if self.flaws.is_empty() {
@@ -331,6 +344,58 @@ impl Collector {
         self.flaws.sort_by_key(|flaw| flaw.place);
         self.flaws.dedup();
         Err(self.flaws)
+    }
+}
+
+impl Declared {
+    /// What has no type that can be read is any JSON; what only the language itself can fill in, it fills in.
+    fn loosen(&mut self) {
+        let is_left_out = |param: &DeclaredParam| matches!(param.default, Default::Unknown);
+        while self.params.last().is_some_and(is_left_out) {
+            self.params.pop();
+        }
+        for param in &mut self.params {
+            if let (Some(Ok(ty)), Default::Json(default)) = (&mut param.ty, &param.default)
+                && default == "null"
+                && !matches!(ty, Type::Optional(_))
+            {
+                *ty = Type::Optional(Box::new(ty.clone()));
+            }
+        }
+        let json = || Some(Ok(Type::Base(Base::Json)));
+        for ty in self
+            .params
+            .iter_mut()
+            .map(|param| &mut param.ty)
+            .chain([&mut self.returns])
+        {
+            if !matches!(ty, Some(Ok(_))) {
+                *ty = json();
+            }
+        }
+    }
+}
+
+impl Collector {
+    /// Types that only the language itself knows are any JSON.
+    fn loosen(&mut self) {
+        let records = std::mem::take(&mut self.library.records);
+        let is_strange = |ty: &Type| match ty {
+            Type::Named(name) => !records.iter().any(|record| record.name == *name),
+            Type::Variable(_) | Type::Function(..) | Type::Worker(..) => true,
+            _ => false,
+        };
+        for function in &mut self.library.functions {
+            let types = function.params.iter_mut().map(|param| &mut param.ty);
+            for ty in types.chain([&mut function.returns]) {
+                if ty.has(&is_strange) {
+                    *ty = Type::Base(Base::Json);
+                }
+            }
+        }
+        let has_strange = |mention: &Mention| !records.iter().any(|record| record.name == mention.name);
+        self.library.mentions.retain(|mention| !has_strange(mention));
+        self.library.records = records;
     }
 }
 

@@ -20,4 +20,4 @@ pub mod signature;
 mod tests;
 pub mod types;
 
-pub use read::read;
+pub use read::{read, read_loosely};

@@ -58,11 +58,13 @@ pub enum Base {
     F32,
     /// 64-bit float: the same as `Real`.
     F64,
+    /// Any JSON: what has no type.
+    Json,
 }
 
 impl Base {
     /// All of them: name, schema.
-    const ALL: [(Base, &'static str, &'static str); 16] = [
+    const ALL: [(Base, &'static str, &'static str); 17] = [
         (Base::Unit, "Unit", "z"),
         (Base::Bool, "Bool", "b"),
         (Base::Int, "Int", "i8"),
@@ -79,6 +81,7 @@ impl Base {
         (Base::U64, "U64", "u8"),
         (Base::F32, "F32", "f4"),
         (Base::F64, "F64", "f8"),
+        (Base::Json, "Json", "<Json>s"),
     ];
 
     /// The name in the notation.

@@ -267,7 +267,7 @@ impl Maker {
                 }
                 written.push_str(&format!("{{{}}}", fields.join(",")));
             }
-            Type::Function { .. } | Type::Opaque(_) => unreachable!("no such schema is made"),
+            Type::Json | Type::Function { .. } | Type::Opaque(_) => unreachable!("no such schema is made"),
         }
         self.space(written);
     }

@@ -50,6 +50,14 @@ fn refuse(schema: &str, json: &str, expected: &str) {
 fn values() {
     check("z", "null", "c0", "null");
     check("b", " true ", "c3", "true");
+    check(
+        "<Json>s",
+        " [1, {\"a\":\n null}] ",
+        "b1 5b 31 2c 20 7b 22 61 22 3a 0a 20 6e 75 6c 6c 7d 5d",
+        "[1, {\"a\":  null}]",
+    );
+    check("?<Json>s", "null", "c0", "null");
+    check("<Json>s", "null", "a4 6e 75 6c 6c", "null");
     check("i1", "-128", "d0 80", "-128");
     check(
         "u8",
@@ -361,4 +369,17 @@ fn mistakes() {
         "1",
         "@0: a function has no text form, so it can be neither argument nor result",
     );
+}
+
+#[test]
+fn text_that_is_no_json_is_refused() {
+    refuse(
+        "<Json>s",
+        "[1,",
+        "@3: found the end of the text, expected a value",
+    );
+    let mut types = Types::default();
+    let ty = types.parse("<Json>s").unwrap();
+    let error = check_msgpack(&types, ty, &[0xa3, b'N', b'a', b'N']).unwrap_err();
+    assert_eq!(shown(error), "@0: expected JSON text (<Json>s), found \"NaN\"");
 }

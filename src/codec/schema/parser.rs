@@ -19,6 +19,9 @@ pub(super) fn parse(types: &mut Types, text: &str) -> Parsed<TypeId> {
     Ok(id)
 }
 
+/// Any JSON.
+const JSON: &str = "<Json>s";
+
 struct Parser<'t, 's> {
     types: &'t mut Types,
     text: &'s str,
@@ -36,6 +39,10 @@ impl<'s> Parser<'_, 's> {
         }
         if self.types.nodes.len() >= TYPES_MAX {
             return Err(self.error(format!("schemas hold more than {TYPES_MAX} types")));
+        }
+        if self.text[self.at..].starts_with(JSON) {
+            self.at += JSON.len() - 1;
+            return self.leaf(Type::Json);
         }
         if self.peek() == Some(b'<') {
             self.hint()?;

@@ -103,6 +103,7 @@ impl<'a, 't> Walker<'a, 't> {
             (Type::Number(number), Shape::Number) => self.whole(number),
             (Type::Integer, Shape::Number) => self.integer(),
             (Type::Str, Shape::Str) => self.string(),
+            (Type::Json, _) => self.json(),
             (Type::Bytes, Shape::Str) => self.bytes(),
             (Type::List { element, len }, Shape::Array) => match self.types.node(element) {
                 Type::Number(number) => self.numbers(number, len),
@@ -168,6 +169,15 @@ impl<'a, 't> Walker<'a, 't> {
         let head = LateHead::new(late_head::TEXT_ROOM, self.out);
         self.reader.string_into(self.out)?;
         head.end_bytes(self.out, offset, write::string_head)
+    }
+
+    /// Any value, as its text.
+    fn json(&mut self) -> Walk {
+        let offset = self.reader.offset();
+        let text = self.reader.skip()?;
+        late_head::size(text.len(), offset)?;
+        write::string_bytes(self.out, text);
+        Ok(())
     }
 
     fn bytes(&mut self) -> Walk {

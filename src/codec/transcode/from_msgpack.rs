@@ -4,9 +4,9 @@
 //! as packed ones.
 
 use super::value_error::{ValueError, Walk, describe, describe_number, quoted};
-use crate::codec::integer;
 use crate::codec::msgpack::{MsgpackError, Reader, Token};
 use crate::codec::schema::{Field, Number, Type, Types};
+use crate::codec::{integer, json};
 use crate::ids::TypeId;
 use crate::limits::{DEPTH_MAX, INTEGER_BYTES_MAX};
 
@@ -21,6 +21,10 @@ pub(super) trait Emit {
     fn f4(&mut self, value: f32);
     fn f8(&mut self, value: f64);
     fn string(&mut self, text: &str);
+    /// Text that is JSON.
+    fn json(&mut self, text: &str) {
+        self.string(text);
+    }
     fn bytes(&mut self, bytes: &[u8]);
     /// A list of numbers of fixed width begins; they follow in one or more calls of [`Emit::numbers`].
     fn begin_numbers(&mut self, number: Number, count: u32, offset: usize) -> Walk;
@@ -98,6 +102,13 @@ impl<'a, 't, E: Emit> Walker<'a, 't, E> {
             (Type::Integer, Token::Unsigned(value)) => self.emit.unsigned(*value),
             (Type::Integer, Token::Ext(integer::EXT_TYPE, bytes)) => self.big(bytes, offset)?,
             (Type::Str, Token::Str(text)) => self.emit.string(text),
+            (Type::Json, Token::Str(text)) => {
+                let mut json = json::Reader::new(text.as_bytes());
+                if json.skip().and_then(|_| json.finish()).is_err() {
+                    return Err(self.mismatch(offset, node, token));
+                }
+                self.emit.json(text);
+            }
             (Type::Bytes, Token::Bin(bytes)) => self.emit.bytes(bytes),
             (Type::List { element, len }, Token::Array(found)) => {
                 ValueError::check_len(offset, len, *found as usize)?;

@@ -201,6 +201,13 @@ impl Emit for Text<'_> {
         write_string(text, &mut self.buffer);
     }
 
+    fn json(&mut self, text: &str) {
+        // A line's end stands between tokens, where a space does as well: a value never takes two lines that are one record.
+        let bytes = text.trim_ascii().bytes();
+        let bytes = bytes.map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte });
+        self.buffer.extend(bytes);
+    }
+
     fn bytes(&mut self, bytes: &[u8]) {
         let buffer = &mut self.buffer;
         buffer.push(b'"');

@@ -145,6 +145,7 @@ pub(super) fn describe(types: &Types, ty: Type) -> String {
         Type::Number(number) => describe_number(number),
         Type::Integer => "an integer (j)".into(),
         Type::Str => "a string (s)".into(),
+        Type::Json => "JSON text (<Json>s)".into(),
         Type::Bytes => "bytes in base64 (y)".into(),
         Type::Optional(inner) => format!("null or {}", describe(types, types.node(inner))),
         Type::List { len: None, .. } => "a list".into(),

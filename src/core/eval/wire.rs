@@ -72,7 +72,7 @@ pub fn decode(
             function::decode_function(heap, ty, bytes)?
         }
         (Type::Integer, Token::Ext(EXT_TYPE, digits)) => Value::Big(heap.add_bytes(digits)?),
-        (Type::Str, Token::Str(text)) => Value::Str(heap.add_text(text)?),
+        (Type::Str | Type::Json, Token::Str(text)) => Value::Str(heap.add_text(text)?),
         (Type::Bytes, Token::Bin(bytes)) => Value::Bytes(heap.add_bytes(bytes)?),
         (Type::List { element, .. }, Token::Array(len)) => {
             // Every element takes at least a byte of the message, so that `len` is bounded by what is there.
@@ -117,7 +117,7 @@ pub fn decode_wire(heap: &mut Heap, types: &Types, ty: TypeId, slot: u32) -> Eva
     let entry = &mut heap.slots[slot as usize];
     let payload = std::mem::take(&mut entry.payload);
     // A long text or long bytes need no canonical copy: they have one form but for their head.
-    if matches!(types.node(ty), Type::Str | Type::Bytes) {
+    if matches!(types.node(ty), Type::Str | Type::Json | Type::Bytes) {
         let mut reader = Reader::new(&payload);
         if let Ok(decoded) = decode(heap, types, ty, &mut reader, &mut Vec::new(), 0)
             && reader.is_done()
@@ -229,7 +229,7 @@ impl Encoder<'_> {
                 write::ext(self.out, EXT_TYPE, digits.len() as u32);
                 self.out.extend_from_slice(digits);
             }
-            (Type::Str, Value::Str(text)) => write::string(self.out, self.heap.text(text)),
+            (Type::Str | Type::Json, Value::Str(text)) => write::string(self.out, self.heap.text(text)),
             (Type::Str, Value::Literal(text)) => write::string(self.out, self.program.exprs.text(text)),
             (Type::Bytes, Value::Bytes(bytes)) => write::bin(self.out, self.heap.bytes(bytes)),
             (Type::List { element, len }, Value::List(_) | Value::Packed(..)) => {

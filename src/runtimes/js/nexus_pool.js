@@ -39,6 +39,7 @@ dropped. Nothing in node can interrupt a synchronous loop: nexus ends the proces
     i8 u8 j              BigInt                                 BigInt, or number that is a safe integer
     f4 f8                number                                 number
     s                    string                                 string without lone surrogates
+    <Json>s              what JSON.parse makes of the text      what JSON.stringify takes; undefined is null
     y                    Uint8Array                             Uint8Array, Buffer, ArrayBuffer
     ?X                   null or X                              null, undefined or X; in a record also a missing key
     [i1] ... [f8]        Int8Array Int16Array Int32Array        the same, copied as it lies in memory; any other typed
@@ -507,6 +508,18 @@ const SCALARS = {
   s: (text) => scalar(text, 'a string without lone surrogates',
     (value) => (typeof value === 'string' && wellFormed(value) ? value : undefined),
     (out, value) => out.text(value), (reader) => reader.text()),
+  '<Json>s': (text) => ({
+    text,
+    write(out, value) {
+      let json;
+      try {
+        json = value === undefined ? 'null' : JSON.stringify(value);
+      } catch {}
+      if (json === undefined) throw new Mismatch(`${text} (what JSON can hold)`, quote(value));
+      out.text(json);
+    },
+    read: (reader) => JSON.parse(reader.text()),
+  }),
   y: (text) => scalar(text, 'a Uint8Array', (value) => {
     if (value instanceof Uint8Array) return value;
     return value instanceof ArrayBuffer ? new Uint8Array(value) : undefined;
@@ -749,6 +762,7 @@ class SchemaReader {
   }
 
   one() {
+    if (this.skip('<Json>s')) return scalarOf('<Json>s');
     while (this.skip('<')) {
       for (let depth = 1; depth;) depth += { '<': 1, '>': -1 }[this.take()] || 0;
     }

@@ -27,6 +27,7 @@ its code stands; `finally` blocks run.
 
     schema            in Python
     z b s y           None, bool, str, bytes
+    <Json>s           what the module json makes of the text: any JSON
     i1..i8 u1..u8 j   int
     f4 f8             float
     ?X                None or X
@@ -184,6 +185,7 @@ if control_fd is not None or worker_fd is not None or stdio_fds is not None:
 
 # ---- the interface --------------------------------------------------------------------------------------------------
 
+CO_COROUTINE = 0x80  # as inspect has it
 functions = {}  # by mid; those with a negative one are function values that this worker gave away
 running = None  # the Server that this process is
 
@@ -192,7 +194,17 @@ def register(mid, fn, args, returns, keywords=()):
     """Makes `fn` callable as `mid`. `args` and `returns` are schemas; they are read when first used. The last arguments are
     passed by the names in `keywords`."""
     signature = Signature(getattr(fn, "__qualname__", type(fn).__qualname__), args, returns, fn)
+    if getattr(getattr(fn, "__code__", None), "co_flags", 0) & CO_COROUTINE:
+        fn = waited(fn)
     functions[mid] = by_name(fn, keywords) if keywords else fn, signature
+
+
+def waited(fn):
+    """What calls an async function and waits for its result."""
+    def call(*args, **keywords):
+        import asyncio
+        return asyncio.run(fn(*args, **keywords))
+    return call
 
 
 def by_name(fn, keywords):
@@ -631,6 +643,19 @@ SCALARS = {atom.text: atom for atom in (
     scalar("z", "None", [type(None)]))}
 
 
+def any_json():
+    """Any JSON, on the wire as its text."""
+    import json
+
+    def encode(value):
+        try:
+            return json.dumps(value, allow_nan=False, separators=(",", ":"))
+        except (TypeError, ValueError, RecursionError):
+            raise Mismatch("<Json>s (what JSON can hold)", quote(value)) from None
+
+    return Type("<Json>s", encode, json.loads)
+
+
 def optional(inner):
     def maybe(convert):
         return lambda value: None if value is None else convert(value)
@@ -981,6 +1006,8 @@ class SchemaReader:
         tag = self.take()
         if tag in "iuf":
             tag += self.take()
+        if tag == "s" and hint == "Json":
+            return any_json()
         if tag in SCALARS:
             return SCALARS[tag]
         if tag == "?":

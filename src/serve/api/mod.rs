@@ -8,6 +8,7 @@ mod cursor;
 mod described;
 mod failure;
 mod inspect;
+pub mod metacall;
 mod open_api;
 mod origin;
 mod page;

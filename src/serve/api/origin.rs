@@ -13,6 +13,8 @@ pub struct Settings {
     /// Names of this host without ports, under which alone it answers; empty: under any. A server that listens on the
     /// machine itself only has to name them: a page elsewhere may have its own name point here.
     pub hosts: Vec<String>,
+    /// Whether it also has the paths of MetaCall's FaaS.
+    pub has_metacall: bool,
 }
 
 /// Request headers that pages of other origins may send.
@@ -135,7 +137,11 @@ fn add_vary(headers: &mut Vec<(&'static str, String)>, name: &str) {
 pub fn authorize(request: &Request, token: &str) -> Result<(), Failure> {
     let given = request.header("authorization").and_then(|value| {
         let (scheme, given) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| given.trim())
+        // The second is that of MetaCall's clients.
+        let is_known = ["bearer", "jwt"]
+            .iter()
+            .any(|known| scheme.eq_ignore_ascii_case(known));
+        is_known.then(|| given.trim())
     });
     let message = match given {
         Some(given) if is_same(given.as_bytes(), token.as_bytes()) => return Ok(()),

@@ -5,6 +5,7 @@ use crate::error::{Error, Kind};
 use crate::manifest::model::{Body, Command, Manifest};
 use crate::manifest::names::full_name;
 use crate::serve::api::failure::Failure;
+use crate::serve::api::metacall::{MetaCall, version};
 use crate::serve::api::origin::Settings;
 use crate::serve::http::{Method, Request, Response, target};
 
@@ -47,6 +48,8 @@ pub enum Route {
     Mcp,
     /// What needs the token.
     Admin(Admin),
+    /// What clients of MetaCall's FaaS ask for.
+    MetaCall(MetaCall),
     /// Which methods the path takes: the answer.
     Options(Response),
 }
@@ -104,6 +107,8 @@ enum Leads {
     ReloadAll,
     Ps,
     Kill,
+    MetaCallCall,
+    MetaCall(MetaCall),
 }
 
 /// The segments of a path, in which `*` is any, and what its methods lead to.
@@ -153,6 +158,39 @@ const ROWS: [Row; 19] = [
     (&["v1", "admin", "kill"], &[("POST", Leads::Kill)]),
 ];
 
+/// What is added for clients of MetaCall's FaaS.
+const METACALL_ROWS: [Row; 8] = [
+    (
+        &["*", "*", "*", "call", "*"],
+        &[("GET", Leads::MetaCallCall), ("POST", Leads::MetaCallCall)],
+    ),
+    (
+        &["*", "*", "*", "await", "*"],
+        &[("GET", Leads::MetaCallCall), ("POST", Leads::MetaCallCall)],
+    ),
+    (&["readiness"], &[("GET", Leads::Ready)]),
+    (&["api", "readiness"], &[("GET", Leads::Ready)]),
+    (
+        &["api", "inspect"],
+        &[
+            ("GET", Leads::MetaCall(MetaCall::Inspect)),
+            ("POST", Leads::MetaCall(MetaCall::Inspect)),
+        ],
+    ),
+    (
+        &["api", "deploy", "create"],
+        &[("POST", Leads::MetaCall(MetaCall::Create))],
+    ),
+    (
+        &["api", "deploy", "delete"],
+        &[("POST", Leads::MetaCall(MetaCall::Delete))],
+    ),
+    (
+        &["api", "package", "create"],
+        &[("POST", Leads::MetaCall(MetaCall::Package))],
+    ),
+];
+
 /// What a request asks for.
 ///
 /// # Errors
@@ -166,7 +204,13 @@ pub fn route(request: &Request, settings: &Settings) -> Result<Route, Failure> {
         return Ok(Route::Options(settings.options(request, allow)));
     }
     let segments = target::segments(path)?;
-    let Some((pattern, methods)) = ROWS.iter().find(|(pattern, _)| is_of(&segments, pattern)) else {
+    let added: &[Row] = if settings.has_metacall {
+        &METACALL_ROWS
+    } else {
+        &[]
+    };
+    let mut rows = ROWS.iter().chain(added);
+    let Some((pattern, methods)) = rows.find(|(pattern, _)| is_of(&segments, pattern)) else {
         return Err(unknown(path, &segments));
     };
     if request.method == Method::Options {
@@ -186,7 +230,10 @@ pub fn route(request: &Request, settings: &Settings) -> Result<Route, Failure> {
         .zip(*pattern)
         .filter(|(_, part)| **part == "*");
     let route = leads.route(captured.map(|(segment, _)| segment))?;
-    if matches!(route, Route::Call { .. } | Route::Admin(_) | Route::Mcp) {
+    if matches!(
+        route,
+        Route::Call { .. } | Route::Admin(_) | Route::Mcp | Route::MetaCall(_)
+    ) {
         settings.check_origin(request)?;
     }
     Ok(route)
@@ -221,6 +268,17 @@ impl Leads {
             Leads::ReloadAll => Route::Admin(Admin::ReloadAll),
             Leads::Ps => Route::Admin(Admin::Ps),
             Leads::Kill => Route::Admin(Admin::Kill),
+            Leads::MetaCallCall => {
+                let mut target = target()?;
+                target.version = captured
+                    .next()
+                    .and_then(|named| version(&named).map(str::to_string));
+                Route::Call {
+                    target,
+                    command: captured.collect(),
+                }
+            }
+            Leads::MetaCall(asked) => Route::MetaCall(asked),
         })
     }
 }

@@ -139,6 +139,7 @@ fn routes() {
 fn origins() {
     let check = |origins: &[&str], text: &str, expected: &str| {
         let settings = Settings {
+            has_metacall: false,
             cors_origins: origins.iter().map(|origin| origin.to_string()).collect(),
             hosts: vec!["localhost".into(), "[::1]".into()],
         };

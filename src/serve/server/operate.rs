@@ -74,6 +74,8 @@ impl Told {
 /// Who waits for what was asked.
 pub(super) enum Waiting {
     Web(ClientId, Box<Request>),
+    /// Over HTTP, with that answer when it is done.
+    WebFor(ClientId, Box<Request>, Box<Response>),
     Private(ClientId, u64),
 }
 
@@ -254,6 +256,10 @@ impl Server {
         match waiting {
             Waiting::Web(client, request) => {
                 self.respond_later(client, &request, answer.map(Told::response), now_ms);
+            }
+            Waiting::WebFor(client, request, response) => {
+                let answer = answer.map(|_| *response).map_err(Failure::from);
+                self.respond_later(client, &request, answer, now_ms);
             }
             Waiting::Private(client, request) => {
                 let answer = answer.map(Told::msgpack).map_err(|failure| failure.error);

@@ -1,11 +1,12 @@
 //! What comes over HTTP: each request is routed, and answered at once or by its call.
 
 use super::calls::{Call, Done, Origin, RequestId, Web};
-use super::operate::Waiting;
+use super::operate::{Asked, Waiting};
 use super::{ClientId, Server, Wire, client_gone};
 use crate::core::hub::Note;
 use crate::error::{Error, Kind};
 use crate::limits::TIMEOUT_MS_MAX;
+use crate::serve::api::metacall::{self, MetaCall};
 use crate::serve::api::{self, Admin, Event, Failure, Route};
 use crate::serve::deployment::Name;
 use crate::serve::http::{Connection, Request, Response};
@@ -41,6 +42,10 @@ impl Server {
             Ok(Route::Admin(admin)) => match self.take_admin(client, &request, admin, now_ms) {
                 Some(answer) => answer,
                 // It is answered later.
+                None => return,
+            },
+            Ok(Route::MetaCall(asked)) => match self.take_metacall(client, &request, asked, now_ms) {
+                Some(answer) => answer,
                 None => return,
             },
             Ok(Route::Mcp) => match self.take_assistant(client, &request, now_ms) {
@@ -148,6 +153,63 @@ impl Server {
         }
     }
 
+    /// What a client of MetaCall asks for. None: it is answered later.
+    fn take_metacall(
+        &mut self,
+        client: ClientId,
+        request: &Request,
+        asked: MetaCall,
+        now_ms: u64,
+    ) -> Option<Result<Response, Failure>> {
+        let allowed = match asked {
+            MetaCall::Inspect => self.authorize(request),
+            _ => self.authorize_operator(request),
+        };
+        if let Err(failure) = allowed {
+            return Some(Err(failure));
+        }
+        let (asked, answer) = match (asked, metacall::deployment(&request.body)) {
+            (MetaCall::Inspect, _) => {
+                let deployments = self.deployments.list().map(|status| {
+                    let program = status.serving.and_then(|id| self.programs.get(&id));
+                    (
+                        status.name,
+                        status.state,
+                        program.map(|program| &*program.manifest),
+                    )
+                });
+                return Some(Ok(metacall::inspect(deployments)));
+            }
+            (MetaCall::Package, _) => {
+                let message = "this server takes no packages";
+                let failure = Failure::new(501, Kind::Usage, message);
+                return Some(Err(failure.hint("deploy a folder: nexus deploy FOLDER")));
+            }
+            (_, Err(error)) => return Some(Err(error.into())),
+            (MetaCall::Create, Ok(name)) => {
+                let answer = metacall::created(&name);
+                (Asked::Reload(name), answer)
+            }
+            (MetaCall::Delete, Ok(name)) => (Asked::Delete(name), text("deleted\n")),
+        };
+        let waiting = Waiting::WebFor(client, Box::new(request.clone()), Box::new(answer.clone()));
+        self.operate(asked, waiting, now_ms)
+            .map(|told| told.map(|_| answer).map_err(Failure::from))
+    }
+
+    /// Whoever operates the server over HTTP has its token; where there is none, nobody does.
+    fn authorize_operator(&self, request: &Request) -> Result<(), Failure> {
+        if self.config.token.is_none() {
+            let error = Error::new(
+                Kind::Denied,
+                "this server is not operated over HTTP, for it has no token",
+            );
+            let hint = "use nexus deploy, delete, list and so on, or start it with a token in NEXUS_TOKEN";
+            return Err(error.hint(hint).into());
+        }
+        self.authorize(request)
+    }
+
     fn take_admin(
         &mut self,
         client: ClientId,
@@ -155,15 +217,7 @@ impl Server {
         admin: Admin,
         now_ms: u64,
     ) -> Option<Result<Response, Failure>> {
-        if self.config.token.is_none() {
-            let error = Error::new(
-                Kind::Denied,
-                "this server is not operated over HTTP, for it has no token",
-            );
-            let hint = "use nexus deploy, delete, list and so on, or start it with a token in NEXUS_TOKEN";
-            return Some(Err(error.hint(hint).into()));
-        }
-        if let Err(failure) = self.authorize(request) {
+        if let Err(failure) = self.authorize_operator(request) {
             return Some(Err(failure));
         }
         let asked = match self.read_admin(request, admin) {

@@ -1,6 +1,6 @@
 //! A program that is served: its session, and which of the server's calls run in it.
 
-use super::Loaded;
+use super::{Loaded, Scratch};
 use crate::core::health::Health;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
@@ -38,6 +38,8 @@ pub struct Running {
     pools: Vec<PoolState>,
     /// The poll said that it has something to do.
     pub is_ready: bool,
+    /// Lasts as long as the program.
+    _scratch: Option<Scratch>,
 }
 
 /// What has come of a program.
@@ -69,6 +71,7 @@ impl Running {
             manifest,
             text: loaded.text.into(),
             is_ready: true,
+            _scratch: loaded.scratch,
         })
     }
 

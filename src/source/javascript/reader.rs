@@ -11,8 +11,8 @@ use crate::source::notation::{Line, is_name, is_record_name};
 use crate::source::signature::{Exports, Field, Flaw, Library, ParamDoc, Place, Record};
 use crate::source::types::Type;
 
-/// Reads a JavaScript file, a CommonJS or an ES module.
-pub fn read(text: &str) -> Result<Library, Vec<Flaw>> {
+/// Reads a JavaScript file, a CommonJS or an ES module; loosely, its functions need no types.
+pub fn read(text: &str, is_loose: bool) -> Result<Library, Vec<Flaw>> {
     let tokens = tokens(Lang::JavaScript, text, Place { line: 1, column: 1 });
     let mut reader = Reader {
         tokens: &tokens,
@@ -21,7 +21,10 @@ pub fn read(text: &str) -> Result<Library, Vec<Flaw>> {
         functions: Vec::new(),
         exports: Exports::Nothing,
         exported: Map::new(),
-        collector: Collector::default(),
+        collector: Collector {
+            is_loose,
+            ..Collector::default()
+        },
     };
     reader.typedefs();
     reader.run();
@@ -326,7 +329,18 @@ impl<'a> Reader<'a, '_> {
                     .iter()
                     .filter(|token| token.kind != Kind::Comment);
                 let words: Vec<&Token<'a>> = code.take(4).collect();
+                if let Some((name, params)) = self.member(entry, at) {
+                    self.exported.insert(name.text, name.text);
+                    self.functions.push(Function {
+                        name,
+                        params,
+                        above: Vec::new(),
+                        is_generator: false,
+                    });
+                    entry = at;
+                }
                 match words[..] {
+                    _ if entry == at => {}
                     [name] if name.is_word() => {
                         self.exported.insert(name.text, name.text);
                     }
@@ -345,6 +359,23 @@ impl<'a> Reader<'a, '_> {
                 (Kind::Sign, ")" | "]" | "}") => open = open.saturating_sub(1),
                 _ => {}
             }
+        }
+    }
+
+    /// The name and the parameters of an entry that is a function itself: `a(x) {}`, `a: function (x) {}`, `a: (x) => x`.
+    fn member(&self, start: usize, end: usize) -> Option<(Token<'a>, Vec<Head<'a>>)> {
+        let is_code = |at: &usize| self.tokens[*at].kind != Kind::Comment;
+        let mut at = (start..end).find(is_code)?;
+        at +=
+            usize::from(self.token(at) == "async" && self.token(at + 1) != ":" && self.token(at + 1) != "(");
+        let name = self.tokens.get(at).copied().filter(Token::is_word)?;
+        match self.token(at + 1) {
+            "(" => Some((name, params(&self.tokens[at + 1..]).0)),
+            ":" => {
+                let (params, is_generator) = self.function(at + 2, false)?;
+                (!is_generator).then_some((name, params))
+            }
+            _ => None,
         }
     }
 
@@ -377,6 +408,9 @@ impl<'a> Reader<'a, '_> {
             }
             return;
         };
+        if function.is_generator && self.collector.is_loose {
+            return;
+        }
         if function.is_generator && is_typed {
             let message = format!(
                 "'{}' is a generator, only plain and async functions can be exported",

@@ -10,8 +10,8 @@ use crate::source::notation::{Line, is_record_name, lines};
 use crate::source::signature::{Field, Flaw, Library, ParamDoc, Place, Record};
 use crate::source::types::Type;
 
-/// Reads a Python file.
-pub fn read(text: &str) -> Result<Library, Vec<Flaw>> {
+/// Reads a Python file; loosely, its functions need no types.
+pub fn read(text: &str, is_loose: bool) -> Result<Library, Vec<Flaw>> {
     let tokens = tokens(Lang::Python, text, Place { line: 1, column: 1 });
     let mut reader = Reader {
         names: names(&tokens),
@@ -19,7 +19,10 @@ pub fn read(text: &str) -> Result<Library, Vec<Flaw>> {
         tokens: &tokens,
         at: 0,
         pending: Pending::default(),
-        collector: Collector::default(),
+        collector: Collector {
+            is_loose,
+            ..Collector::default()
+        },
     };
     reader.run();
     reader.collector.finish()
@@ -379,7 +382,9 @@ impl<'a> Reader<'a, '_> {
         };
         let is_typed = !needs_hints
             || declared.returns.is_some() && declared.params.iter().all(|param| param.ty.is_some());
-        if is_async && is_typed {
+        if self.collector.is_loose {
+            self.collector.function(said, declared);
+        } else if is_async && is_typed {
             let message = format!("'{}' is async, only plain functions can be exported", name.text);
             let hint = format!(
                 "begin its name with an underscore, or wrap it: asyncio.run({}(...))",
