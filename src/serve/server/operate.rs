@@ -258,7 +258,7 @@ impl Server {
                 self.respond_later(client, &request, answer.map(Told::response), now_ms);
             }
             Waiting::WebFor(client, request, response) => {
-                let answer = answer.map(|_| *response).map_err(Failure::from);
+                let answer = answer.map(|_| *response);
                 self.respond_later(client, &request, answer, now_ms);
             }
             Waiting::Private(client, request) => {
