@@ -277,7 +277,7 @@ fn deployments_are_described_made_anew_and_deleted() {
         "POST",
         "/api/deploy/create",
         create,
-        400,
+        422,
         "language_id is 'rb', which is not supported, expected py or node",
     );
     server.check_call("add", "[1, 2]", 200, "3");

@@ -88,7 +88,7 @@ fn functions_of_python_need_no_types() {
     check_loosely(
         "py",
         "def f(a: int, b: Any = 1, *rest, **more) -> Frame: pass",
-        "1:5 (a, b)\nf :: Int -> Json -> Json",
+        "1:5 (a, b)\nf ::\n  Int ->\n  --' arg: -b\n  --' default: 1\n  Json ->\n  Json",
     );
     check_loosely(
         "py",

@@ -216,7 +216,7 @@ mod tests {
         );
         check(
             "[",
-            "body is no JSON: found the end of the text, expected a value",
+            "body is no JSON: found the end of the text, expected ',' or ']'",
         );
         check(
             r#"{"suffix": "a", "env": [{"name": "A", "value": "1"}]}"#,
