@@ -54,6 +54,11 @@ impl Hub {
         }
     }
 
+    /// Calls that wait for a worker of a pool.
+    pub fn waiting_calls(&self, pool: PoolId) -> usize {
+        self.pools[pool.index()].queue.len()
+    }
+
     /// The processes of all pools.
     pub fn processes(&self) -> Vec<PoolProcess> {
         let mut found = Vec::new();

@@ -15,7 +15,7 @@ mod simulation;
 mod tools;
 mod web;
 
-pub use operate::{ProcessInfo, name_of_source};
+pub use operate::{PoolInfo, ProcessInfo, name_of_source};
 
 use self::calls::Call;
 use self::journal::Journal;
@@ -119,7 +119,7 @@ pub enum Effect {
     },
     /// Give up a call, with that error.
     Cancel(CallId, Box<Error>),
-    /// Tell which processes run: [`Server::handle_processes`].
+    /// Tell which processes run and how pools stand: [`Server::handle_survey`].
     Survey(u64),
     /// End a worker's process: [`Server::handle_killed`].
     Kill(u64, u32),

@@ -563,12 +563,13 @@ impl<'a> Host<'a> {
                 }
             }
             Effect::Survey(ticket) => {
-                let mut processes = Vec::new();
+                let (mut processes, mut pools) = (Vec::new(), Vec::new());
                 for (id, running) in self.programs.values() {
                     let name = self.server.name_of(*id);
                     processes.extend(running.processes(&name));
+                    pools.extend(running.pools(&name));
                 }
-                self.server.handle_processes(ticket, &processes, now);
+                self.server.handle_survey(ticket, &processes, &pools, now);
             }
             Effect::Kill(ticket, pid) => {
                 let mut programs = self.programs.values();

@@ -219,10 +219,12 @@ fn a_deploy_that_fails_says_why() {
 fn what_is_too_late_or_given_up_is_cancelled_in_the_pool() {
     let program = program(3);
     let server = Server::start(&program);
+    // It has to have begun by then.
+    server.call("add", "[1, 2]").check(200, &["3"]);
     let late = server.ask(
         "GET",
         "/v1/call/default/prog/hang?name=late",
-        "X-Request-Timeout-Ms: 300\r\n",
+        "X-Request-Timeout-Ms: 1500\r\n",
         b"",
     );
     late.check(504, &["timeout"]);

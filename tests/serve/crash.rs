@@ -24,6 +24,19 @@ fn a_killed_worker_ends_its_call_at_once_and_no_other() {
     assert!(killed.elapsed().as_secs() < 5, "{:?}", killed.elapsed());
     server.call("add", "[1, 2]").check(200, &["3"]);
     assert!(!has_told(&program, "killed.cancelled"));
+    let named = |more: &str| format!(r#"{{deployment="default/prog@latest",{more}}}"#);
+    let figures = [
+        format!("nexus_calls_total{} 2", named(r#"command="add""#)),
+        format!(
+            "nexus_call_errors_total{} 1",
+            named(r#"command="hang",kind="terminated""#)
+        ),
+        format!("nexus_queue_length{} 0", named(r#"pool="py""#)),
+        format!("nexus_workers{} 1", named(r#"pool="py",state="idle""#)),
+        format!("nexus_workers{} 0", named(r#"pool="py",state="busy""#)),
+    ];
+    let figures: Vec<&str> = figures.iter().map(String::as_str).collect();
+    server.ask("GET", "/metrics", "", b"").check(200, &figures);
     server.stop();
 }
 

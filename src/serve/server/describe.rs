@@ -1,16 +1,16 @@
 //! What there is to call and how the server is, for people, programs and monitors: answers that change nothing.
 
-use super::Server;
+use super::{PoolInfo, Server};
 use crate::codec::json_text::JsonText;
 use crate::error::{Error, Kind, Result};
 use crate::serve::api::{self, Failure, Inner, Inspected, Route, Target};
 use crate::serve::deployment::{Name, Status};
 use crate::serve::http::Response;
-use crate::serve::metrics::Gauges;
+use crate::serve::metrics::{Gauges, PoolGauge};
 
 impl Server {
     /// The answer to whoever wants to know what there is to call.
-    pub(super) fn describe(&self, route: Route, now_ms: u64) -> std::result::Result<Response, Failure> {
+    pub(super) fn describe(&self, route: Route) -> std::result::Result<Response, Failure> {
         match route {
             Route::Programs => {
                 let statuses: Vec<Status<'_>> = self.deployments.list().collect();
@@ -28,10 +28,6 @@ impl Server {
                 Ok(Response::new(200, "application/json", text))
             }
             Route::OpenApi => Ok(Response::new(200, "application/json", self.open_api(None))),
-            Route::Metrics => {
-                let media_type = "text/plain; version=0.0.4; charset=utf-8";
-                Ok(Response::new(200, media_type, self.figures(now_ms).into_bytes()))
-            }
             _ => Err(Error::new(Kind::NotFound, "nothing is here").into()),
         }
     }
@@ -83,7 +79,8 @@ impl Server {
         out
     }
 
-    fn figures(&self, now_ms: u64) -> String {
+    /// What monitors want to know.
+    pub(super) fn figures(&self, pools: &[PoolInfo], now_ms: u64) -> String {
         let mut states: Vec<(&str, u64)> = Vec::new();
         for status in self.deployments.list() {
             let name = status.state.name();
@@ -96,7 +93,17 @@ impl Server {
             uptime_ms: now_ms.saturating_sub(self.begun_ms),
             connections: self.clients.len() as u64,
             deployments: states,
-            pools: Vec::new(),
+            pools: pools
+                .iter()
+                .map(|pool| PoolGauge {
+                    deployment: &pool.name,
+                    pool: &pool.pool,
+                    waiting: pool.waiting,
+                    idle: pool.idle,
+                    busy: pool.busy,
+                    restarts: pool.restarts,
+                })
+                .collect(),
         };
         let mut out = String::new();
         self.metrics.write(&gauges, &mut out);

@@ -25,6 +25,23 @@ pub struct ProcessInfo {
     pub state: String,
 }
 
+/// How a pool of a program that is served stands.
+#[derive(Clone, Debug)]
+pub struct PoolInfo {
+    /// The deployment.
+    pub name: String,
+    /// The pool.
+    pub pool: String,
+    /// Calls that wait for a worker.
+    pub waiting: u64,
+    /// Workers without a call.
+    pub idle: u64,
+    /// Workers with one.
+    pub busy: u64,
+    /// How often it has died since its program was loaded.
+    pub restarts: u64,
+}
+
 /// What an operator asks for.
 pub(super) enum Asked {
     Deploy {
@@ -40,6 +57,8 @@ pub(super) enum Asked {
     OpenApi(Name),
     Logs(Name, usize),
     Ps,
+    /// What monitors want to know.
+    Figures,
     Kill(u32),
     Stop,
 }
@@ -48,6 +67,8 @@ pub(super) enum Asked {
 pub(super) enum Told {
     /// JSON text.
     Json(Vec<u8>),
+    /// Figures, as Prometheus has them.
+    Figures(String),
     /// It is done.
     Done,
 }
@@ -56,6 +77,9 @@ impl Told {
     pub fn response(self) -> Response {
         match self {
             Told::Json(text) => Response::new(200, "application/json", text),
+            Told::Figures(text) => {
+                Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text.into_bytes())
+            }
             Told::Done => Response::new(204, "application/json", Vec::new()),
         }
     }
@@ -65,6 +89,7 @@ impl Told {
         let mut out = Vec::new();
         match self {
             Told::Json(text) => write::string_bytes(&mut out, &text),
+            Told::Figures(text) => write::string(&mut out, &text),
             Told::Done => write::nil(&mut out),
         }
         out
@@ -86,6 +111,8 @@ pub(super) struct Asking {
     deploys: Map<DeploymentId, Vec<Waiting>>,
     /// Until the shell tells.
     surveys: Map<u64, Waiting>,
+    /// The same, of those who want figures.
+    figures: Map<u64, Waiting>,
     next: u64,
 }
 
@@ -115,6 +142,13 @@ impl Server {
                 self.effects.push_back(Effect::Stop);
                 Ok(None)
             }
+            Asked::Figures => {
+                self.asking.next += 1;
+                let ticket = self.asking.next;
+                self.asking.figures.insert(ticket, waiting);
+                self.effects.push_back(Effect::Survey(ticket));
+                return None;
+            }
             Asked::Ps => {
                 let ticket = self.wait_for_shell(waiting);
                 self.effects.push_back(Effect::Survey(ticket));
@@ -143,8 +177,8 @@ impl Server {
     }
 
     fn wait_for_shell(&mut self, waiting: Waiting) -> u64 {
-        let ticket = self.asking.next;
         self.asking.next += 1;
+        let ticket = self.asking.next;
         self.asking.surveys.insert(ticket, waiting);
         ticket
     }
@@ -217,8 +251,13 @@ impl Server {
         }
     }
 
-    /// The shell tells which processes run.
-    pub fn handle_processes(&mut self, ticket: u64, processes: &[ProcessInfo], now_ms: u64) {
+    /// The shell tells which processes run, and how the pools stand.
+    pub fn handle_survey(&mut self, ticket: u64, processes: &[ProcessInfo], pools: &[PoolInfo], now_ms: u64) {
+        if let Some(waiting) = self.asking.figures.remove(&ticket) {
+            let told = Told::Figures(self.figures(pools, now_ms));
+            self.answer_operator(waiting, Ok(told), now_ms);
+            return self.settle(now_ms);
+        }
         let Some(waiting) = self.asking.surveys.remove(&ticket) else {
             return;
         };

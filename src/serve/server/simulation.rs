@@ -334,7 +334,7 @@ impl World {
                 self.server.handle_unloaded(id, now_ms);
             }
             Event::Answer(call, is_good) => self.answer(call, is_good),
-            Event::Survey(ticket) => self.server.handle_processes(ticket, &[], now_ms),
+            Event::Survey(ticket) => self.server.handle_survey(ticket, &[], &[], now_ms),
         }
     }
 

@@ -52,7 +52,15 @@ impl Server {
                 Ok(()) => return,
                 Err(failure) => Err(failure),
             },
-            Ok(route) => self.look(&request, route, now_ms),
+            Ok(Route::Metrics) => match self.authorize(&request) {
+                Ok(()) => {
+                    let waiting = Waiting::Web(client, Box::new(request));
+                    self.operate(Asked::Figures, waiting, now_ms);
+                    return;
+                }
+                Err(failure) => Err(failure),
+            },
+            Ok(route) => self.look(&request, route),
             Err(failure) => Err(failure),
         };
         let status = self.respond(client, &request, answer, now_ms);
@@ -115,7 +123,7 @@ impl Server {
     }
 
     /// The answer to a request that changes nothing.
-    fn look(&mut self, request: &Request, route: Route, now_ms: u64) -> Result<Response, Failure> {
+    fn look(&mut self, request: &Request, route: Route) -> Result<Response, Failure> {
         match route {
             Route::Health => Ok(text("ok\n")),
             Route::Ready => match self.deployments.is_ready() {
@@ -127,7 +135,7 @@ impl Server {
             route => {
                 // All others tell what there is to call.
                 self.authorize(request)?;
-                self.describe(route, now_ms)
+                self.describe(route)
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::ids::PoolId;
 use crate::manifest::model::Manifest;
 use crate::map::Map;
 use crate::serve::deployment::PoolState;
-use crate::serve::server::{CallId, ProcessInfo};
+use crate::serve::server::{CallId, PoolInfo, ProcessInfo};
 use crate::shell::session::Session;
 use crate::shell::session::told::Event;
 use std::os::fd::{AsRawFd, RawFd};
@@ -36,6 +36,8 @@ pub struct Running {
     calls: Map<u64, CallId>,
     /// What was last told of each pool.
     pools: Vec<PoolState>,
+    /// How often each pool has died.
+    deaths: Vec<u64>,
     /// The poll said that it has something to do.
     pub is_ready: bool,
     /// Lasts as long as the program.
@@ -68,6 +70,7 @@ impl Running {
             stage: Stage::Loading,
             calls: Map::new(),
             pools: manifest.pools.iter().map(|_| PoolState::Up).collect(),
+            deaths: vec![0; manifest.pools.len()],
             manifest,
             text: loaded.text.into(),
             is_ready: true,
@@ -171,6 +174,7 @@ impl Running {
                 Health::Idle | Health::Changing => continue,
             };
             if std::mem::replace(&mut self.pools[pool.index()], state) != state {
+                self.deaths[pool.index()] += u64::from(state != PoolState::Up);
                 return Some(Outcome::Pool(pool, state));
             }
         }
@@ -200,6 +204,25 @@ impl Running {
     /// Its children.
     pub fn children(&self) -> Vec<u32> {
         self.session.children()
+    }
+
+    /// Its pools, for monitors.
+    pub fn pools(&self, name: &str) -> Vec<PoolInfo> {
+        let processes = self.session.processes();
+        let told = self.pool_ids().map(|pool| {
+            let calls = processes.iter().filter(|process| process.pool == pool);
+            let calls: Vec<usize> = calls.filter_map(|process| process.calls).collect();
+            let idle = calls.iter().filter(|calls| **calls == 0).count();
+            PoolInfo {
+                name: name.to_string(),
+                pool: self.manifest.pools[pool.index()].name.clone(),
+                waiting: self.session.waiting_calls(pool) as u64,
+                idle: idle as u64,
+                busy: (calls.len() - idle) as u64,
+                restarts: self.deaths[pool.index()],
+            }
+        });
+        told.collect()
     }
 
     /// Its processes, for people.

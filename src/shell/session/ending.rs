@@ -53,6 +53,11 @@ impl Session {
         self.hub.health(pool)
     }
 
+    /// Calls that wait for a worker of a pool.
+    pub fn waiting_calls(&self, pool: PoolId) -> usize {
+        self.hub.waiting_calls(pool)
+    }
+
     /// The processes of its pools.
     pub fn processes(&self) -> Vec<PoolProcess> {
         self.hub.processes()
