@@ -36,8 +36,8 @@ pub struct Call {
     given_up: Option<Box<Error>>,
     /// The answer is sent in parts as it comes, and its head is sent.
     pub(super) is_streaming: bool,
-    /// Where it is counted, once its command is known.
-    series: Option<SeriesId>,
+    /// The position of its command and where it is counted, once it runs.
+    found: Option<(usize, SeriesId)>,
 }
 
 /// By which logs and answers name a call.
@@ -113,7 +113,7 @@ impl Server {
             timeout_ms: inner_ms,
             given_up: None,
             is_streaming: false,
-            series: None,
+            found: None,
         });
         let due_ms = now_ms
             .saturating_add(timeout_ms.unwrap_or(self.config.timeout_ms))
@@ -153,7 +153,7 @@ impl Server {
                     Some(program) => *program.series.entry(command).or_insert_with(added),
                     None => added(),
                 };
-                call.series = Some(series);
+                call.found = Some((command, series));
                 self.metrics.begin(series);
                 if matches!(&call.origin, Origin::Web(web) if matches!(web.form, Some((Form::Events, _)))) {
                     self.begin_events(id, now_ms);
@@ -215,14 +215,13 @@ impl Server {
 
     fn finish(&mut self, id: CallId, manifest: Option<&Manifest>, answer: Result<Vec<u8>>, now_ms: u64) {
         let Some(call) = self.calls.get(id) else { return };
-        let command = manifest.and_then(|manifest| call.find(manifest).ok());
         let named = |mut error: Box<Error>| {
             error.command.get_or_insert_with(|| call.command.clone());
             error
         };
         let answer = answer.map_err(|error| Failure::from(named(error)));
-        let result = match (answer, manifest, command) {
-            (Ok(result), Some(manifest), Some(command)) => Ok(Done {
+        let result = match (answer, manifest, call.found) {
+            (Ok(result), Some(manifest), Some((command, _))) => Ok(Done {
                 manifest,
                 command: &manifest.commands[command],
                 result,
@@ -244,7 +243,7 @@ impl Server {
             client.calls.remove(&id);
         }
         let kind = result.as_ref().err().map(|failure| failure.error.kind);
-        if let Some(series) = call.series {
+        if let Some((_, series)) = call.found {
             let micros = now_ms.saturating_sub(call.begun_ms).saturating_mul(1000);
             self.metrics.end(series, micros, kind);
         }
