@@ -48,24 +48,26 @@ pub fn splice(file: impl AsFd, offset: u64, pipe: impl AsFd, bytes: usize) -> io
 
 /// Whether nobody can write into a pipe any more, of which that is the reading side.
 pub fn has_hung_up(pipe: impl AsFd) -> bool {
-    let mut asked = libc::pollfd {
-        fd: pipe.as_fd().as_raw_fd(),
-        events: 0,
-        revents: 0,
-    };
-    // SAFETY: one structure, and its number; it does not wait.
-    unsafe { libc::poll(&mut asked, 1, 0) == 1 && asked.revents & libc::POLLHUP != 0 }
+    poll_now(pipe, 0) & libc::POLLHUP != 0
 }
 
 /// Whether a write would not wait: a pipe that has any room takes PIPE_BUF bytes at once.
 pub fn has_room(output: impl AsFd) -> bool {
+    poll_now(output, libc::POLLOUT) != 0
+}
+
+/// What the system tells of a descriptor without waiting: of these events, and of its end and errors.
+fn poll_now(fd: impl AsFd, events: libc::c_short) -> libc::c_short {
     let mut asked = libc::pollfd {
-        fd: output.as_fd().as_raw_fd(),
-        events: libc::POLLOUT,
+        fd: fd.as_fd().as_raw_fd(),
+        events,
         revents: 0,
     };
     // SAFETY: one structure, and its number; it does not wait.
-    unsafe { libc::poll(&mut asked, 1, 0) == 1 }
+    match unsafe { libc::poll(&mut asked, 1, 0) } {
+        1 => asked.revents,
+        _ => 0,
+    }
 }
 
 /// Standard output under a flag of its own by which no write waits; a file, whose writes don't, shares its place with whoever
