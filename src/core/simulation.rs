@@ -32,6 +32,8 @@ mod work;
 mod worker;
 mod world;
 
+use std::fmt::Debug;
+use std::panic::{RefUnwindSafe, catch_unwind, resume_unwind};
 use world::World;
 
 /// A bug in the hub that is there only to be found.
@@ -110,13 +112,7 @@ const SEEDS: u64 = 5000;
 
 /// Runs one seed and returns how many steps it took.
 fn run(seed: u64, planted: Option<Bug>, is_loud: bool) -> u64 {
-    let ran = std::panic::catch_unwind(|| World::new(seed, planted, is_loud).run());
-    ran.unwrap_or_else(|failure| {
-        if planted.is_none() {
-            eprintln!("again: NEXUS_SEED={seed} cargo test --lib simulation::seeds -- --nocapture");
-        }
-        std::panic::resume_unwind(failure)
-    })
+    World::new(seed, planted, is_loud).run()
 }
 
 /// Read when this is compiled, which the variable brings about: the core knows no environment.
@@ -124,25 +120,47 @@ fn number(variable: Option<&str>) -> Option<u64> {
     variable.and_then(|text| text.parse().ok())
 }
 
-#[test]
-fn seeds() {
+/// Runs so many seeds, or what the variables say; `path` is that of the test, for whoever repeats one that fails.
+pub(crate) fn check_seeds(path: &str, seeds: u64, run: impl Fn(u64, bool) -> u64 + RefUnwindSafe) {
+    let run = |seed, is_loud| {
+        catch_unwind(|| run(seed, is_loud)).unwrap_or_else(|failure| {
+            eprintln!("again: NEXUS_SEED={seed} cargo test --lib {path} -- --nocapture");
+            resume_unwind(failure)
+        })
+    };
     if let Some(seed) = number(option_env!("NEXUS_SEED")) {
-        run(seed, None, true);
+        run(seed, true);
         return;
     }
-    let seeds = number(option_env!("NEXUS_SEEDS")).unwrap_or(SEEDS);
-    let steps: u64 = (0..seeds).map(|seed| run(seed, None, false)).sum();
+    let seeds = number(option_env!("NEXUS_SEEDS")).unwrap_or(seeds);
+    let steps: u64 = (0..seeds).map(|seed| run(seed, false)).sum();
     println!("{seeds} seeds, {steps} steps");
+}
+
+/// Whether each of these bugs fails one of so many seeds, which passes without it.
+pub(crate) fn check_planted<B: Copy + Debug + RefUnwindSafe>(
+    bugs: &[B],
+    seeds: u64,
+    run: impl Fn(u64, Option<B>) -> u64 + RefUnwindSafe,
+) {
+    for bug in bugs {
+        let fails = |seed: &u64| catch_unwind(|| run(*seed, Some(*bug))).is_err();
+        let found = (0..seeds).find(fails);
+        let seed = found.unwrap_or_else(|| panic!("{bug:?} is not found in {seeds} seeds"));
+        println!("{bug:?} is found with seed {seed}");
+        // It is the bug that was found.
+        run(seed, None);
+    }
+}
+
+#[test]
+fn seeds() {
+    check_seeds("simulation::seeds", SEEDS, |seed, is_loud| {
+        run(seed, None, is_loud)
+    });
 }
 
 #[test]
 fn planted_bugs_are_found() {
-    for bug in BUGS {
-        let fails = |seed: &u64| std::panic::catch_unwind(|| run(*seed, Some(bug), false)).is_err();
-        let found = (0..PLANTED_SEEDS).find(fails);
-        let seed = found.unwrap_or_else(|| panic!("{bug:?} is not found in {PLANTED_SEEDS} seeds"));
-        println!("{bug:?} is found with seed {seed}");
-        // It is the bug that was found.
-        run(seed, None, false);
-    }
+    check_planted(&BUGS, PLANTED_SEEDS, |seed, bug| run(seed, bug, false));
 }

@@ -16,6 +16,7 @@ mod checks;
 mod world;
 
 use super::{Deployments, Effect, Name, Start};
+use crate::core::simulation::{check_planted, check_seeds};
 use world::World;
 
 /// A bug in the deployments that is there only to be found.
@@ -50,45 +51,20 @@ const BUGS: [Bug; 7] = [
 /// Seeds that are run without further word, and in which a planted bug has to be found: some seconds' worth.
 const SEEDS: u64 = 3000;
 
-/// Runs one seed and returns how many steps it took.
 fn run(seed: u64, planted: Option<Bug>, is_loud: bool) -> u64 {
-    let ran = std::panic::catch_unwind(|| World::new(seed, planted, is_loud).run());
-    ran.unwrap_or_else(|failure| {
-        if planted.is_none() {
-            eprintln!(
-                "again: NEXUS_SEED={seed} cargo test --lib deployment::simulation::seeds -- --nocapture"
-            );
-        }
-        std::panic::resume_unwind(failure)
-    })
-}
-
-/// Read when this is compiled, which the variable brings about: this layer knows no environment.
-fn number(variable: Option<&str>) -> Option<u64> {
-    variable.and_then(|text| text.parse().ok())
+    World::new(seed, planted, is_loud).run()
 }
 
 #[test]
 fn seeds() {
-    if let Some(seed) = number(option_env!("NEXUS_SEED")) {
-        run(seed, None, true);
-        return;
-    }
-    let seeds = number(option_env!("NEXUS_SEEDS")).unwrap_or(SEEDS);
-    let steps: u64 = (0..seeds).map(|seed| run(seed, None, false)).sum();
-    println!("{seeds} seeds, {steps} steps");
+    check_seeds("deployment::simulation::seeds", SEEDS, |seed, is_loud| {
+        run(seed, None, is_loud)
+    });
 }
 
 #[test]
 fn planted_bugs_are_found() {
-    for bug in BUGS {
-        let fails = |seed: &u64| std::panic::catch_unwind(|| run(*seed, Some(bug), false)).is_err();
-        let found = (0..SEEDS).find(fails);
-        let seed = found.unwrap_or_else(|| panic!("{bug:?} is not found in {SEEDS} seeds"));
-        println!("{bug:?} is found with seed {seed}");
-        // It is the bug that was found.
-        run(seed, None, false);
-    }
+    check_planted(&BUGS, SEEDS, |seed, bug| run(seed, bug, false));
 }
 
 #[test]

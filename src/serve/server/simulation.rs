@@ -4,6 +4,7 @@
 
 use super::{CallId, ClientId, Config, Door, Effect, Server};
 use crate::codec::msgpack::{Reader, Token, write};
+use crate::core::simulation::check_planted;
 use crate::core::simulation::random::Random;
 use crate::error::{Error, Kind};
 use crate::ids::PoolId;
@@ -533,10 +534,6 @@ fn seeds() {
 
 #[test]
 fn planted_bugs_are_found() {
-    for bug in [Bug::ForgetRefused, Bug::CallRunsOn, Bug::KeepProgram] {
-        let fails = |seed: &u64| std::panic::catch_unwind(|| World::new(*seed, Some(bug)).run()).is_err();
-        let found = (0..SEEDS).find(fails);
-        let seed = found.unwrap_or_else(|| panic!("{bug:?} is not found in {SEEDS} seeds"));
-        println!("{bug:?} is found with seed {seed}");
-    }
+    let bugs = [Bug::ForgetRefused, Bug::CallRunsOn, Bug::KeepProgram];
+    check_planted(&bugs, SEEDS, |seed, bug| World::new(seed, bug).run());
 }
