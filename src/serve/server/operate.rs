@@ -104,15 +104,21 @@ pub(super) enum Waiting {
     Private(ClientId, u64),
 }
 
+/// What the shell is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Processes,
+    Figures,
+    End,
+}
+
 /// What is not answered yet.
 #[derive(Default)]
 pub(super) struct Asking {
     /// Until a generation serves.
     deploys: Map<DeploymentId, Vec<Waiting>>,
     /// Until the shell tells.
-    surveys: Map<u64, Waiting>,
-    /// The same, of those who want figures.
-    figures: Map<u64, Waiting>,
+    surveys: Map<u64, (Waiting, Wanted)>,
     next: u64,
 }
 
@@ -143,19 +149,17 @@ impl Server {
                 Ok(None)
             }
             Asked::Figures => {
-                self.asking.next += 1;
-                let ticket = self.asking.next;
-                self.asking.figures.insert(ticket, waiting);
+                let ticket = self.wait_for_shell(waiting, Wanted::Figures);
                 self.effects.push_back(Effect::Survey(ticket));
                 return None;
             }
             Asked::Ps => {
-                let ticket = self.wait_for_shell(waiting);
+                let ticket = self.wait_for_shell(waiting, Wanted::Processes);
                 self.effects.push_back(Effect::Survey(ticket));
                 return None;
             }
             Asked::Kill(pid) => {
-                let ticket = self.wait_for_shell(waiting);
+                let ticket = self.wait_for_shell(waiting, Wanted::End);
                 self.effects.push_back(Effect::Kill(ticket, pid));
                 return None;
             }
@@ -176,10 +180,10 @@ impl Server {
         answer
     }
 
-    fn wait_for_shell(&mut self, waiting: Waiting) -> u64 {
+    fn wait_for_shell(&mut self, waiting: Waiting, wanted: Wanted) -> u64 {
         self.asking.next += 1;
         let ticket = self.asking.next;
-        self.asking.surveys.insert(ticket, waiting);
+        self.asking.surveys.insert(ticket, (waiting, wanted));
         ticket
     }
 
@@ -253,14 +257,14 @@ impl Server {
 
     /// The shell tells which processes run, and how the pools stand.
     pub fn handle_survey(&mut self, ticket: u64, processes: &[ProcessInfo], pools: &[PoolInfo], now_ms: u64) {
-        if let Some(waiting) = self.asking.figures.remove(&ticket) {
+        let Some((waiting, wanted)) = self.asking.surveys.remove(&ticket) else {
+            return;
+        };
+        if wanted == Wanted::Figures {
             let told = Told::Figures(self.figures(pools, now_ms));
             self.answer_operator(waiting, Ok(told), now_ms);
             return self.settle(now_ms);
         }
-        let Some(waiting) = self.asking.surveys.remove(&ticket) else {
-            return;
-        };
         let mut out = Vec::new();
         let mut text = JsonText::new(&mut out);
         text.begin(b'[');
@@ -277,7 +281,7 @@ impl Server {
 
     /// The shell has sent a signal to that process, or there is none of that id.
     pub fn handle_killed(&mut self, ticket: u64, pid: u32, is_there: bool, now_ms: u64) {
-        let Some(waiting) = self.asking.surveys.remove(&ticket) else {
+        let Some((waiting, _)) = self.asking.surveys.remove(&ticket) else {
             return;
         };
         let answer = match is_there {
