@@ -42,6 +42,19 @@ pub struct JsonError {
 
 type Read<T> = Result<T, JsonError>;
 
+/// The bytes of a JSON text on one line, as a value of any JSON is written everywhere: a line's end stands between tokens,
+/// where a space does as well, so that a value never takes two lines of what has one record a line.
+pub fn on_one_line(text: &[u8]) -> impl ExactSizeIterator<Item = u8> {
+    let bytes = text.trim_ascii().iter();
+    bytes.map(|byte| {
+        if matches!(byte, b'\n' | b'\r') {
+            b' '
+        } else {
+            *byte
+        }
+    })
+}
+
 /// Line and column, both from 1, of a byte offset; the column counts characters.
 pub fn line_column(text: &[u8], offset: usize) -> (usize, usize) {
     let before = &text[..offset.min(text.len())];

@@ -265,6 +265,7 @@ impl<'a> Reader<'a> {
 
 /// Appending values to a buffer, each in its shortest form. None of them can fail: a `Vec` takes every write.
 pub mod write {
+    use crate::codec::json::on_one_line;
     use rmp::encode;
 
     /// nil
@@ -315,6 +316,13 @@ pub mod write {
     pub fn string_bytes(out: &mut Vec<u8>, value: &[u8]) {
         string_head(out, value.len() as u32);
         out.extend_from_slice(value);
+    }
+
+    /// str from a JSON text, on one line; at most `u32::MAX` bytes
+    pub fn json(out: &mut Vec<u8>, text: &[u8]) {
+        let bytes = on_one_line(text);
+        string_head(out, bytes.len() as u32);
+        out.extend(bytes);
     }
 
     /// The head of a str; its `len` bytes of UTF-8 are written after it.

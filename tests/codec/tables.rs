@@ -53,7 +53,7 @@ fn values() {
     check(
         "<Json>s",
         " [1, {\"a\":\n null}] ",
-        "b1 5b 31 2c 20 7b 22 61 22 3a 0a 20 6e 75 6c 6c 7d 5d",
+        "b1 5b 31 2c 20 7b 22 61 22 3a 20 20 6e 75 6c 6c 7d 5d",
         "[1, {\"a\":  null}]",
     );
     check("?<Json>s", "null", "c0", "null");
@@ -369,6 +369,15 @@ fn mistakes() {
         "1",
         "@0: a function has no text form, so it can be neither argument nor result",
     );
+}
+
+#[test]
+fn any_json_is_on_one_line_whoever_wrote_it() {
+    let mut types = Types::default();
+    let ty = types.parse("<Json>s").unwrap();
+    let mut canonical = Vec::new();
+    msgpack_to_msgpack(&types, ty, b"\xa8 [1\r\r\n] ", &mut canonical).unwrap();
+    assert_eq!(canonical, b"\xa6[1   ]");
 }
 
 #[test]

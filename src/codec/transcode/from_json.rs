@@ -176,7 +176,7 @@ impl<'a, 't> Walker<'a, 't> {
         let offset = self.reader.offset();
         let text = self.reader.skip()?;
         late_head::size(text.len(), offset)?;
-        write::string_bytes(self.out, text);
+        write::json(self.out, text);
         Ok(())
     }
 

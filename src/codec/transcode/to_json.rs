@@ -2,7 +2,7 @@
 
 use super::from_msgpack::{Emit, walk};
 use super::value_error::{ValueError, Walk};
-use crate::codec::json::write_string;
+use crate::codec::json::{on_one_line, write_string};
 use crate::codec::schema::{Field, Number, Types};
 use crate::codec::{base64, integer, number};
 use crate::ids::TypeId;
@@ -202,10 +202,7 @@ impl Emit for Text<'_> {
     }
 
     fn json(&mut self, text: &str) {
-        // A line's end stands between tokens, where a space does as well: a value never takes two lines that are one record.
-        let bytes = text.trim_ascii().bytes();
-        let bytes = bytes.map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte });
-        self.buffer.extend(bytes);
+        self.buffer.extend(on_one_line(text.as_bytes()));
     }
 
     fn bytes(&mut self, bytes: &[u8]) {

@@ -65,6 +65,10 @@ impl Emit for Canonical<'_> {
         write::f8(self.out, value);
     }
 
+    fn json(&mut self, text: &str) {
+        write::json(self.out, text.as_bytes());
+    }
+
     fn string(&mut self, text: &str) {
         write::string(self.out, text);
     }
