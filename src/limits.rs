@@ -422,3 +422,6 @@ pub const WARM_MS: u64 = 60_000;
 
 /// Files beside the code of a pool that are looked at to tell whether it is still what is kept warm: more than a program has.
 pub const WARM_FILES_MAX: usize = 1000;
+
+/// Nesting of a value in a flow, in levels: deeper than people's data, shallow enough for readers that recurse.
+pub const FLOW_VALUE_DEPTH_MAX: usize = 128;
