@@ -358,6 +358,9 @@ pub const HTTP_LINGER_MS: u64 = 3000;
 /// then listens ends its side at once; one that leaves does so later.
 pub const HTTP_HALF_CLOSE_MS: u64 = 250;
 
+/// Routes of a router: more than the largest services have; each is a few hundred bytes.
+pub const FLOW_ROUTES_MAX: usize = 10_000;
+
 /// Commands that are counted apart: twenty lines of text each, of which a scrape must not bring megabytes.
 pub const METRIC_SERIES_MAX: usize = 1000;
 

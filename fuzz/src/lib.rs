@@ -7,6 +7,7 @@ mod compose;
 mod http;
 mod mcp;
 mod program;
+mod routes;
 mod source;
 mod wire;
 
@@ -16,5 +17,6 @@ pub use compose::loc;
 pub use http::http;
 pub use mcp::mcp;
 pub use program::{args, expression, manifest};
+pub use routes::routes;
 pub use source::signatures;
 pub use wire::{frame, message};

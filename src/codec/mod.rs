@@ -18,4 +18,5 @@ pub mod number;
 pub mod quote;
 pub mod schema;
 pub mod squeeze;
+pub mod target;
 pub mod transcode;

@@ -12,6 +12,8 @@ pub struct Response {
     /// Headers but for those that frame: `content-length`, `transfer-encoding` and `connection` are left out, for the
     /// connection writes its own. A name that is no token, or a value with a control byte, makes the answer a 500.
     pub headers: Vec<(&'static str, String)>,
+    /// Further ones, whose names come from elsewhere; the same holds for them.
+    pub others: Vec<(String, String)>,
     /// Body; not sent to HEAD and with a status that has none.
     pub body: Vec<u8>,
 }
@@ -22,6 +24,7 @@ impl Response {
         Response {
             status,
             headers: vec![("content-type", media_type.into())],
+            others: Vec::new(),
             body,
         }
     }
@@ -33,7 +36,7 @@ impl Response {
 
     /// The answer itself, or one that says why it can't be sent.
     pub(super) fn checked(self) -> Response {
-        let is_sound = |(name, value): &(&str, String)| {
+        let is_sound = |(name, value): &(&str, &String)| {
             !name.is_empty()
                 && name.bytes().all(is_token_byte)
                 && value
@@ -41,15 +44,21 @@ impl Response {
                     .all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..))
         };
         let unsound = match self.status {
-            200..=599 => match self.headers.iter().find(|header| !is_sound(header)) {
-                None => return self,
-                Some((name, _)) => {
+            200..=599 => {
+                let unsound = self.all_headers().find(|header| !is_sound(header));
+                unsound.map(|(name, _)| {
                     format!("header '{}' of the answer has control bytes", name.escape_debug())
-                }
-            },
-            status => format!("status {status} of the answer, expected 200 to 599"),
+                })
+            }
+            status => Some(format!("status {status} of the answer, expected 200 to 599")),
         };
+        let Some(unsound) = unsound else { return self };
         Response::error(500, &Error::new(Kind::Protocol, unsound))
+    }
+
+    fn all_headers(&self) -> impl Iterator<Item = (&str, &String)> {
+        let own = self.headers.iter().map(|(name, value)| (*name, value));
+        own.chain(self.others.iter().map(|(name, value)| (name.as_str(), value)))
     }
 
     /// Whether the status goes with a body.
@@ -63,7 +72,7 @@ impl Response {
         push_number(u64::from(self.status), 10, out);
         out.push(b' ');
         out.extend_from_slice(reason(self.status).as_bytes());
-        for (name, value) in &self.headers {
+        for (name, value) in self.all_headers() {
             const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "connection"];
             if !FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name)) {
                 push_header(name, value.as_bytes(), out);
