@@ -428,3 +428,10 @@ pub const WARM_FILES_MAX: usize = 1000;
 
 /// Nesting of a value in a flow, in levels: deeper than people's data, shallow enough for readers that recurse.
 pub const FLOW_VALUE_DEPTH_MAX: usize = 128;
+
+/// Name or id of a node, a value or a namespace, in bytes: percent-encoded three times as long, it fits a file's name with
+/// `.yaml` behind it.
+pub const FLOW_NAME_BYTES_MAX: usize = 80;
+
+/// Index of a port: more than a node has links.
+pub const FLOW_PORT_INDEX_MAX: u32 = 9999;

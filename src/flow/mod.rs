@@ -1,4 +1,12 @@
 //! Flows: nodes declared in files, compiled to a graph and run, as state machines. Opens no socket and no file.
 
+pub mod cel;
+pub mod engine;
+pub mod graph;
 pub mod http;
+pub mod kinds;
+pub mod run;
+#[cfg(test)]
+pub mod simulation;
+pub mod spec;
 pub mod value;

@@ -1,0 +1,2 @@
+//! The symbol table of a namespace: nodes linked by name, which of them are active, and how one table takes the place of
+//! another. Runs nothing.
