@@ -1,0 +1,151 @@
+//! Requests of a flow's listener: each begins a run, whose answer is the response. Frames nothing.
+
+use super::super::{ClientId, Door, Server, Wire, client_gone};
+use super::Waiting;
+use crate::error::{Error, Kind};
+use crate::flow::engine::{RunId, Start};
+use crate::flow::http::{Answer, Asked, packet};
+use crate::flow::kinds::node::Outcome;
+use crate::flow::value::Value;
+use crate::serve::api::Failure;
+use crate::serve::http::{Request, Response};
+use std::rc::Rc;
+
+impl Server {
+    /// Takes the requests of a client of a listener that can be taken now.
+    pub(in crate::serve::server) fn serve_flow(&mut self, id: ClientId, now_ms: u64) {
+        loop {
+            let Some(client) = self.clients.get_mut(id) else {
+                return;
+            };
+            let (Wire::Web(wire), Door::Flow(source)) = (&mut client.wire, client.door) else {
+                return;
+            };
+            if wire.is_client_gone() {
+                if let Some(run) = client.run.take() {
+                    self.flows.engine.cancel(run, client_gone().into(), now_ms);
+                }
+                return;
+            }
+            if !wire.has_request() {
+                return;
+            }
+            let found = self.flows.sources.iter().find(|known| known.id == source);
+            let found = found.map(|found| (Rc::clone(&found.namespace), Rc::clone(&found.node)));
+            if let Some((namespace, _)) = &found
+                && !self.flows.engine.can_begin(namespace)
+            {
+                if !self.flows.stalled.contains(&id) {
+                    self.flows.stalled.push(id);
+                }
+                return;
+            }
+            let Some(request) = wire.poll_request() else {
+                return;
+            };
+            self.begin_run(id, found, request, now_ms);
+        }
+    }
+
+    fn begin_run(
+        &mut self,
+        client: ClientId,
+        node: Option<(Rc<str>, Rc<str>)>,
+        request: Request,
+        now_ms: u64,
+    ) {
+        self.requests += 1;
+        let begun = (|| {
+            let gone = || Error::new(Kind::Unavailable, "the listener is gone");
+            let (namespace, node) = node.ok_or_else(gone)?;
+            let timeout_ms = super::super::web::timeout_ms(&request).map_err(|failure| failure.error)?;
+            let timeout_ms = timeout_ms.unwrap_or(self.config.timeout_ms);
+            let headers: Vec<(&str, &str)> = request.headers.iter().collect();
+            let asked = Asked {
+                method: request.method.name(),
+                host: request.host(),
+                path: request.path(),
+                query: request.query(),
+                is_old: request.is_old,
+                headers: &headers,
+                body: &request.body,
+            };
+            // What can't be understood goes the way of the node's errors.
+            let packet = packet(asked).unwrap_or_else(|error| Value::Error(error.into()));
+            let deadline_ms = Some(now_ms.saturating_add(timeout_ms));
+            self.flows
+                .engine
+                .begin(&namespace, &node, Start::Out(packet), deadline_ms, now_ms)
+        })();
+        match begun {
+            Ok(run) => {
+                if let Some(client) = self.clients.get_mut(client) {
+                    client.run = Some(run);
+                }
+                let request = Box::new(request);
+                self.flows.waiting.insert(run, Waiting { client, request });
+            }
+            Err(error) => {
+                let response = Failure::from(error).response();
+                self.respond_flow(client, &request, response, now_ms);
+            }
+        }
+    }
+
+    /// A run is over.
+    pub(super) fn end_run(&mut self, run: RunId, outcome: Outcome, now_ms: u64) {
+        let Some(Waiting { client, request }) = self.flows.waiting.remove(&run) else {
+            return;
+        };
+        match self.clients.get_mut(client) {
+            Some(client) => client.run = None,
+            None => return,
+        }
+        let accept = request.header("accept").unwrap_or_default();
+        let answer = match outcome {
+            Ok(value) => Answer::of(&value, accept).map_err(|error| Failure {
+                // It is not the request that is bad.
+                status: 500,
+                error,
+                headers: Vec::new(),
+            }),
+            Err(error) => Err(Failure::from(Box::new((*error).clone()))),
+        };
+        let mut response = match answer {
+            Ok(answer) => Response {
+                status: answer.status,
+                headers: Vec::new(),
+                others: answer.headers,
+                body: answer.body,
+            },
+            Err(failure) => failure.response(),
+        };
+        response.headers.push(("x-run-id", run.0.to_string()));
+        self.respond_flow(client, &request, response, now_ms);
+        // The next request may have waited for this answer.
+        self.serve(client, now_ms);
+    }
+
+    fn respond_flow(&mut self, client: ClientId, request: &Request, response: Response, now_ms: u64) {
+        let status = response.status;
+        self.metrics.answered(status);
+        if let Some(wire) = self.web(client) {
+            wire.respond(response, now_ms);
+        }
+        self.list(client);
+        self.set_client_deadline(client);
+        self.tell_request(request, status, now_ms);
+    }
+
+    /// Requests that had to wait may begin, if there is room now.
+    pub(super) fn resume_stalled(&mut self, now_ms: u64) {
+        for client in std::mem::take(&mut self.flows.stalled) {
+            self.serve(client, now_ms);
+        }
+    }
+
+    /// Whether a client's request waits until another run may begin.
+    pub(in crate::serve::server) fn is_stalled(&self, client: ClientId) -> bool {
+        self.flows.stalled.contains(&client)
+    }
+}
