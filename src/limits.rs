@@ -435,3 +435,15 @@ pub const FLOW_NAME_BYTES_MAX: usize = 80;
 
 /// Index of a port: more than a node has links.
 pub const FLOW_PORT_INDEX_MAX: u32 = 9999;
+
+/// Nodes of one namespace: ten times what people would call many.
+pub const FLOW_NODES_MAX: usize = 100_000;
+
+/// Links of one port: each is a packet for every one that is sent there.
+pub const FLOW_LINKS_MAX: usize = 1000;
+
+/// Nodes within one block, with those in the blocks within it: far more than one can read.
+pub const FLOW_INNER_MAX: usize = 1000;
+
+/// Blocks in each other: deeper than anyone can follow.
+pub const FLOW_INNER_DEPTH_MAX: usize = 16;

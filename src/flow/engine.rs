@@ -2,8 +2,9 @@
 //! nothing, calls nothing, reads no clock.
 
 use crate::error::Result;
+pub use crate::flow::graph::change::Change;
 use crate::flow::kinds::node::{Known, Outcome, Service, Work};
-use crate::flow::spec::{Port, Spec};
+use crate::flow::spec::Port;
 use crate::flow::value::Value;
 use std::rc::Rc;
 
@@ -14,22 +15,6 @@ pub struct RunId(pub u64);
 /// Something that the world was asked to do; no two have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskId(pub u64);
-
-/// One change of a node of a namespace.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// It is there, or is another: its spec, templates resolved.
-    Set(Rc<Spec>),
-    /// It is written wrong, or its templates can't be resolved: the one before goes on.
-    Refuse {
-        /// The spec as far as it is known: at least its name.
-        spec: Rc<Spec>,
-        /// Why.
-        error: Rc<crate::error::Error>,
-    },
-    /// It is gone.
-    Remove(Rc<str>),
-}
 
 /// How a run begins.
 #[derive(Clone, Debug)]
