@@ -358,6 +358,15 @@ pub const HTTP_LINGER_MS: u64 = 3000;
 /// then listens ends its side at once; one that leaves does so later.
 pub const HTTP_HALF_CLOSE_MS: u64 = 250;
 
+/// Frames of flows that are worked on before effects are looked at: some runs each.
+pub const FLOW_FRAMES_PER_STEP: usize = 1024;
+
+/// Such steps in one turn of the loop, so that sockets are looked at all the same while flows compute.
+pub const FLOW_STEPS_PER_TURN: usize = 16;
+
+/// Requests of flows to other servers at once: as many descriptors.
+pub const FLOW_FETCHES_MAX: usize = 256;
+
 /// Routes of a router: more than the largest services have; each is a few hundred bytes.
 pub const FLOW_ROUTES_MAX: usize = 10_000;
 

@@ -7,6 +7,7 @@
 
 mod calls;
 mod describe;
+mod flows;
 mod journal;
 mod operate;
 mod private;
@@ -15,9 +16,11 @@ mod simulation;
 mod tools;
 mod web;
 
+pub use flows::{FlowAsked, StoreAsk};
 pub use operate::{PoolInfo, ProcessInfo, name_of_source};
 
 use self::calls::Call;
+use self::flows::Flows;
 use self::journal::Journal;
 use self::operate::Asking;
 use self::tools::Assistants;
@@ -28,6 +31,8 @@ use crate::core::deadlines::Deadlines;
 use crate::core::hub::Note;
 use crate::core::slab::{Key, Slab};
 use crate::error::{Error, Kind, Result};
+use crate::flow::engine::{RunId, TaskId};
+use crate::flow::kinds::node::Service;
 use crate::ids::PoolId;
 use crate::limits::CLIENTS_MAX;
 use crate::manifest::model::Manifest;
@@ -82,6 +87,8 @@ pub enum Door {
     Web,
     /// The private socket, which only the server's own user can open.
     Private,
+    /// HTTP, at the listener of a flow: the source of that number.
+    Flow(u64),
 }
 
 /// What the server wants done.
@@ -129,6 +136,28 @@ pub enum Effect {
     Reconfigure,
     /// End the server.
     Stop,
+    /// Open what starts runs: [`Server::handle_opened`], once.
+    OpenSource {
+        /// Its number; a listener's clients come in by [`Door::Flow`].
+        source: u64,
+        /// What it is.
+        service: Service,
+    },
+    /// Close it.
+    CloseSource(u64),
+    /// Connect to another server, and carry what [`Server::fetch_output`] has for it and what it says.
+    Connect {
+        /// By which it is known.
+        task: TaskId,
+        /// A name or an address.
+        host: Rc<str>,
+        /// The port.
+        port: u16,
+    },
+    /// Close that connection.
+    Disconnect(TaskId),
+    /// Read or change the store: [`Server::handle_nodes`] if that changes nodes, then [`Server::handle_stored`].
+    Store(Box<StoreAsk>),
 }
 
 /// A connection.
@@ -138,12 +167,18 @@ pub struct Client {
     calls: BTreeSet<CallId>,
     is_listed: bool,
     due: Option<u64>,
+    door: Door,
+    /// The run of the request under way, at a flow's listener.
+    run: Option<RunId>,
 }
 
 enum Wire {
     Web(Box<http::Connection>),
     Private(Box<rpc::Connection>),
 }
+
+/// What is loaded, by its generation.
+type Programs = BTreeMap<DeploymentId, Program>;
 
 /// A program that is loaded.
 struct Program {
@@ -167,7 +202,8 @@ pub struct Server {
     clients: Slab<Client>,
     calls: Slab<Call>,
     deployments: Deployments,
-    programs: BTreeMap<DeploymentId, Program>,
+    programs: Programs,
+    flows: Flows,
     deadlines: Deadlines<Timer>,
     effects: VecDeque<Effect>,
     /// Clients that have something to be written or to be closed.
@@ -197,6 +233,7 @@ impl Server {
             calls: Slab::new(),
             deployments: Deployments::new(),
             programs: BTreeMap::new(),
+            flows: Flows::default(),
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
             listed: VecDeque::new(),
@@ -259,7 +296,7 @@ impl Server {
             return None;
         }
         let wire = match door {
-            Door::Web => Wire::Web(Box::new(http::Connection::new(now_ms))),
+            Door::Web | Door::Flow(_) => Wire::Web(Box::new(http::Connection::new(now_ms))),
             Door::Private => Wire::Private(Box::default()),
         };
         let id = self.clients.insert(Client {
@@ -267,6 +304,8 @@ impl Server {
             calls: BTreeSet::new(),
             is_listed: false,
             due: None,
+            door,
+            run: None,
         });
         self.set_client_deadline(id);
         Some(id)
@@ -275,7 +314,7 @@ impl Server {
     /// Whether to read from a client.
     pub fn wants_input(&self, id: ClientId) -> bool {
         self.clients.get(id).is_some_and(|client| match &client.wire {
-            Wire::Web(wire) => wire.wants_input(),
+            Wire::Web(wire) => wire.wants_input() && !self.is_stalled(id),
             Wire::Private(wire) => wire.wants_input(),
         })
     }
@@ -377,6 +416,7 @@ impl Server {
             self.deployments.next_deadline(),
             self.idle_due_ms(),
             self.assistants.sessions.next_deadline(),
+            self.flows_deadline(),
         ];
         dues.into_iter().flatten().min()
     }
@@ -410,6 +450,7 @@ impl Server {
             }
         }
         self.assistants.sessions.handle_timeout(now_ms);
+        self.time_flows(now_ms);
         self.deployments.handle_timeout(now_ms);
         self.settle(now_ms);
     }
@@ -433,6 +474,7 @@ impl Server {
             };
             self.programs.insert(id, program);
         }
+        self.tell_commands(now_ms);
         self.deployments.handle_loaded(id, fingerprint, now_ms);
         self.settle(now_ms);
     }
@@ -451,6 +493,7 @@ impl Server {
             return self.deployments.handle_unloaded(id, now_ms);
         }
         self.programs.remove(&id);
+        self.tell_commands(now_ms);
         self.deployments.handle_unloaded(id, now_ms);
         self.settle(now_ms);
     }
@@ -506,12 +549,15 @@ impl Server {
     pub fn drain(&mut self, now_ms: u64) {
         if self.is_ending {
             // Whoever asks twice does not want to wait.
+            self.cancel_runs(now_ms);
             self.deployments.terminate(now_ms);
             return self.settle(now_ms);
         }
         self.is_ending = true;
         self.end_followers(None);
-        self.deployments.drain(self.config.grace_ms, now_ms);
+        if !self.drain_flows(now_ms) {
+            self.deployments.drain(self.config.grace_ms, now_ms);
+        }
         let ids: Vec<ClientId> = self.clients.iter().map(|(id, _)| id).collect();
         for id in ids {
             if let Some(client) = self.clients.get_mut(id) {
@@ -527,12 +573,21 @@ impl Server {
 
     /// Whether all is answered and unloaded after [`Server::drain`].
     pub fn is_finished(&self) -> bool {
-        self.is_ending && self.deployments.is_finished() && self.calls.is_empty()
+        self.is_ending && self.has_no_runs() && self.deployments.is_finished() && self.calls.is_empty()
     }
 
     /// Does what the deployments want done.
     fn settle(&mut self, now_ms: u64) {
         self.tell_followers();
+        loop {
+            self.settle_deployments(now_ms);
+            if !self.drive_flows(now_ms) {
+                break;
+            }
+        }
+    }
+
+    fn settle_deployments(&mut self, now_ms: u64) {
         while let Some(effect) = self.deployments.poll_effect() {
             match effect {
                 deployment::Effect::Load { id, source } => {
@@ -571,9 +626,10 @@ impl Server {
 
     /// Takes what a client asks for, as far as it can be done now.
     fn serve(&mut self, id: ClientId, now_ms: u64) {
-        match self.clients.get(id).map(|client| &client.wire) {
-            Some(Wire::Web(_)) => self.serve_web(id, now_ms),
-            Some(Wire::Private(_)) => self.serve_private(id, now_ms),
+        match self.clients.get(id).map(|client| client.door) {
+            Some(Door::Web) => self.serve_web(id, now_ms),
+            Some(Door::Private) => self.serve_private(id, now_ms),
+            Some(Door::Flow(_)) => self.serve_flow(id, now_ms),
             None => return,
         }
         let is_wanted = self.clients.get(id).is_some_and(|client| match &client.wire {
@@ -613,6 +669,9 @@ impl Server {
         self.idle_since_ms = now_ms;
         self.assistants.sessions.handle_gone(id.raw());
         self.end_followers(Some(id));
+        if let Some(run) = client.run {
+            self.flows.engine.cancel(run, client_gone().into(), now_ms);
+        }
         for call in client.calls {
             self.abandon(call, now_ms);
         }

@@ -1,10 +1,14 @@
 //! The loop of the server: one thread, one poll for its sockets, in which the polls of the programs' sessions are nested.
 //! Carries bytes, effects and events between the server's state machine and the system. Decides nothing.
 
+mod fetching;
+mod flows;
 mod log;
+mod names;
 mod running;
 mod socket;
 
+use self::flows::FlowSide;
 use self::log::Log;
 use self::running::{Outcome, Running};
 use self::socket::{Listener, Received, Socket, Stream};
@@ -32,9 +36,10 @@ use std::time::Duration;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const FILES: Token = Token(usize::MAX - 2);
-/// Tokens of clients have this bit, of programs the next, of listeners neither.
+/// Tokens of clients have this bit, of programs the next, of connections to other servers the one after, of listeners none.
 const CLIENT_BIT: usize = 1 << 60;
 const PROGRAM_BIT: usize = 1 << 59;
+const FETCH_BIT: usize = 1 << 58;
 const EVENTS_PER_TURN: usize = 256;
 
 const SIGHUP: i32 = 1;
@@ -101,7 +106,8 @@ struct Host<'a> {
     poll: Poll,
     signals: Signals,
     watch: Watch,
-    listeners: Vec<(Listener, Door)>,
+    /// By their tokens; none: closed.
+    listeners: Vec<Option<(Listener, Door)>>,
     /// By the lower half of their ids, which no two have at once.
     clients: Map<usize, (ClientId, Socket)>,
     /// By numbers that are never used again.
@@ -126,6 +132,7 @@ struct Host<'a> {
     /// Removes its file when it is dropped.
     private: Option<PrivateSocket>,
     pools: Vec<PoolId>,
+    flows: FlowSide,
 }
 
 impl<'a> Host<'a> {
@@ -165,6 +172,7 @@ impl<'a> Host<'a> {
             paths: Vec::new(),
             private: None,
             pools: plan.pools,
+            flows: FlowSide::default(),
         };
         if let Some(private) = plan.private {
             let refused = || poll_refused("listen on the private socket");
@@ -212,12 +220,17 @@ impl<'a> Host<'a> {
     }
 
     fn add_listener(&mut self, mut listener: Listener, door: Door) -> Result<()> {
-        let token = Token(self.listeners.len());
+        let free = self.listeners.iter().position(Option::is_none);
+        let number = free.unwrap_or(self.listeners.len());
+        let token = Token(number);
         self.poll
             .registry()
             .register(listener.source(), token, Interest::READABLE)
             .map_err(poll_refused("poll a listening socket"))?;
-        self.listeners.push((listener, door));
+        match self.listeners.get_mut(number) {
+            Some(place) => *place = Some((listener, door)),
+            None => self.listeners.push(Some((listener, door))),
+        }
         Ok(())
     }
 
@@ -245,6 +258,7 @@ impl<'a> Host<'a> {
                 self.accept(number, now);
             }
             self.read_clients(now);
+            self.step_fetches(now);
             self.step_programs(events.is_empty() && wait_ms == Some(LOCK_CHECK_MS), now)?;
             self.server.handle_timeout(now);
         }
@@ -255,7 +269,7 @@ impl<'a> Host<'a> {
     }
 
     fn wait_ms(&self, now: u64) -> Option<u64> {
-        if !self.unread.is_empty() {
+        if !self.unread.is_empty() || self.has_unmoved() {
             return Some(0);
         }
         let server = self.server.next_deadline().map(|due| due.saturating_sub(now));
@@ -288,6 +302,7 @@ impl<'a> Host<'a> {
                     running.is_ready = true;
                 }
             }
+            _ if token & FETCH_BIT != 0 => self.step_fetch(token & !FETCH_BIT, now),
             _ => self.accept(token, now),
         }
     }
@@ -330,12 +345,13 @@ impl<'a> Host<'a> {
                 let fingerprint = fingerprint(path);
                 self.server.handle_changed(&source.clone(), fingerprint, now);
             }
+            self.take_watched(&change, now);
         }
     }
 
     fn accept(&mut self, number: usize, now: u64) {
         loop {
-            let Some((listener, door)) = self.listeners.get(number) else {
+            let Some(Some((listener, door))) = self.listeners.get(number) else {
                 return;
             };
             let door = *door;
@@ -590,6 +606,11 @@ impl<'a> Host<'a> {
                     .add(&format!("the configuration stays as it was: {error}")),
             },
             Effect::Stop => self.server.drain(now),
+            Effect::OpenSource { source, service } => self.open_source(source, &service, now),
+            Effect::CloseSource(source) => self.close_source(source),
+            Effect::Connect { task, host, port } => self.connect(task, &host, port, now),
+            Effect::Disconnect(task) => self.disconnect(task),
+            Effect::Store(ask) => self.store(*ask, now),
         }
     }
 

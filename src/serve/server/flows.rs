@@ -9,6 +9,7 @@ mod work;
 
 pub use look::Asked as FlowAsked;
 pub use work::StoreAsk;
+pub(super) use work::{FlowArgs, is_reserved};
 
 use self::work::Task;
 use super::{ClientId, Effect, Server};
@@ -25,7 +26,7 @@ use std::rc::Rc;
 /// All of the server that belongs to flows.
 #[derive(Default)]
 pub(super) struct Flows {
-    engine: Engine,
+    pub(super) engine: Engine,
     /// Namespaces that have had nodes.
     namespaces: Vec<Rc<str>>,
     sources: Vec<Source>,
@@ -76,7 +77,8 @@ impl Server {
         if !self.flows.namespaces.iter().any(|known| **known == *namespace) {
             self.flows.namespaces.push(namespace.into());
         }
-        let is_command = is_command(&self.programs);
+        let programs = &self.programs;
+        let is_command = |name: &str| is_command(programs, name);
         let known = Known {
             is_command: &is_command,
         };
@@ -95,7 +97,8 @@ impl Server {
     /// Other commands are served.
     pub(super) fn tell_commands(&mut self, now_ms: u64) {
         if !self.flows.namespaces.is_empty() {
-            let is_command = is_command(&self.programs);
+            let programs = &self.programs;
+            let is_command = |name: &str| is_command(programs, name);
             let known = Known {
                 is_command: &is_command,
             };
@@ -110,7 +113,10 @@ impl Server {
             let line = match &opened {
                 Ok(port) => match &found.service {
                     Service::Listener { host, .. } => {
-                        format!("{}/{} listens on http://{host}:{port}", found.namespace, found.node)
+                        format!(
+                            "{}/{} listens on http://{host}:{port}",
+                            found.namespace, found.node
+                        )
                     }
                     _ => format!("{}/{} is watching", found.namespace, found.node),
                 },
@@ -322,10 +328,7 @@ fn open(source: &Source) -> Effect {
 }
 
 /// Whether a name is that of a command that is served, in a table of programs.
-fn is_command(programs: &super::Programs) -> impl Fn(&str) -> bool + '_ {
-    |name| {
-        let (program, command) = name.rsplit_once('/').unwrap_or(("", name));
-        work::resolve(programs, program, command).is_ok()
-    }
+fn is_command(programs: &super::Programs, name: &str) -> bool {
+    let (program, command) = name.rsplit_once('/').unwrap_or(("", name));
+    work::resolve(programs, program, command).is_ok()
 }
-

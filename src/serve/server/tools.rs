@@ -2,6 +2,7 @@
 //! itself is in `mcp`.
 
 use super::calls::{Origin, RequestId};
+use super::flows::is_reserved;
 use super::{ClientId, Server, client_gone};
 use crate::core::hub::Note;
 use crate::error::{Error, Kind, Result};
@@ -64,7 +65,9 @@ impl Server {
         if let Some(offered) = &self.assistants.offered {
             return Rc::clone(offered);
         }
-        let serving = self.deployments.list().filter_map(|status| {
+        let serving = self.deployments.list();
+        let serving = serving.filter(|status| !is_reserved(status.name));
+        let serving = serving.filter_map(|status| {
             let program = self.programs.get(&status.serving?)?;
             Some((status.name.clone(), Rc::clone(&program.manifest)))
         });

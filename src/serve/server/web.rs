@@ -1,6 +1,7 @@
 //! What comes over HTTP: each request is routed, and answered at once or by its call.
 
 use super::calls::{Call, Done, Origin, RequestId, Web};
+use super::flows::is_reserved;
 use super::operate::{Asked, Waiting};
 use super::{ClientId, Server, Wire, client_gone};
 use crate::core::hub::Note;
@@ -77,6 +78,10 @@ impl Server {
     ) {
         let begun = self.authorize(&request).and_then(|()| {
             let name = Name::new(Some(&target.namespace), &target.name, target.version.as_deref())?;
+            if is_reserved(&name) {
+                let message = format!("there is no deployment '{name}'");
+                return Err(Error::new(Kind::NotFound, message).into());
+            }
             Ok((name, timeout_ms(&request)?, self.request_id(&request)?))
         });
         match begun {
@@ -270,7 +275,7 @@ impl Server {
         status
     }
 
-    fn web(&mut self, client: ClientId) -> Option<&mut Connection> {
+    pub(super) fn web(&mut self, client: ClientId) -> Option<&mut Connection> {
         match &mut self.clients.get_mut(client)?.wire {
             Wire::Web(wire) => Some(wire),
             Wire::Private(_) => None,
@@ -378,7 +383,7 @@ impl Server {
 }
 
 /// How long the client wants to wait, in milliseconds.
-fn timeout_ms(request: &Request) -> Result<Option<u64>, Failure> {
+pub(super) fn timeout_ms(request: &Request) -> Result<Option<u64>, Failure> {
     let Some(given) = request.header("x-request-timeout-ms") else {
         return Ok(None);
     };

@@ -40,7 +40,7 @@ pub struct StoreAsk {
 }
 
 /// The arguments of a call that a flow makes.
-pub enum FlowArgs {
+pub(in crate::serve::server) enum FlowArgs {
     /// A map by name, a list by position, anything else as the one argument.
     Any(Value),
     /// Each as msgpack.
@@ -52,7 +52,11 @@ impl FlowArgs {
     ///
     /// # Errors
     /// Kind `bad_argument`: one doesn't fit.
-    pub(in crate::serve::server) fn read(self, manifest: &Manifest, command: &Command) -> Result<Vec<Vec<u8>>> {
+    pub(in crate::serve::server) fn read(
+        self,
+        manifest: &Manifest,
+        command: &Command,
+    ) -> Result<Vec<Vec<u8>>> {
         let value = match self {
             FlowArgs::Ready(args) => return Ok(args),
             FlowArgs::Any(value) => value,
@@ -175,12 +179,7 @@ impl Server {
     }
 
     /// A call that a flow has made is answered.
-    pub(in crate::serve::server) fn answer_flow(
-        &mut self,
-        task: TaskId,
-        result: Result<Value>,
-        now_ms: u64,
-    ) {
+    pub(in crate::serve::server) fn answer_flow(&mut self, task: TaskId, result: Result<Value>, now_ms: u64) {
         self.finish_task(task, result.map_err(Rc::from), now_ms);
     }
 
@@ -234,7 +233,9 @@ impl Server {
     }
 
     pub(super) fn time_fetches(&mut self, now_ms: u64) {
-        let due = self.fetches().filter(|(_, fetch)| fetch.next_deadline() <= now_ms);
+        let due = self
+            .fetches()
+            .filter(|(_, fetch)| fetch.next_deadline() <= now_ms);
         let due: Vec<TaskId> = due.map(|(task, _)| task).collect();
         for task in due {
             self.with_fetch(task, now_ms, |fetch| fetch.handle_timeout(now_ms));
