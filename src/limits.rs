@@ -425,3 +425,6 @@ pub const WARM_FILES_MAX: usize = 1000;
 
 /// Nesting of a value in a flow, in levels: deeper than people's data, shallow enough for readers that recurse.
 pub const FLOW_VALUE_DEPTH_MAX: usize = 128;
+
+/// The code of a snippet, in bytes: hundreds of times what anyone writes into a specification; each call carries it.
+pub const SNIPPET_BYTES_MAX: usize = 1 << 20;

@@ -1,3 +1,4 @@
 //! Flows: nodes declared in files, compiled to a graph and run, as state machines. Opens no socket and no file.
 
+pub mod languages;
 pub mod value;
