@@ -456,3 +456,5 @@ pub const FLOW_INNER_MAX: usize = 1000;
 
 /// Blocks in each other: deeper than anyone can follow.
 pub const FLOW_INNER_DEPTH_MAX: usize = 16;
+/// The code of a snippet, in bytes: hundreds of times what anyone writes into a specification; each call carries it.
+pub const SNIPPET_BYTES_MAX: usize = 1 << 20;

@@ -1,6 +1,7 @@
 //! `nexus serve`: its options and its configuration file, and how a program is read that it is to serve. Serves nothing
 //! itself.
 
+use crate::build::snippets;
 use crate::cli::files::{self, reason};
 use crate::cli::making;
 use crate::cli::program;
@@ -8,6 +9,7 @@ use crate::cli::report;
 use crate::codec::document::{Document, Node};
 use crate::codec::json::line_column;
 use crate::error::{Error, Kind, Result};
+use crate::flow::languages;
 use crate::ids::PoolId;
 use crate::limits::{MANIFEST_BYTES_MAX, TIMEOUT_MS_MAX};
 use crate::serve::deployment::{Name, Start};
@@ -307,12 +309,21 @@ fn load(source: &str) -> (PathBuf, Result<Loaded>) {
         }
         first
     };
-    let (found, scratch) = match Path::new(source).is_dir() && program::find(Path::new(source)).is_err() {
-        true => match build_folder(Path::new(source)) {
-            Ok((manifest, scratch)) => (manifest, Some(scratch)),
-            Err(error) => return (PathBuf::from(format!("{source}.manifest")), Err(error)),
-        },
-        false => (PathBuf::from(source), None),
+    let made = if source == languages::SOURCE {
+        Some(build(&mut |home| {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            snippets::make(home, &path)
+        }))
+    } else if Path::new(source).is_dir() && program::find(Path::new(source)).is_err() {
+        let folder = std::path::absolute(source).unwrap_or_else(|_| PathBuf::from(source));
+        Some(build(&mut |home| making::build_served(&folder, home)))
+    } else {
+        None
+    };
+    let (found, scratch) = match made {
+        Some(Ok((manifest, scratch))) => (manifest, Some(scratch)),
+        Some(Err(error)) => return (PathBuf::from(format!("{source}.manifest")), Err(error)),
+        None => (PathBuf::from(source), None),
     };
     match program::find(&found) {
         Ok((path, text)) => {
@@ -328,11 +339,10 @@ fn load(source: &str) -> (PathBuf, Result<Loaded>) {
     }
 }
 
-/// Builds a folder into a directory of this server's own, so that nothing is written into the folder: the path of the
-/// manifest, and the directory, which goes with the program.
-fn build_folder(folder: &Path) -> Result<(PathBuf, Scratch)> {
+/// Builds a program in a directory of this server's own: the path of the manifest, and the directory, which goes with the
+/// program.
+fn build(make: &mut dyn FnMut(&Path) -> Result<PathBuf>) -> Result<(PathBuf, Scratch)> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
     let all = make_directory()?;
     clear_builds(&all);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -342,8 +352,7 @@ fn build_folder(folder: &Path) -> Result<(PathBuf, Scratch)> {
         let message = format!("can't make the directory {}: {}", home.display(), reason(&error));
         Error::new(Kind::Io, message)
     })?;
-    let manifest = making::build_served(&folder, &home)?;
-    Ok((manifest, scratch))
+    Ok((make(&home)?, scratch))
 }
 
 /// How the names of directories begin in which a server has built folders; its process id follows.

@@ -9,4 +9,5 @@ pub mod run;
 #[cfg(test)]
 pub mod simulation;
 pub mod spec;
+pub mod languages;
 pub mod value;

@@ -37,9 +37,10 @@ pub struct Status<'d> {
 }
 
 impl Deployments {
-    /// All deployments, ordered by name, with those that are about to be gone.
+    /// All deployments but the server's own, ordered by name, with those that are about to be gone.
     pub fn list(&self) -> impl Iterator<Item = Status<'_>> {
         let entries = self.names.values().filter_map(|key| self.entries.get(*key));
+        let entries = entries.filter(|entry| !entry.name.is_own());
         entries.map(|entry| self.status_of(entry))
     }
 
