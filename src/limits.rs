@@ -432,3 +432,10 @@ pub const FLOW_NAME_BYTES_MAX: usize = 80;
 
 /// Index of a port: more than a node has links.
 pub const FLOW_PORT_INDEX_MAX: u32 = 9999;
+
+/// A file of nodes or values, in bytes: some tens of thousands of them; what it becomes takes twenty times as much.
+pub const FLOW_FILE_BYTES_MAX: usize = 16 << 20;
+
+/// Values in a file of nodes or values, aliases written out: three times as many as tens of thousands of nodes have, and a few
+/// lines of YAML can name more than there are atoms.
+pub const FLOW_FILE_NODES_MAX: usize = 1 << 20;
