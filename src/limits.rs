@@ -458,3 +458,9 @@ pub const FLOW_INNER_MAX: usize = 1000;
 pub const FLOW_INNER_DEPTH_MAX: usize = 16;
 /// The code of a snippet, in bytes: hundreds of times what anyone writes into a specification; each call carries it.
 pub const SNIPPET_BYTES_MAX: usize = 1 << 20;
+/// A file of nodes or values, in bytes: some tens of thousands of them; what it becomes takes twenty times as much.
+pub const FLOW_FILE_BYTES_MAX: usize = 16 << 20;
+
+/// Values in a file of nodes or values, aliases written out: three times as many as tens of thousands of nodes have, and a few
+/// lines of YAML can name more than there are atoms.
+pub const FLOW_FILE_NODES_MAX: usize = 1 << 20;
