@@ -125,9 +125,4 @@ impl Process {
             is_ok,
         });
     }
-
-    /// The error of a run that is given up.
-    pub fn ended_early(error: &Rc<Error>) -> Outcome {
-        Err(error.clone())
-    }
 }
