@@ -486,3 +486,9 @@ pub const FLOW_WIDTH_MAX: usize = 1024;
 
 /// Wait until a run whose deadline has passed while it was held at a breakpoint is looked at again, in milliseconds.
 pub const FLOW_HELD_AGAIN_MS: u64 = 1000;
+/// A file of nodes or values, in bytes: some tens of thousands of them; what it becomes takes twenty times as much.
+pub const FLOW_FILE_BYTES_MAX: usize = 16 << 20;
+
+/// Values in a file of nodes or values, aliases written out: three times as many as tens of thousands of nodes have, and a few
+/// lines of YAML can name more than there are atoms.
+pub const FLOW_FILE_NODES_MAX: usize = 1 << 20;

@@ -29,7 +29,7 @@ const IMPURE: [&str; 12] = [
 ];
 
 /// All that the binary is made of; a further one needs a reason.
-const DEPENDENCIES: [&str; 5] = ["argh", "httparse", "libc", "mio", "rmp"];
+const DEPENDENCIES: [&str; 6] = ["argh", "httparse", "libc", "mio", "rmp", "saphyr-parser"];
 
 const TOP_LEVEL: [&str; 7] = [
     "Cargo.lock",
