@@ -1,11 +1,27 @@
 //! Namespaces of nodes and their runs: changes, packets and answers come in with the time, effects and answers go out. Opens
 //! nothing, calls nothing, reads no clock.
 
-use crate::error::Result;
-pub use crate::flow::graph::change::Change;
-use crate::flow::kinds::node::{Known, Outcome, Service, Work};
-use crate::flow::spec::Port;
-use crate::flow::value::Value;
+mod lives;
+mod look;
+pub(in crate::flow) mod namespace;
+
+pub use super::graph::change::Change;
+pub use super::run::breakpoint::{Breakpoint, FrameId, Held};
+pub use look::ProcessStatus;
+
+use super::kinds::node::{Event, Known, Outcome, Service, Work};
+use super::run::floor::{Floor, Task, Timer};
+use super::run::process::Process;
+use super::run::trace::Trace;
+use super::spec::Port;
+use super::value::Value;
+use crate::core::slab::{Key, Slab};
+use crate::error::{Error, Kind, Result};
+use crate::limits::{FLOW_FRAMES_MAX, FLOW_RUNS_MAX};
+use crate::map::Map;
+use lives::Launch;
+use namespace::{Namespace, Source};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// A run; no two have the same.
@@ -79,72 +95,168 @@ pub enum Effect {
         /// The run.
         run: RunId,
         /// Why.
-        error: Rc<crate::error::Error>,
+        error: Rc<Error>,
     },
 }
 
 /// All namespaces and their runs.
-pub struct Engine {}
+pub struct Engine {
+    namespaces: Slab<Namespace>,
+    names: Map<Rc<str>, Key<Namespace>>,
+    runs: Slab<Process>,
+    floor: Floor,
+    answers: VecDeque<(RunId, Outcome)>,
+    /// Of runs that are over, the oldest first.
+    traces: VecDeque<Trace>,
+    sources: Slab<Source>,
+    /// Runs that are to be given up, and why.
+    doomed: Vec<(Key<Process>, Rc<Error>)>,
+    #[cfg(test)]
+    pub(in crate::flow) hooks: super::simulation::hooks::Hooks,
+}
 
 impl Engine {
     /// Nothing.
     pub fn new() -> Engine {
-        Engine {}
+        Engine {
+            namespaces: Slab::new(),
+            names: Map::new(),
+            runs: Slab::new(),
+            floor: Floor::new(),
+            answers: VecDeque::new(),
+            traces: VecDeque::new(),
+            sources: Slab::new(),
+            doomed: Vec::new(),
+            #[cfg(test)]
+            hooks: super::simulation::hooks::Hooks::default(),
+        }
     }
 
-    /// Takes changes of a namespace, all at once. Nothing fails: what is wrong is in the [`Engine::status`].
-    pub fn handle_change(&mut self, _namespace: &str, _changes: Vec<Change>, _known: &Known, _now_ms: u64) {}
+    /// Takes changes of a namespace, all at once. What is wrong with a node is in its [`Engine::status`].
+    ///
+    /// # Errors
+    /// `overloaded`: there are too many namespaces.
+    pub fn handle_change(
+        &mut self,
+        namespace: &str,
+        changes: Vec<Change>,
+        known: &Known,
+        now_ms: u64,
+    ) -> Result<()> {
+        let key = self.namespace(namespace)?;
+        if let Some(namespace) = self.namespaces.get_mut(key) {
+            let swap = namespace.graph.change(changes, known);
+            self.swapped(key, swap, now_ms);
+        }
+        Ok(())
+    }
 
     /// Served commands have come or gone: kinds that were unknown may be known now.
-    pub fn handle_commands(&mut self, _known: &Known, _now_ms: u64) {}
+    pub fn handle_commands(&mut self, known: &Known, now_ms: u64) {
+        let keys: Vec<Key<Namespace>> = self.names.values().copied().collect();
+        for key in keys {
+            if let Some(namespace) = self.namespaces.get_mut(key) {
+                let swap = namespace.graph.rebuild_refused(known);
+                self.swapped(key, swap, now_ms);
+            }
+        }
+    }
 
     /// Whether a source of the namespace may begin a run now; if not, it waits, and asks again after an answer was polled.
-    pub fn can_begin(&self, _namespace: &str) -> bool {
-        true
+    pub fn can_begin(&self, namespace: &str) -> bool {
+        let namespace = self
+            .names
+            .get(namespace)
+            .and_then(|key| self.namespaces.get(*key));
+        namespace.is_none_or(|its| its.runs < FLOW_RUNS_MAX) && self.floor.frames < FLOW_FRAMES_MAX / 2
     }
 
     /// Begins a run, whose one answer [`Engine::poll_answer`] gives.
     ///
     /// # Errors
-    /// `not_found` and `unavailable`: no such node, or it is not active; `overloaded`: see [`Engine::can_begin`].
+    /// `not_found` and `unavailable`: no such node or port, or it is not active; `overloaded`: see [`Engine::can_begin`].
     pub fn begin(
         &mut self,
-        _namespace: &str,
-        _node: &str,
-        _start: Start,
-        _deadline_ms: Option<u64>,
-        _now_ms: u64,
+        namespace: &str,
+        node: &str,
+        start: Start,
+        deadline_ms: Option<u64>,
+        now_ms: u64,
     ) -> Result<RunId> {
-        Ok(RunId(0))
+        let Some(key) = self.names.get(namespace).copied() else {
+            let message = format!("there is no node '{node}' in namespace '{namespace}'");
+            return Err(Error::new(Kind::NotFound, message));
+        };
+        let birth = Launch {
+            start,
+            deadline_ms,
+            is_awaited: true,
+        };
+        self.launch(key, node, birth, now_ms).map(Process::id)
     }
 
     /// Gives a run up; it is answered with the error, if it was not answered before.
-    pub fn cancel(&mut self, _run: RunId, _error: Rc<crate::error::Error>, _now_ms: u64) {}
+    pub fn cancel(&mut self, run: RunId, error: Rc<Error>, now_ms: u64) {
+        self.doomed.push((Process::key(run), error));
+        self.end_doomed(now_ms);
+    }
 
     /// The world has done what a task asked for.
-    pub fn handle_done(&mut self, _task: TaskId, _outcome: Outcome, _now_ms: u64) {}
+    pub fn handle_done(&mut self, task: TaskId, outcome: Outcome, now_ms: u64) {
+        match self.floor.tasks.remove(Key::from_raw(task.0)) {
+            Some(Task::Frame(run, frame)) => {
+                if let Some(run) = self.runs.get_mut(run) {
+                    run.wake(frame, Event::Done(outcome), &mut self.floor);
+                }
+            }
+            Some(Task::End(run)) => self.transaction_over(run, outcome, now_ms),
+            None => {}
+        }
+    }
 
     /// When [`Engine::handle_timeout`] has something to do, by the engine's clock.
     pub fn next_deadline(&self) -> Option<u64> {
-        None
+        self.floor.timers.next_ms()
     }
 
     /// Time has passed.
-    pub fn handle_timeout(&mut self, _now_ms: u64) {}
+    pub fn handle_timeout(&mut self, now_ms: u64) {
+        while let Some(timer) = self.floor.timers.pop(now_ms) {
+            match timer {
+                Timer::Run(run) => self.deadline_over(run, now_ms),
+                Timer::Frame(run, frame) => {
+                    if let Some(run) = self.runs.get_mut(run) {
+                        run.wake(frame, Event::Woken, &mut self.floor);
+                    }
+                }
+                Timer::Source(source) => self.tick(Key::from_raw(source), now_ms),
+            }
+        }
+        self.end_doomed(now_ms);
+    }
 
     /// Works on at most so many frames. True if more could be done at once: come back without waiting.
-    pub fn step(&mut self, _budget: usize, _now_ms: u64) -> bool {
-        false
+    pub fn step(&mut self, budget: usize, now_ms: u64) -> bool {
+        for _ in 0..budget {
+            let Some((run, frame)) = self.floor.queue.pop_front() else {
+                break;
+            };
+            if let Some(process) = self.runs.get_mut(run) {
+                process.turn(frame, &mut self.floor, now_ms);
+                self.after(run, now_ms);
+            }
+        }
+        !self.floor.queue.is_empty()
     }
 
     /// What the world has to do next.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        None
+        self.floor.effects.pop_front()
     }
 
     /// The answer of a run that [`Engine::begin`] began.
     pub fn poll_answer(&mut self) -> Option<(RunId, Outcome)> {
-        None
+        self.answers.pop_front()
     }
 }
 

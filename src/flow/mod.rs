@@ -5,9 +5,9 @@ pub mod engine;
 pub mod graph;
 pub mod http;
 pub mod kinds;
+pub mod languages;
 pub mod run;
 #[cfg(test)]
 pub mod simulation;
 pub mod spec;
-pub mod languages;
 pub mod value;

@@ -36,7 +36,7 @@ pub struct Swap {
 
 impl Swap {
     /// What is to be closed, then what is to be opened. What stays as it is isn't touched.
-    pub fn services(&self) -> (Vec<Rc<str>>, Vec<(Rc<str>, Service)>) {
+    pub fn services(&self) -> (Vec<(Rc<str>, Service)>, Vec<(Rc<str>, Service)>) {
         let service = |symbol: &Rc<Symbol>| Some((symbol.name.clone(), symbol.node.service()?));
         let mut opened: Vec<(Rc<str>, Service)> = self.loaded.iter().filter_map(service).collect();
         let mut closed: Vec<(Rc<str>, Service)> = self.unloaded.iter().filter_map(service).collect();
@@ -48,7 +48,7 @@ impl Swap {
             }
             None => true,
         });
-        (closed.into_iter().map(|(name, _)| name).collect(), opened)
+        (closed, opened)
     }
 }
 
@@ -84,7 +84,7 @@ impl Graph {
         let row = self.row(&spec.name);
         let was = self.is_written(row);
         if let Some(symbol) = &self.entry(row).symbol
-            && (Rc::ptr_eq(&symbol.spec, &spec) || symbol.spec == spec)
+            && Rc::ptr_eq(&symbol.spec, &spec)
         {
             self.entry(row).refused = None;
             return;

@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::flow::engine::RunId;
+use crate::flow::graph::symbol::Symbol;
+use crate::flow::run::trace::Trace;
 use crate::flow::spec::{Port, Spec};
 use crate::flow::value::Value;
 use std::rc::Rc;
@@ -137,14 +139,24 @@ pub struct Context<'a> {
     pub now_ms: u64,
     /// The run.
     pub run: RunId,
-    /// The name of the node.
-    pub node: &'a str,
+    pub(in crate::flow) symbol: &'a Symbol,
+    pub(in crate::flow) trace: &'a Trace,
 }
 
 impl Context<'_> {
+    /// The name of the node.
+    pub fn node(&self) -> &str {
+        &self.symbol.name
+    }
+
     /// Whether something is linked there.
-    pub fn is_linked(&self, _port: &Port) -> bool {
-        false
+    pub fn is_linked(&self, port: &Port) -> bool {
+        !self.symbol.ways(port).is_empty()
+    }
+
+    /// What has happened in the run.
+    pub fn trace(&self) -> &Trace {
+        self.trace
     }
 }
 

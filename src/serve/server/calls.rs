@@ -1,7 +1,7 @@
 //! A call from its request to its answer: it begins when its deployment is loaded, and ends with an answer, with its deadline,
 //! or with its client. Writes no answer itself.
 
-use super::flows::{FlowArgs, is_reserved};
+use super::flows::FlowArgs;
 use super::{CallId, ClientId, Effect, Server, Timer, client_gone};
 use crate::core::deadlines::Due;
 use crate::core::hub::Note;
@@ -270,7 +270,7 @@ impl Server {
             }
             (Origin::Private { .. }, None) => 499,
             (Origin::Flow { task, .. }, _) => {
-                let (task, is_snippet) = (*task, is_reserved(&call.name));
+                let (task, is_snippet) = (*task, call.name.is_own());
                 let answer = result
                     .map_err(|failure| failure.error)
                     .and_then(|done| done.value(is_snippet));

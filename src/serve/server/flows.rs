@@ -8,8 +8,8 @@ mod web;
 mod work;
 
 pub use look::Asked as FlowAsked;
+pub(super) use work::FlowArgs;
 pub use work::StoreAsk;
-pub(super) use work::{FlowArgs, is_reserved};
 
 use self::work::Task;
 use super::{ClientId, Effect, Server};

@@ -2,7 +2,6 @@
 //! itself is in `mcp`.
 
 use super::calls::{Origin, RequestId};
-use super::flows::is_reserved;
 use super::{ClientId, Server, client_gone};
 use crate::core::hub::Note;
 use crate::error::{Error, Kind, Result};
@@ -66,7 +65,6 @@ impl Server {
             return Rc::clone(offered);
         }
         let serving = self.deployments.list();
-        let serving = serving.filter(|status| !is_reserved(status.name));
         let serving = serving.filter_map(|status| {
             let program = self.programs.get(&status.serving?)?;
             Some((status.name.clone(), Rc::clone(&program.manifest)))

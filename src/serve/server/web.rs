@@ -1,7 +1,6 @@
 //! What comes over HTTP: each request is routed, and answered at once or by its call.
 
 use super::calls::{Call, Done, Origin, RequestId, Web};
-use super::flows::is_reserved;
 use super::operate::{Asked, Waiting};
 use super::{ClientId, Server, Wire, client_gone};
 use crate::core::hub::Note;
@@ -78,10 +77,6 @@ impl Server {
     ) {
         let begun = self.authorize(&request).and_then(|()| {
             let name = Name::new(Some(&target.namespace), &target.name, target.version.as_deref())?;
-            if is_reserved(&name) {
-                let message = format!("there is no deployment '{name}'");
-                return Err(Error::new(Kind::NotFound, message).into());
-            }
             Ok((name, timeout_ms(&request)?, self.request_id(&request)?))
         });
         match begun {

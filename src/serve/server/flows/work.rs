@@ -160,7 +160,7 @@ impl Server {
         timeout_ms: Option<u64>,
         now_ms: u64,
     ) -> Result<()> {
-        let name = Name::parse(languages::DEPLOYMENT)?;
+        let name = Name::own(languages::DEPLOYMENT.0, languages::DEPLOYMENT.1);
         if self.deployments.status(&name).is_none() {
             let source = languages::SOURCE.to_string();
             self.deployments
@@ -290,7 +290,7 @@ impl Server {
 /// Kind `not_found`: none has it; `usage`: several have.
 pub(super) fn resolve(programs: &Programs, program: &str, command: &str) -> Result<(Name, String)> {
     let serving = programs.values();
-    let serving = serving.filter(|found| !is_reserved(&found.name));
+    let serving = serving.filter(|found| !found.name.is_own());
     let named = match program {
         "" => None,
         program => Some(Name::parse(program)?),
@@ -317,11 +317,4 @@ pub(super) fn resolve(programs: &Programs, program: &str, command: &str) -> Resu
             Err(Error::new(Kind::Usage, message).hint("name the program, as PROGRAM/COMMAND"))
         }
     }
-}
-
-/// Whether a deployment is the server's own, which nobody calls from outside.
-pub(in crate::serve::server) fn is_reserved(name: &Name) -> bool {
-    languages::DEPLOYMENT
-        .split_once('/')
-        .is_some_and(|(namespace, _)| namespace == name.namespace)
 }

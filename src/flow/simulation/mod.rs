@@ -1,1 +1,0 @@
-//! The engine in a world that is drawn from a seed.
