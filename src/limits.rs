@@ -367,6 +367,12 @@ pub const FLOW_STEPS_PER_TURN: usize = 16;
 /// Requests of flows to other servers at once: as many descriptors.
 pub const FLOW_FETCHES_MAX: usize = 256;
 
+/// A packet as it stands in a line of a trace, in characters: what one looks at, beside the rest.
+pub const FLOW_SHOWN_CHARS_MAX: usize = 120;
+
+/// Words of one request about flows: a command with its arguments.
+pub const FLOW_WORDS_MAX: usize = 16;
+
 /// Routes of a router: more than the largest services have; each is a few hundred bytes.
 pub const FLOW_ROUTES_MAX: usize = 10_000;
 

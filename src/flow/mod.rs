@@ -7,6 +7,7 @@ pub mod http;
 pub mod kinds;
 pub mod languages;
 pub mod run;
+pub mod shown;
 #[cfg(test)]
 pub mod simulation;
 pub mod spec;

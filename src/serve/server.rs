@@ -16,7 +16,7 @@ mod simulation;
 mod tools;
 mod web;
 
-pub use flows::{FlowAsked, StoreAsk};
+pub use flows::StoreAsk;
 pub use operate::{PoolInfo, ProcessInfo, name_of_source};
 
 use self::calls::Call;
@@ -669,6 +669,7 @@ impl Server {
         self.idle_since_ms = now_ms;
         self.assistants.sessions.handle_gone(id.raw());
         self.end_followers(Some(id));
+        self.forget_debugger(id);
         if let Some(run) = client.run {
             self.flows.engine.cancel(run, client_gone().into(), now_ms);
         }

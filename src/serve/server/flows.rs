@@ -4,10 +4,10 @@
 //! `web` has the requests of listeners, `work` what nodes ask for, `look` what people ask of flows.
 
 mod look;
+mod supply;
 mod web;
 mod work;
 
-pub use look::Asked as FlowAsked;
 pub(super) use work::FlowArgs;
 pub use work::StoreAsk;
 
@@ -17,6 +17,7 @@ use crate::core::deadlines::Due;
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::{Change, Effect as Wanted, Engine, RunId, Start, TaskId};
 use crate::flow::kinds::node::{Known, Service};
+use crate::flow::store;
 use crate::flow::value::Value;
 use crate::limits::{FLOW_FRAMES_PER_STEP, FLOW_STEPS_PER_TURN};
 use crate::map::Map;
@@ -41,6 +42,8 @@ pub(super) struct Flows {
     /// The server ends, and runs have until then.
     pub(super) ends_at: Due,
     looking: look::Looking,
+    /// What is stored.
+    pub(super) supply: supply::Supply,
 }
 
 /// Who waits for a run.
@@ -69,8 +72,29 @@ enum State {
 }
 
 impl Server {
+    /// What templates are replaced by that nobody's env has.
+    pub fn give(&mut self, given: Vec<(String, String)>) {
+        self.flows.supply.given = given;
+    }
+
+    /// The store is another.
+    pub fn handle_stored_change(&mut self, change: store::Change, now_ms: u64) {
+        let namespace = Rc::clone(&change.namespace);
+        for error in &change.errors {
+            let line = self
+                .flows
+                .supply
+                .secrets(&namespace)
+                .mask(&error.to_string())
+                .into_owned();
+            self.effects.push_back(Effect::Log(line));
+        }
+        let changes = self.flows.supply.take(change);
+        self.handle_nodes(&namespace, changes, now_ms);
+    }
+
     /// Nodes of a namespace are there, are others, or are gone: all at once. Sources that could not be opened are tried again.
-    pub fn handle_nodes(&mut self, namespace: &str, changes: Vec<Change>, now_ms: u64) {
+    fn handle_nodes(&mut self, namespace: &str, changes: Vec<Change>, now_ms: u64) {
         if self.is_ending {
             return;
         }
@@ -82,9 +106,14 @@ impl Server {
         let known = Known {
             is_command: &is_command,
         };
-        self.flows
+        let changed = self
+            .flows
             .engine
             .handle_change(namespace, changes, &known, now_ms);
+        if let Err(error) = changed {
+            let line = format!("{namespace}: {error}");
+            self.effects.push_back(Effect::Log(line));
+        }
         for source in &mut self.flows.sources {
             if matches!(source.state, State::Failed(_)) && *source.namespace == *namespace {
                 source.state = State::Asked;
