@@ -439,3 +439,9 @@ pub const FLOW_FILE_BYTES_MAX: usize = 16 << 20;
 /// Values in a file of nodes or values, aliases written out: three times as many as tens of thousands of nodes have, and a few
 /// lines of YAML can name more than there are atoms.
 pub const FLOW_FILE_NODES_MAX: usize = 1 << 20;
+
+/// Nodes and values of a store: ten times as many as the largest flows have; all are kept.
+pub const FLOW_OBJECTS_MAX: usize = 100_000;
+
+/// Lines of two texts that are compared, multiplied: what is different beyond it is shown as taken out and put in.
+pub const FLOW_DIFF_CELLS_MAX: usize = 4_000_000;
