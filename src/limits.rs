@@ -545,3 +545,9 @@ pub const FLOW_CEL_PATTERN_DEPTH_MAX: usize = 64;
 
 /// Repetitions that a regular expression may count: as RE2 has it.
 pub const FLOW_CEL_PATTERN_REPEATS_MAX: usize = 1000;
+
+/// Nodes and values of a store: ten times as many as the largest flows have; all are kept.
+pub const FLOW_OBJECTS_MAX: usize = 100_000;
+
+/// Lines of two texts that are compared, multiplied: what is different beyond it is shown as taken out and put in.
+pub const FLOW_DIFF_CELLS_MAX: usize = 4_000_000;

@@ -11,4 +11,5 @@ pub mod shown;
 #[cfg(test)]
 pub mod simulation;
 pub mod spec;
+pub mod store;
 pub mod value;

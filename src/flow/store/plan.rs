@@ -1,0 +1,324 @@
+//! What an apply, a delete or a prune would do to the objects of a namespace, and the texts of the files that it would write.
+//! Writes none.
+
+use super::catalog::{Folder, stranger, taken};
+use super::file;
+use crate::error::{Error, Kind, Result};
+use crate::flow::spec::Object;
+use crate::limits::FLOW_OBJECTS_MAX;
+use std::rc::Rc;
+
+/// What is done to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// There is none of that name.
+    Create,
+    /// There is another.
+    Update,
+    /// It is as it is to be.
+    Keep,
+    /// It is to be gone.
+    Delete,
+}
+
+impl Act {
+    /// The word for what was done.
+    pub fn done(self) -> &'static str {
+        match self {
+            Act::Create => "created",
+            Act::Update => "updated",
+            Act::Keep => "unchanged",
+            Act::Delete => "deleted",
+        }
+    }
+}
+
+/// What is done to one object.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What.
+    pub act: Act,
+    /// As it was, if it was there.
+    pub before: Option<Object>,
+    /// As it is to be, if it is.
+    pub after: Option<Object>,
+    /// Its revision afterwards, or that at which it is deleted.
+    pub revision: u64,
+    /// The name of its file.
+    pub file: Rc<str>,
+}
+
+impl Step {
+    /// The object that it is about.
+    pub fn object(&self) -> Option<&Object> {
+        self.after.as_ref().or(self.before.as_ref())
+    }
+}
+
+/// What is done to a namespace.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// In the order of what was given, then what is deleted.
+    pub steps: Vec<Step>,
+}
+
+/// What is to become of a namespace's objects.
+#[derive(Clone, Copy, Debug)]
+pub enum Wish<'w> {
+    /// These are to be there; what else is there is deleted if so asked.
+    Apply {
+        /// The objects.
+        objects: &'w [Object],
+        /// Whether others are deleted.
+        prune: bool,
+    },
+    /// These are to be gone; of each its revision counts if it has one.
+    Delete(&'w [Object]),
+    /// What has these names or ids is to be gone.
+    DeleteNamed(&'w [String]),
+}
+
+/// What has to be done to a folder; nothing of it if there is an error. `folder` is none where nothing has been stored yet.
+///
+/// # Errors
+/// Each of kind `conflict`: an object of another namespace, one given with a revision that isn't the current one, a name or id that
+/// is taken, a file that would be written and is broken; or of kind `not_found`: one to be deleted isn't there.
+pub fn plan(
+    folder: Option<&Folder>,
+    namespace: &str,
+    wish: Wish<'_>,
+) -> std::result::Result<Plan, Vec<Box<Error>>> {
+    let known = folder.map(|folder| folder.objects().0).unwrap_or_default();
+    let mut planner = Planner {
+        folder,
+        known: &known,
+        plan: Plan::default(),
+        errors: Vec::new(),
+    };
+    match wish {
+        Wish::Apply { objects, prune } => {
+            for object in objects {
+                planner.apply(object, namespace);
+            }
+            planner.check_ids(objects, prune);
+            if prune {
+                let is_wanted = |known: &Object| objects.iter().any(|object| object.name() == known.name());
+                for (object, file) in known.iter().filter(|(object, _)| !is_wanted(object)) {
+                    planner.delete(object, file);
+                }
+            }
+            if known.len() + objects.len() > FLOW_OBJECTS_MAX {
+                let message = format!("a store takes {FLOW_OBJECTS_MAX} nodes and values at most");
+                planner.errors.push(Error::new(Kind::Overloaded, message));
+            }
+        }
+        Wish::Delete(objects) => {
+            for object in objects {
+                planner.delete_given(object, namespace);
+            }
+        }
+        Wish::DeleteNamed(names) => {
+            for name in names {
+                let mut found = known.iter();
+                let is_it =
+                    |object: &Object| &**object.name() == name || object.id().is_some_and(|id| &**id == name);
+                match found.find(|(object, _)| is_it(object)) {
+                    Some((object, file)) => planner.delete(object, file),
+                    None => planner.errors.push(absent(name, namespace)),
+                }
+            }
+        }
+    }
+    match planner.errors.is_empty() {
+        true => Ok(planner.plan),
+        false => Err(planner.errors),
+    }
+}
+
+fn absent(name: &str, namespace: &str) -> Box<Error> {
+    let message = format!("there is no '{name}' in namespace '{namespace}'");
+    Error::new(Kind::NotFound, message)
+}
+
+struct Planner<'k> {
+    folder: Option<&'k Folder>,
+    /// In the order of their names.
+    known: &'k [(Object, Rc<str>)],
+    plan: Plan,
+    errors: Vec<Box<Error>>,
+}
+
+impl<'k> Planner<'k> {
+    fn find(&self, name: &str) -> Option<&'k (Object, Rc<str>)> {
+        let place = self
+            .known
+            .binary_search_by(|(object, _)| (**object.name()).cmp(name));
+        place.ok().map(|place| &self.known[place])
+    }
+
+    /// Checks that what is given fits what is there, and that its file may be written.
+    fn is_refused(&mut self, object: &Object, namespace: &str, file: &str) -> bool {
+        let conflict = |message: String| Error::new(Kind::Conflict, message).at(object.place().to_string());
+        let (word, name) = (object.sort().word(), object.name());
+        let known = self.find(name);
+        let error = match (known, object.revision()) {
+            _ if &**object.namespace() != namespace => Some(stranger(object, namespace).hint(format!(
+                "nexus works on one namespace at a time: -n {}",
+                object.namespace()
+            ))),
+            (_, 0) => None,
+            (Some((known, _)), given) if known.revision() == given => None,
+            (Some((known, _)), given) => {
+                let current = known.revision();
+                let message = format!(
+                    "{word} '{name}' is given at revision {given}, but it is at revision {current} now"
+                );
+                Some(conflict(message).hint("get it again, or leave out the revision to overwrite it"))
+            }
+            (None, given) => {
+                let message =
+                    format!("{word} '{name}' is given at revision {given}, but it isn't there any more");
+                Some(conflict(message).hint("leave out the revision to create it"))
+            }
+        };
+        let error = error.or_else(|| self.broken(file));
+        let is_refused = error.is_some();
+        self.errors.extend(error);
+        is_refused
+    }
+
+    /// The error of a file that would be written though nobody knows what it holds.
+    fn broken(&self, file: &str) -> Option<Box<Error>> {
+        let files = &self.folder?.files;
+        let file = files
+            .iter()
+            .find(|known| &*known.name == file && !known.errors.is_empty())?;
+        let found = file.errors.first()?;
+        let message = format!(
+            "file '{}' would be written, but it is broken: {}",
+            file.name, found.message
+        );
+        let error = Error::new(Kind::Conflict, message).hint("mend it, or remove it");
+        Some(match &found.place {
+            Some(place) => error.at(place.clone()),
+            None => error,
+        })
+    }
+
+    fn apply(&mut self, object: &Object, namespace: &str) {
+        let known = self.find(object.name());
+        let file = known.map_or_else(|| file::name_of(object.name()).into(), |known| known.1.clone());
+        if self.is_refused(object, namespace, &file) {
+            return;
+        }
+        let before = known.map(|known| known.0.clone());
+        let (act, revision) = match &before {
+            None => (Act::Create, 1),
+            Some(before) if before.content() == object.content() => (Act::Keep, before.revision()),
+            Some(before) => (Act::Update, before.revision() + 1),
+        };
+        self.plan.steps.push(Step {
+            act,
+            before,
+            after: Some(object.clone()),
+            revision,
+            file,
+        });
+    }
+
+    /// An id is another's name or id in no namespace.
+    fn check_ids(&mut self, objects: &[Object], prune: bool) {
+        let mut all: Vec<&Object> = objects.iter().collect();
+        if !prune {
+            let is_given = |known: &Object| objects.iter().any(|object| object.name() == known.name());
+            // Looking for each among all is slow only where as many are given as are known.
+            all.extend(
+                self.known
+                    .iter()
+                    .map(|known| &known.0)
+                    .filter(|known| known.id().is_some() && !is_given(known)),
+            );
+        }
+        let mut ids: Vec<(&str, &Object)> = Vec::new();
+        ids.extend(all.iter().filter_map(|object| Some((&**object.id()?, *object))));
+        // Stable: what is given stands first.
+        ids.sort_by_key(|(id, _)| *id);
+        for pair in ids.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+            self.errors.push(taken(pair[0].1, pair[0].0, pair[1].1));
+        }
+    }
+
+    fn delete_given(&mut self, object: &Object, namespace: &str) {
+        let Some((known, file)) = self.find(object.name()) else {
+            let error = absent(object.name(), namespace).at(object.place().to_string());
+            return self.errors.push(error);
+        };
+        if !self.is_refused(object, namespace, file) {
+            self.delete(known, file);
+        }
+    }
+
+    fn delete(&mut self, known: &Object, file: &Rc<str>) {
+        if let Some(error) = self.broken(file) {
+            return self.errors.push(error);
+        }
+        let is_named = |step: &Step| step.object().is_some_and(|object| object.name() == known.name());
+        if self.plan.steps.iter().any(is_named) {
+            return;
+        }
+        self.plan.steps.push(Step {
+            act: Act::Delete,
+            before: Some(known.clone()),
+            after: None,
+            revision: known.revision(),
+            file: file.clone(),
+        });
+    }
+}
+
+impl Plan {
+    /// Whether nothing would change.
+    pub fn is_empty(&self) -> bool {
+        self.steps.iter().all(|step| step.act == Act::Keep)
+    }
+
+    /// The files to write with their texts, and then those to remove, which have none.
+    ///
+    /// # Errors
+    /// Kind `bad_argument`: an object is nested too deep to be written.
+    pub fn writes(&self, folder: Option<&Folder>) -> Result<Vec<(Rc<str>, Option<Vec<u8>>)>> {
+        let mut changing: Vec<&Step> = self.steps.iter().filter(|step| step.act != Act::Keep).collect();
+        changing.sort_by(|a, b| a.file.cmp(&b.file));
+        let mut writes = Vec::new();
+        for steps in changing.chunk_by(|a, b| a.file == b.file) {
+            let Some(first) = steps.first() else { continue };
+            let files = folder.map(|folder| folder.files.as_slice()).unwrap_or_default();
+            let place = files.binary_search_by(|file| file.name.cmp(&first.file));
+            let held = place.map_or(&[][..], |place| &files[place].objects);
+            let step_of = |object: &Object| {
+                let mut steps = steps.iter();
+                steps.find(|step| step.object().is_some_and(|other| other.name() == object.name()))
+            };
+            let mut objects: Vec<(&Object, u64)> = Vec::new();
+            for object in held {
+                match step_of(object) {
+                    None => objects.push((object, object.revision())),
+                    Some(step) => objects.extend(step.after.as_ref().map(|after| (after, step.revision))),
+                }
+            }
+            let is_held = |object: &Object| held.iter().any(|known| known.name() == object.name());
+            let created = steps
+                .iter()
+                .filter_map(|step| Some((step.after.as_ref()?, step.revision)));
+            objects.extend(created.filter(|(object, _)| !is_held(object)));
+            let text = match objects.is_empty() {
+                true => None,
+                false => Some(file::write(&first.file, &objects)?),
+            };
+            writes.push((first.file.clone(), text));
+        }
+        // What is killed in between has rather both than neither.
+        writes.sort_by_key(|(_, text)| text.is_none());
+        Ok(writes)
+    }
+}
