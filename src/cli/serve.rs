@@ -15,7 +15,7 @@ use crate::limits::{MANIFEST_BYTES_MAX, TIMEOUT_MS_MAX};
 use crate::serve::deployment::{Name, Start};
 use crate::serve::server::{Access, Config, name_of_source};
 use crate::shell::private_socket::{PrivateSocket, default_path, make_directory, path_of};
-use crate::shell::serve::{Address, Loaded, Plan, Scratch, run};
+use crate::shell::serve::{Address, FlowPlan, Loaded, Plan, Scratch, run};
 use crate::sys::clock::now_ms;
 use crate::sys::random;
 use std::net::SocketAddr;
@@ -49,6 +49,10 @@ pub struct Options<'a> {
     pub has_metacall: bool,
     /// The private socket; none: the user's own, where no other server has it.
     pub server: Option<&'a str>,
+    /// The store of nodes that it serves.
+    pub flows: Option<FlowPlan>,
+    /// It speaks HTTP at no address of its own.
+    pub is_without_web: bool,
 }
 
 /// Serves programs until a signal ends it.
@@ -56,7 +60,9 @@ pub struct Options<'a> {
 /// # Errors
 /// Kind `usage`: an option or the configuration can't be read; `denied`: an address that others can reach, and no token;
 /// `io`: it can't listen.
-pub fn serve(options: &Options<'_>) -> Result<ExitCode> {
+pub fn serve(mut options: Options<'_>) -> Result<ExitCode> {
+    let flows = options.flows.take();
+    let options = &options;
     let setup = read(options)?;
     let mut addresses = Vec::new();
     for text in &setup.listen {
@@ -71,6 +77,7 @@ pub fn serve(options: &Options<'_>) -> Result<ExitCode> {
         private,
         pools: Vec::new(),
         programs: setup.programs,
+        flows,
         load: &mut load,
         reconfigure: &mut reconfigure,
     })?;
@@ -117,6 +124,7 @@ pub fn keep_warm(source: &str, socket: &str, idle_ms: u64, pools: &[u32]) -> Res
         addresses: Vec::new(),
         private: Some(private),
         pools: pools.iter().copied().map(PoolId).collect(),
+        flows: None,
         programs: vec![(Name::parse("warm")?, source.to_string(), Start::OnCall)],
         load: &mut load,
         reconfigure: &mut || Ok(config()),
@@ -156,7 +164,7 @@ fn read(options: &Options<'_>) -> Result<Setup> {
     if !options.listen.is_empty() {
         setup.listen = options.listen.to_vec();
     }
-    if setup.listen.is_empty() {
+    if setup.listen.is_empty() && !options.is_without_web {
         setup.listen.push(ADDRESS.to_string());
     }
     let is_local = |text: &String| {
@@ -341,7 +349,7 @@ fn load(source: &str) -> (PathBuf, Result<Loaded>) {
 
 /// Builds a program in a directory of this server's own: the path of the manifest, and the directory, which goes with the
 /// program.
-fn build(make: &mut dyn FnMut(&Path) -> Result<PathBuf>) -> Result<(PathBuf, Scratch)> {
+pub fn build(make: &mut dyn FnMut(&Path) -> Result<PathBuf>) -> Result<(PathBuf, Scratch)> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let all = make_directory()?;
     clear_builds(&all);

@@ -3,6 +3,7 @@
 use crate::build::runtimes::{RUNTIMES, Runtime as RuntimeFile};
 use crate::cli::admin::{self, Admin};
 use crate::cli::explain::{Drawing, Telling};
+use crate::cli::flows::start::{self, Start};
 use crate::cli::input::{self, Content};
 use crate::cli::launcher;
 use crate::cli::making;
@@ -46,6 +47,7 @@ enum Action {
     Mcp(Mcp),
     Runtime(Runtime),
     Serve(Serve),
+    Start(Start),
     #[argh(dynamic)]
     Admin(Admin),
 }
@@ -54,8 +56,8 @@ enum Action {
 const STDIN: &str = "/dev/stdin";
 
 /// The names of the subcommands, for suggestions.
-const ACTIONS: [&str; 9] = [
-    "new", "build", "run", "check", "explain", "view", "mcp", "runtime", "serve",
+const ACTIONS: [&str; 10] = [
+    "new", "build", "run", "check", "explain", "view", "mcp", "runtime", "serve", "start",
 ];
 
 /// Make a small program to begin with, in a new or empty folder.
@@ -221,6 +223,10 @@ struct Serve {
     #[argh(switch)]
     lazy: bool,
 
+    /// serve the nodes in this directory too, of all namespaces
+    #[argh(option, arg_name = "DIR")]
+    flows: Option<String>,
+
     /// answer under the paths of MetaCall's FaaS as well: /PREFIX/SUFFIX/VERSION/call/FUNCTION, /api/inspect and so on
     #[argh(switch)]
     metacall: bool,
@@ -271,7 +277,7 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
         Some(Action::View(view)) => show(&view).map(|()| ExitCode::SUCCESS),
         Some(Action::Mcp(asked)) => mcp::serve_path(&asked.program, asked.timeout.as_deref()),
         Some(Action::Runtime(runtime)) => print_runtime(&runtime.lang).map(|()| ExitCode::SUCCESS),
-        Some(Action::Serve(given)) => serve::serve(&serve::Options {
+        Some(Action::Serve(given)) => serve::serve(serve::Options {
             programs: &given.programs,
             listen: &given.listen,
             config: given.config.as_deref(),
@@ -279,7 +285,10 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
             lazy: given.lazy,
             has_metacall: given.metacall,
             server: given.server.as_deref(),
+            flows: given.flows.as_deref().map(start::plan_of),
+            is_without_web: false,
         }),
+        Some(Action::Start(start)) => start::run(&start),
         None => Err(Error::new(Kind::Usage, "no subcommand is given").hint("nexus --help lists them")),
     }
 }

@@ -12,4 +12,5 @@ pub mod shown;
 pub mod simulation;
 pub mod spec;
 pub mod store;
+pub mod syscall;
 pub mod value;

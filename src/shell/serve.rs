@@ -7,6 +7,9 @@ mod log;
 mod names;
 mod running;
 mod socket;
+mod store;
+
+pub use self::store::FlowPlan;
 
 use self::flows::FlowSide;
 use self::log::Log;
@@ -36,6 +39,7 @@ use std::time::Duration;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const FILES: Token = Token(usize::MAX - 2);
+const STORE: Token = Token(usize::MAX - 3);
 /// Tokens of clients have this bit, of programs the next, of connections to other servers the one after, of listeners none.
 const CLIENT_BIT: usize = 1 << 60;
 const PROGRAM_BIT: usize = 1 << 59;
@@ -86,6 +90,8 @@ pub struct Plan<'a> {
     pub pools: Vec<PoolId>,
     /// The programs that it begins with.
     pub programs: Vec<(Name, String, Start)>,
+    /// The store of nodes that it serves.
+    pub flows: Option<FlowPlan>,
     /// Reads the program at a path: the path of its manifest, and what is wrong with it or it.
     pub load: &'a mut dyn FnMut(&str) -> (PathBuf, Result<Loaded>),
     /// Reads the configuration again.
@@ -187,6 +193,9 @@ impl<'a> Host<'a> {
         for (name, source, start) in plan.programs {
             host.server.deploy(name, source, start, now)?;
         }
+        if let Some(flows) = plan.flows {
+            host.serve_store(flows, now)?;
+        }
         Ok(host)
     }
 
@@ -286,6 +295,7 @@ impl<'a> Host<'a> {
         match event.token() {
             SIGNALS => self.take_signals(now),
             FILES => self.take_changes(now),
+            STORE => self.look_at_store(now),
             _ if token & CLIENT_BIT != 0 => {
                 let key = token & !CLIENT_BIT;
                 if let Some((id, socket)) = self.clients.get_mut(&key) {
@@ -327,6 +337,7 @@ impl<'a> Host<'a> {
                 .log
                 .add(&format!("the configuration stays as it was: {error}")),
         }
+        self.look_at_store(now);
         self.server.reload_all(now);
     }
 

@@ -3,13 +3,14 @@
 
 use super::fetching::{Came, Fetching};
 use super::names::resolve;
+use super::store::Stored;
 use super::{FETCH_BIT, Host, Listener};
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::TaskId;
 use crate::flow::kinds::node::Service;
 use crate::flow::value::Value;
 use crate::map::Map;
-use crate::serve::server::{Door, StoreAsk};
+use crate::serve::server::Door;
 use crate::sys::inotify::Change;
 use mio::Token;
 use mio::net::TcpListener;
@@ -22,6 +23,8 @@ use std::path::PathBuf;
 pub struct FlowSide {
     fetches: Map<usize, Fetching>,
     watches: Vec<Watched>,
+    /// What is served of nodes and values, if any is.
+    pub(super) store: Option<Stored>,
     /// Connections that have more than a turn takes.
     unmoved: Vec<usize>,
 }
@@ -189,10 +192,5 @@ impl Host<'_> {
 
     pub(super) fn has_unmoved(&self) -> bool {
         !self.flows.unmoved.is_empty()
-    }
-
-    pub(super) fn store(&mut self, ask: StoreAsk, now: u64) {
-        let error = Error::new(Kind::Unavailable, "this server has no store of nodes");
-        self.server.handle_stored(ask.task, Err(error), now);
     }
 }

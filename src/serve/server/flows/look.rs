@@ -9,7 +9,6 @@ use super::super::{ClientId, Server};
 use super::State;
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::RunId;
-use crate::flow::graph::text;
 use crate::flow::run::breakpoint::{FrameId, Held};
 use crate::flow::shown;
 use crate::flow::spec::Port;
@@ -107,7 +106,7 @@ impl Server {
 
     fn flow_graph(&self, namespace: &str, form: &str) -> Result<String> {
         self.known_namespace(namespace)?;
-        text::draw(&self.flows.engine.status(namespace), form)
+        shown::draw(&self.flows.engine.status(namespace), form)
     }
 
     fn flow_trace(&self, run: &str) -> Result<String> {
