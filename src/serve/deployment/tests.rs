@@ -370,6 +370,8 @@ fn the_servers_own_are_not_shown() {
     assert_eq!(deployments.list().count(), 0);
     assert!(deployments.status(&own).is_some() && deployments.is_ready());
     assert!(deployments.begin_call(&own, 1, 0).is_ok());
-    let error = deployments.resolve(&Name::parse("nexu/a@v1").unwrap()).unwrap_err();
+    let error = deployments
+        .resolve(&Name::parse("nexu/a@v1").unwrap())
+        .unwrap_err();
     assert_eq!(error.hint, None);
 }
