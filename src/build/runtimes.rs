@@ -37,8 +37,8 @@ pub static RUNTIMES: [Runtime; 5] = [
 
 /// The pools of snippets and SQL.
 pub static SNIPPETS: [Runtime; 4] = [
-    runtime!("py", "flow/languages", "snippet.py"),
-    runtime!("js", "flow/languages", "snippet.js"),
+    runtime!("python", "flow/languages", "snippet.py"),
+    runtime!("javascript", "flow/languages", "snippet.js"),
     runtime!("r", "flow/languages", "snippet.R"),
     runtime!("sql", "flow/languages", "sql.py"),
 ];

@@ -1,19 +1,15 @@
-//! The program that runs the snippets and the SQL of flows: a manifest, and for each language whose interpreter is there a
-//! pool from the binary. Starts nothing: a server loads it like any other, and a pool starts with the first call of it.
+//! The programs that run the snippets and the SQL of flows: each a manifest, and a pool from the binary. Starts nothing: a
+//! server loads them like any other.
 
 use crate::build::interpreter::find;
 use crate::build::language::Language;
-use crate::build::runtimes::{Runtime, SNIPPETS};
+use crate::build::runtimes::{self, Runtime};
 use crate::build::stage::failed;
-use crate::codec::json::write_string;
-use crate::error::Result;
-use crate::flow::languages::{LANGUAGES, SQL, SQL_END};
+use crate::error::{Error, Kind, Result};
+use crate::flow::languages::{Carried, END, SNIPPET, STATEMENT};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// The program's name.
-const NAME: &str = "snippets";
 
 /// Memory of a worker of JavaScript or Python, in bytes, above which another takes its place: ten times what an idle one
 /// has. What codes leave behind there is unknown to everyone else.
@@ -22,201 +18,110 @@ const RSS_BYTES_MAX: u64 = 512 << 20;
 /// How long the pool of R may take to start, in milliseconds: the first compiles its library.
 const R_HELLO_MS: u64 = 120_000;
 
-/// A pool: its name, its language as others name it, its file, and how that is called beside the runtime.
-struct Pool {
-    name: &'static str,
-    lang: &'static str,
-    file: &'static str,
-}
-
-const POOLS: [Pool; 4] = [
-    Pool {
-        name: "py",
-        lang: "py",
-        file: "snippet.py",
-    },
-    Pool {
-        name: "js",
-        lang: "js",
-        file: "snippet.cjs",
-    },
-    Pool {
-        name: "r",
-        lang: "r",
-        file: "snippet.R",
-    },
-    Pool {
-        name: "sql",
-        lang: "py",
-        file: "sql.py",
-    },
-];
-
-/// Writes the program into a folder that is there: the path of its manifest. Interpreters are looked for in `path`, PATH's
-/// value; without one, the language's commands fail with what is to be installed.
+/// Writes a program into a folder that is there: the path of its manifest. Its interpreter is looked for in `path`, PATH's
+/// value.
 ///
 /// # Errors
-/// Kind `io`: the folder can't be written.
-pub fn make(home: &Path, path: &OsStr) -> Result<PathBuf> {
-    let folder = home.join(format!("{NAME}.pools"));
-    fs::create_dir_all(&folder).map_err(|error| failed("make", &folder, &error))?;
-    let put = |name: &str, runtime: &Runtime| {
-        let file = folder.join(name);
-        // Two pools have the same runtime.
-        match file.exists() {
-            true => Ok(()),
-            false => fs::write(&file, runtime.text()).map_err(|error| failed("write", &file, &error)),
-        }
+/// Kind `spawn_failed`: there is no interpreter. Kind `io`: the folder can't be written.
+pub fn make(carried: &Carried, home: &Path, path: &OsStr) -> Result<PathBuf> {
+    let Some(language) = Language::named(carried.lang) else {
+        let message = format!("there is no language '{}'", carried.lang);
+        return Err(Error::new(Kind::SpawnFailed, message));
     };
-    let mut missing = Vec::new();
-    let mut there = Vec::new();
-    for pool in &POOLS {
-        let Some(language) = Language::named(pool.lang) else {
-            continue;
-        };
-        let interpreter = language.interpreter.unwrap_or_default();
-        if find(interpreter, path).is_none() {
-            let message = format!(
-                "there is no {interpreter} in PATH, which runs {} of flows: install it, on Debian: apt install {}",
-                if pool.name == "sql" {
-                    "the SQL"
-                } else {
-                    "these snippets"
-                },
-                language.package
-            );
-            missing.push((pool.name, message));
-            continue;
-        }
-        for (runtime, name) in language.runtimes {
-            if let Some(runtime) = Runtime::named(runtime) {
-                put(name, runtime)?;
-            }
-        }
-        if let Some(own) = SNIPPETS.iter().find(|own| own.name == pool.name) {
-            put(pool.file, own)?;
-        }
-        there.push(pool);
+    let interpreter = language.interpreter.unwrap_or_default();
+    if find(interpreter, path).is_none() {
+        let message = format!("there is no {interpreter} in PATH, which runs {}", carried.runs);
+        let hint = format!("install it, on Debian: apt install {}", language.package);
+        return Err(Error::new(Kind::SpawnFailed, message).hint(hint));
     }
-    let manifest = home.join(format!("{NAME}.manifest"));
-    let text = manifest_text(&there, &missing);
-    fs::write(&manifest, text).map_err(|error| failed("write", &manifest, &error))?;
+    let folder = home.join(format!("{}.pools", carried.name));
+    fs::create_dir_all(&folder).map_err(|error| failed("make", &folder, &error))?;
+    let put = |name: &str, runtime: Option<&Runtime>| {
+        let file = folder.join(name);
+        let text = runtime.map(Runtime::text).unwrap_or_default();
+        fs::write(&file, text).map_err(|error| failed("write", &file, &error))
+    };
+    for (runtime, name) in language.runtimes {
+        put(name, Runtime::named(runtime))?;
+    }
+    let pool = runtimes::SNIPPETS.iter().find(|pool| pool.name == carried.name);
+    put(pool_file(carried), pool)?;
+    let manifest = home.join(format!("{}.manifest", carried.name));
+    fs::write(&manifest, manifest_text(carried)).map_err(|error| failed("write", &manifest, &error))?;
     Ok(manifest)
 }
 
-fn manifest_text(pools: &[&Pool], missing: &[(&str, String)]) -> Vec<u8> {
-    let mut out = format!("{{\"version\": 1, \"name\": \"{NAME}\", \"pools\": [").into_bytes();
-    for (position, pool) in pools.iter().enumerate() {
-        out.extend_from_slice(if position > 0 { b",\n" } else { b"\n" });
-        out.extend_from_slice(pool_text(pool).as_bytes());
+/// The pool's file beside its runtime.
+fn pool_file(carried: &Carried) -> &'static str {
+    match carried.lang {
+        "js" => "pool.cjs",
+        "r" => "pool.R",
+        _ => "pool.py",
     }
-    out.extend_from_slice(b"],\n\"commands\": [");
-    let position = |name: &str| pools.iter().position(|pool| pool.name == name);
-    let snippet = ["s", "<Json>s"];
-    for language in &LANGUAGES {
-        let body = body(language.lang, position(language.lang), 1, missing);
-        write_command(&mut out, language.command, &snippet, "<Json>s", &body);
-    }
-    let sql = |mid| body("sql", position("sql"), mid, missing);
-    write_command(&mut out, SQL, &["u8", "s", "s", "<Json>s"], "<Json>s", &sql(1));
-    write_command(&mut out, SQL_END, &["u8", "b"], "z", &sql(2));
-    out.extend_from_slice(b"]}\n");
-    out
 }
 
-fn pool_text(pool: &Pool) -> String {
-    let exec = match pool.lang {
+fn manifest_text(carried: &Carried) -> String {
+    let Carried { name, lang, .. } = carried;
+    let start = match *lang {
         "py" => "\"python3\"",
         "js" => "\"node\"",
         _ => "\"R\", \"--vanilla\", \"--no-echo\", \"--max-ppsize=500000\", \"-f\"",
     };
-    let more = match pool.name {
-        "js" => format!("\"transport\": \"direct\", \"recycle\": {{\"max_rss_bytes\": {RSS_BYTES_MAX}}}"),
-        "py" => format!("\"socket\": \"pipe-py\", \"recycle\": {{\"max_rss_bytes\": {RSS_BYTES_MAX}}}"),
-        "r" => format!(
-            "\"socket\": \"pipe-r\", \"env\": {{\"R_DEFAULT_PACKAGES\": \"NULL\"}}, \
+    let more = match *name {
+        // All statements of a run are for the process that has its transaction.
+        "sql" => "\"socket\": \"pipe\", \"workers\": 1".to_string(),
+        "python" => format!("\"socket\": \"pipe\", \"recycle\": {{\"max_rss_bytes\": {RSS_BYTES_MAX}}}"),
+        "javascript" => {
+            format!("\"transport\": \"direct\", \"recycle\": {{\"max_rss_bytes\": {RSS_BYTES_MAX}}}")
+        }
+        _ => format!(
+            "\"socket\": \"pipe\", \"env\": {{\"R_DEFAULT_PACKAGES\": \"NULL\"}}, \
              \"timeouts\": {{\"hello_ms\": {R_HELLO_MS}}}"
         ),
-        // All statements of a run are for the process that has its transaction.
-        _ => "\"socket\": \"pipe-sql\", \"workers\": 1".to_string(),
+    };
+    let commands = match *name {
+        "sql" => {
+            let statement = command(STATEMENT, 1, &["u8", "s", "s", "<Json>s"], "<Json>s");
+            format!("{statement},\n{}", command(END, 2, &["u8", "b"], "z"))
+        }
+        _ => command(SNIPPET, 1, &["s", "<Json>s"], "<Json>s"),
     };
     format!(
-        "{{\"name\": \"{}\", \"lang\": \"{}\", \"exec\": [{exec}, \"{NAME}.pools/{}\"], {more}}}",
-        pool.name, pool.lang, pool.file
+        "{{\"version\": 1, \"name\": \"{name}\", \"pools\": [\n{{\"name\": \"{name}\", \"lang\": \"{lang}\", \
+         \"exec\": [{start}, \"{name}.pools/{}\"], {more}}}],\n\"commands\": [\n{commands}]}}\n",
+        pool_file(carried)
     )
 }
 
-/// What a command does: it calls a function of its pool, or says why that is not there.
-fn body(pool: &str, position: Option<usize>, mid: u32, missing: &[(&str, String)]) -> String {
-    if let Some(position) = position {
-        return format!(
-            "\"type\": \"remote\", \"pool\": {position}, \"mid\": {mid}, \"needed_pools\": [{position}]"
-        );
-    }
-    let message = missing.iter().find(|row| row.0 == pool);
-    let mut quoted = Vec::new();
-    write_string(message.map_or("", |row| &row.1), &mut quoted);
-    let quoted = String::from_utf8_lossy(&quoted).into_owned();
+fn command(name: &str, mid: u32, args: &[&str], returns: &str) -> String {
+    let args_text = vec!["{\"kind\": \"pos\"}"; args.len()].join(", ");
     format!(
-        "\"type\": \"pure\", \"expr\": {{\"tag\": \"throw\", \"msg\": {{\"tag\": \"lit\", \"schema\": \"s\", \
-         \"value\": {quoted}}}}}"
+        "{{\"name\": \"{name}\", \"type\": \"remote\", \"pool\": 0, \"mid\": {mid}, \"needed_pools\": [0], \
+         \"arg_schemas\": [\"{}\"], \"args\": [{args_text}], \"return_schema\": \"{returns}\"}}",
+        args.join("\", \"")
     )
-}
-
-fn write_command(out: &mut Vec<u8>, name: &str, args: &[&str], returns: &str, body: &str) {
-    if out.last() != Some(&b'[') {
-        out.push(b',');
-    }
-    let schemas: Vec<String> = args.iter().map(|schema| format!("\"{schema}\"")).collect();
-    let kinds = vec!["{\"kind\": \"pos\"}"; args.len()];
-    let text = format!(
-        "\n{{\"name\": \"{name}\", {body}, \"arg_schemas\": [{}], \"args\": [{}], \"return_schema\": \"{returns}\"}}",
-        schemas.join(", "),
-        kinds.join(", ")
-    );
-    out.extend_from_slice(text.as_bytes());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::model::Body;
+    use crate::flow::languages::{SNIPPETS, SQL};
     use crate::manifest::parse::parse;
 
-    /// The commands that are there with pools of these names.
-    fn check(names: &[&str], remote: &[&str]) {
-        let pools: Vec<&Pool> = POOLS.iter().filter(|pool| names.contains(&pool.name)).collect();
-        let missing = POOLS.iter().filter(|pool| !names.contains(&pool.name));
-        let missing: Vec<_> = missing.map(|pool| (pool.name, "no \"it\"".into())).collect();
-        let text = manifest_text(&pools, &missing);
-        let manifest = parse(&text, "snippets.manifest").unwrap();
-        assert_eq!(manifest.commands.len(), LANGUAGES.len() + 2);
-        let found = manifest
-            .commands
-            .iter()
-            .filter_map(|command| match &command.body {
-                Body::Remote { pool, .. } => {
-                    Some(format!("{} {}", manifest.pools[pool.index()].name, command.name))
-                }
-                Body::Pure(_) => None,
-                _ => panic!("{} is neither", command.name),
-            });
-        assert_eq!(found.collect::<Vec<_>>(), remote);
+    fn check(carried: &Carried, expected: &str) {
+        let manifest = parse(manifest_text(carried).as_bytes(), "m").unwrap();
+        let commands: Vec<&str> = manifest.commands.iter().map(|command| &*command.name).collect();
+        let exec = manifest.pools[0].exec.last().unwrap();
+        assert_eq!(format!("{} {exec}", commands.join(" ")), expected);
+        let own = runtimes::SNIPPETS.iter().find(|pool| pool.name == carried.name);
+        assert!(own.is_some_and(|own| own.text().len() > 1000), "{expected}");
     }
 
     #[test]
-    fn manifests_have_the_pools_that_can_run() {
-        check(
-            &["py", "js", "r", "sql"],
-            &[
-                "py snippet-python",
-                "js snippet-javascript",
-                "r snippet-r",
-                "sql sql",
-                "sql sql-end",
-            ],
-        );
-        check(&["js"], &["js snippet-javascript"]);
-        check(&[], &[]);
+    fn manifests_can_be_read() {
+        check(&SNIPPETS[0], "snippet python.pools/pool.py");
+        check(&SNIPPETS[1], "snippet javascript.pools/pool.cjs");
+        check(&SNIPPETS[2], "snippet r.pools/pool.R");
+        check(&SQL, "statement end sql.pools/pool.py");
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::report;
 use crate::codec::document::{Document, Node};
 use crate::codec::json::line_column;
 use crate::error::{Error, Kind, Result};
-use crate::flow::languages;
+use crate::flow::languages::Carried;
 use crate::ids::PoolId;
 use crate::limits::{MANIFEST_BYTES_MAX, TIMEOUT_MS_MAX};
 use crate::serve::deployment::{Name, Start};
@@ -317,11 +317,9 @@ fn load(source: &str) -> (PathBuf, Result<Loaded>) {
         }
         first
     };
-    let made = if source == languages::SOURCE {
-        Some(build(&mut |home| {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            snippets::make(home, &path)
-        }))
+    let made = if let Some(carried) = Carried::of_source(source) {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        Some(build(&mut |home| snippets::make(carried, home, &path)))
     } else if Path::new(source).is_dir() && program::find(Path::new(source)).is_err() {
         let folder = std::path::absolute(source).unwrap_or_else(|_| PathBuf::from(source));
         Some(build(&mut |home| making::build_served(&folder, home)))

@@ -1,6 +1,6 @@
-//! What the server asks of the helper program that runs snippets and SQL: the names of its commands, their arguments as
-//! msgpack and their answers as values. Calls nothing; the program is written by `build::snippets`, its pools are the files
-//! in this module's folder.
+//! What the server asks of the programs that run snippets and SQL: their names and commands, the arguments as msgpack and
+//! the answers as values. Calls nothing; the programs are written by `build::snippets`, their pools are the files in this
+//! module's folder.
 
 use crate::codec::json::line_column;
 use crate::codec::msgpack::{Reader, Token, write};
@@ -9,58 +9,78 @@ use crate::flow::value::{Value, json};
 use crate::limits::SNIPPET_BYTES_MAX;
 use std::rc::Rc;
 
-/// What the server loads as a source of that name. No path is so: it has a colon and no slash.
-pub const SOURCE: &str = "nexus:snippets";
+/// The version of the deployments.
+pub const VERSION: &str = "v1";
 
-/// The name of the deployment among the server's own (`Name::own`), and its version.
-pub const DEPLOYMENT: (&str, &str) = ("snippets", "v1");
+/// The command that runs a snippet, with [`snippet_args`].
+pub const SNIPPET: &str = "snippet";
 
 /// The command that runs a statement, with [`sql_args`].
-pub const SQL: &str = "sql";
+pub const STATEMENT: &str = "statement";
 
-/// The command that ends the transactions of a run, with [`sql_end_args`]. Its answer is null.
-pub const SQL_END: &str = "sql-end";
+/// The command that ends the transactions of a run, with [`end_args`]. Its answer is null.
+pub const END: &str = "end";
 
-/// A language whose snippets run in a pool.
+/// A program that the binary carries. The server has one deployment of each, which it loads when it is first called: what ends
+/// one again and again leaves the others alone.
 #[derive(Debug)]
-pub struct Language {
-    /// As specs name it.
+pub struct Carried {
+    /// As specs name its language, and as the deployment is called among the server's own (`Name::own`).
     pub name: &'static str,
-    /// The command that runs a snippet, with [`snippet_args`].
-    pub command: &'static str,
-    /// As pools name it.
+    /// What the server loads as a source of that name. No path is so.
+    pub source: &'static str,
+    /// Its pool's language, as pools name it.
     pub lang: &'static str,
+    /// How people call what it runs.
+    pub runs: &'static str,
 }
 
-/// All of them.
-pub static LANGUAGES: [Language; 3] = [
-    Language {
+/// Those that run snippets, by their languages.
+pub static SNIPPETS: [Carried; 3] = [
+    Carried {
         name: "python",
-        command: "snippet-python",
+        source: "nexus:python",
         lang: "py",
+        runs: "snippets in Python",
     },
-    Language {
+    Carried {
         name: "javascript",
-        command: "snippet-javascript",
+        source: "nexus:javascript",
         lang: "js",
+        runs: "snippets in JavaScript",
     },
-    Language {
+    Carried {
         name: "r",
-        command: "snippet-r",
+        source: "nexus:r",
         lang: "r",
+        runs: "snippets in R",
     },
 ];
 
-impl Language {
-    /// The language that a spec names, whatever its case.
-    pub fn named(name: &str) -> Option<&'static Language> {
-        LANGUAGES
+/// The one that runs SQL.
+pub static SQL: Carried = Carried {
+    name: "sql",
+    source: "nexus:sql",
+    lang: "py",
+    runs: "SQL",
+};
+
+impl Carried {
+    /// The one that runs snippets of a language, whatever the case of its name.
+    pub fn for_language(name: &str) -> Option<&'static Carried> {
+        SNIPPETS
             .iter()
-            .find(|language| language.name.eq_ignore_ascii_case(name))
+            .find(|found| found.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The one that is loaded from a source.
+    pub fn of_source(source: &str) -> Option<&'static Carried> {
+        let mut all = SNIPPETS.iter().chain([&SQL]);
+        all.find(|found| found.source == source)
     }
 }
 
-/// The arguments of a snippet's command: its code, and what stands at its port. An error is given as its map, and told apart
+/// The arguments of [`SNIPPET`]: its code, and what stands at its port. An error is given as its map, and told apart
 /// from any value by what is around it: `{"value": ...}` or `{"error": {"kind": ..., "message": ...}}`.
 ///
 /// # Errors
@@ -83,7 +103,7 @@ pub fn snippet_args(code: &str, arg: &Value) -> Result<Vec<Vec<u8>>> {
     ])
 }
 
-/// The arguments of [`SQL`]: the run whose transaction it belongs to, the source (a path, a URI `file:...` or `:memory:`),
+/// The arguments of [`STATEMENT`]: the run whose transaction it belongs to, the source (a path, a URI `file:...` or `:memory:`),
 /// the statement, and its parameters: null, a list, a map of names, or a list of such, each of which is a row.
 ///
 /// # Errors
@@ -93,8 +113,8 @@ pub fn sql_args(run: u64, source: &str, statement: &str, parameters: &Value) -> 
     Ok(vec![unsigned(run), text(source), text(statement), parameters])
 }
 
-/// The arguments of [`SQL_END`]: the run, and whether what it has changed is to stay.
-pub fn sql_end_args(run: u64, is_commit: bool) -> Vec<Vec<u8>> {
+/// The arguments of [`END`]: the run, and whether what it has changed is to stay.
+pub fn end_args(run: u64, is_commit: bool) -> Vec<Vec<u8>> {
     let mut commit = Vec::new();
     write::boolean(&mut commit, is_commit);
     vec![unsigned(run), commit]
@@ -213,7 +233,7 @@ mod tests {
             &sql_args(7, "", "", &named).unwrap()[3],
             "{\"data\": {\"$bytes\": \"AAE=\"}}",
         );
-        assert_eq!(sql_end_args(300, true), [&b"\xcd\x01\x2c"[..], b"\xc3"]);
+        assert_eq!(end_args(300, true), [&b"\xcd\x01\x2c"[..], b"\xc3"]);
     }
 
     #[test]
@@ -234,7 +254,9 @@ mod tests {
 
     #[test]
     fn languages_have_their_names() {
-        assert!(Language::named("JavaScript").is_some_and(|found| found.lang == "js"));
-        assert!(Language::named("cel").is_none());
+        assert!(Carried::for_language("JavaScript").is_some_and(|found| found.lang == "js"));
+        assert!(Carried::for_language("sql").is_none() && Carried::for_language("cel").is_none());
+        assert!(Carried::of_source("nexus:sql").is_some_and(|found| found.name == "sql"));
+        assert!(Carried::of_source("/tmp/nexus:sql").is_none());
     }
 }
