@@ -33,7 +33,6 @@ const GRACE_MS: u64 = 10_000;
 const TIMEOUT_MS: u64 = 60_000;
 
 /// What follows `nexus serve`.
-#[derive(Debug)]
 pub struct Options<'a> {
     /// Programs, each as `PATH` or `NAME=PATH`.
     pub programs: &'a [String],

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::flow::engine::{RunId, TaskId};
 use crate::flow::http::fetch::Fetch;
 use crate::flow::kinds::node::{Outcome, Work};
-use crate::flow::languages::{self, Language};
+use crate::flow::languages::{self, Carried};
 use crate::flow::value::{Value, json};
 use crate::limits::FLOW_FETCHES_MAX;
 use crate::manifest::model::{Command, Manifest};
@@ -92,19 +92,27 @@ impl Server {
             }),
             Work::Snippet { language, code, arg } => {
                 let unknown = || Error::new(Kind::BadArgument, format!("language '{language}' is unknown"));
-                let language = Language::named(&language).ok_or_else(unknown);
-                language.and_then(|language| {
-                    let args = languages::snippet_args(&code, &arg)?;
-                    self.call_languages(task, language.command, args, timeout_ms, now_ms)
-                })
+                Carried::for_language(&language)
+                    .ok_or_else(unknown)
+                    .and_then(|carried| {
+                        let args = languages::snippet_args(&code, &arg)?;
+                        self.call_carried(task, (carried, languages::SNIPPET), args, timeout_ms, now_ms)
+                    })
             }
             Work::Sql {
                 source,
                 statement,
                 params,
                 run: of,
-            } => languages::sql_args(of.0, &source, &statement, &params)
-                .and_then(|args| self.call_languages(task, languages::SQL, args, timeout_ms, now_ms)),
+            } => languages::sql_args(of.0, &source, &statement, &params).and_then(|args| {
+                self.call_carried(
+                    task,
+                    (&languages::SQL, languages::STATEMENT),
+                    args,
+                    timeout_ms,
+                    now_ms,
+                )
+            }),
             Work::Fetch {
                 request,
                 timeout_ms: own_ms,
@@ -152,17 +160,17 @@ impl Server {
     }
 
     /// Calls a command of the program that runs snippets and statements, which is loaded when it is first needed.
-    fn call_languages(
+    fn call_carried(
         &mut self,
         task: TaskId,
-        command: &str,
+        (carried, command): (&'static Carried, &str),
         args: Vec<Vec<u8>>,
         timeout_ms: Option<u64>,
         now_ms: u64,
     ) -> Result<()> {
-        let name = Name::own(languages::DEPLOYMENT.0, languages::DEPLOYMENT.1);
+        let name = Name::own(carried.name, languages::VERSION);
         if self.deployments.status(&name).is_none() {
-            let source = languages::SOURCE.to_string();
+            let source = carried.source.to_string();
             self.deployments
                 .deploy(name.clone(), source, Start::OnCall, now_ms)?;
         }
@@ -172,8 +180,8 @@ impl Server {
     }
 
     pub(super) fn end_transaction(&mut self, task: TaskId, run: RunId, is_ok: bool, now_ms: u64) {
-        let args = languages::sql_end_args(run.0, is_ok);
-        if let Err(error) = self.call_languages(task, languages::SQL_END, args, None, now_ms) {
+        let args = languages::end_args(run.0, is_ok);
+        if let Err(error) = self.call_carried(task, (&languages::SQL, languages::END), args, None, now_ms) {
             self.finish_task(task, Err(error.into()), now_ms);
         }
     }
