@@ -373,6 +373,9 @@ pub const FLOW_SHOWN_CHARS_MAX: usize = 120;
 /// Words of one request about flows: a command with its arguments.
 pub const FLOW_WORDS_MAX: usize = 16;
 
+/// Time that another server has for its answer if a node doesn't say, in milliseconds: as long as people wait.
+pub const FLOW_FETCH_MS: u64 = 30_000;
+
 /// Routes of a router: more than the largest services have; each is a few hundred bytes.
 pub const FLOW_ROUTES_MAX: usize = 10_000;
 
