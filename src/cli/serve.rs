@@ -15,7 +15,7 @@ use crate::limits::{MANIFEST_BYTES_MAX, TIMEOUT_MS_MAX};
 use crate::serve::deployment::{Name, Start};
 use crate::serve::server::{Access, Config, name_of_source};
 use crate::shell::private_socket::{PrivateSocket, default_path, make_directory, path_of};
-use crate::shell::serve::{Address, FlowPlan, Loaded, Plan, Scratch, run};
+use crate::shell::serve::{Address, FlowPlan, Loaded, Plan, Scratch, Tests, run};
 use crate::sys::clock::now_ms;
 use crate::sys::random;
 use std::net::SocketAddr;
@@ -77,10 +77,41 @@ pub fn serve(mut options: Options<'_>) -> Result<ExitCode> {
         pools: Vec::new(),
         programs: setup.programs,
         flows,
+        tests: None,
         load: &mut load,
         reconfigure: &mut reconfigure,
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the tests of a namespace, with those programs beside it.
+///
+/// # Errors
+/// As [`serve`].
+pub fn test(programs: &[String], flows: FlowPlan, tests: Tests) -> Result<()> {
+    let setup = read(&Options {
+        programs,
+        listen: &[],
+        config: None,
+        access: Some("none"),
+        lazy: false,
+        has_metacall: false,
+        server: None,
+        flows: None,
+        is_without_web: true,
+    })?;
+    let config = setup.config.clone();
+    run(Plan {
+        config: setup.config,
+        addresses: Vec::new(),
+        private: None,
+        pools: Vec::new(),
+        programs: setup.programs,
+        flows: Some(flows),
+        tests: Some(tests),
+        load: &mut load,
+        reconfigure: &mut || Ok(config.clone()),
+    })
 }
 
 /// The private socket. It is an error only of one that was named that it can't be had.
@@ -124,6 +155,7 @@ pub fn keep_warm(source: &str, socket: &str, idle_ms: u64, pools: &[u32]) -> Res
         private: Some(private),
         pools: pools.iter().copied().map(PoolId).collect(),
         flows: None,
+        tests: None,
         programs: vec![(Name::parse("warm")?, source.to_string(), Start::OnCall)],
         load: &mut load,
         reconfigure: &mut || Ok(config()),

@@ -4,6 +4,7 @@ use crate::build::runtimes::{RUNTIMES, Runtime as RuntimeFile};
 use crate::cli::admin::{self, Admin};
 use crate::cli::explain::{Drawing, Telling};
 use crate::cli::flows::start::{self, Start};
+use crate::cli::flows::{look, test};
 use crate::cli::input::{self, Content};
 use crate::cli::launcher;
 use crate::cli::making;
@@ -48,6 +49,11 @@ enum Action {
     Runtime(Runtime),
     Serve(Serve),
     Start(Start),
+    Test(test::Test),
+    Status(look::Status),
+    Graph(look::Graph),
+    Trace(look::Trace),
+    Debug(look::Debug),
     #[argh(dynamic)]
     Admin(Admin),
 }
@@ -56,8 +62,9 @@ enum Action {
 const STDIN: &str = "/dev/stdin";
 
 /// The names of the subcommands, for suggestions.
-const ACTIONS: [&str; 10] = [
-    "new", "build", "run", "check", "explain", "view", "mcp", "runtime", "serve", "start",
+const ACTIONS: [&str; 15] = [
+    "new", "build", "run", "check", "explain", "view", "mcp", "runtime", "serve", "start", "test", "status",
+    "graph", "trace", "debug",
 ];
 
 /// Make a small program to begin with, in a new or empty folder.
@@ -289,6 +296,11 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
             is_without_web: false,
         }),
         Some(Action::Start(start)) => start::run(&start),
+        Some(Action::Test(test)) => test::run(&test),
+        Some(Action::Status(asked)) => look::status(&asked),
+        Some(Action::Graph(asked)) => look::graph(&asked),
+        Some(Action::Trace(asked)) => look::trace(&asked),
+        Some(Action::Debug(asked)) => look::debug(&asked),
         None => Err(Error::new(Kind::Usage, "no subcommand is given").hint("nexus --help lists them")),
     }
 }

@@ -12,5 +12,6 @@ pub mod shown;
 pub mod simulation;
 pub mod spec;
 pub mod store;
+pub mod supply;
 pub mod syscall;
 pub mod value;

@@ -16,7 +16,7 @@ mod simulation;
 mod tools;
 mod web;
 
-pub use flows::StoreAsk;
+pub use flows::{IsWanted, StoreAsk, Tested};
 pub use operate::{PoolInfo, ProcessInfo, name_of_source};
 
 use self::calls::Call;
@@ -158,6 +158,8 @@ pub enum Effect {
     Disconnect(TaskId),
     /// Read or change the store: [`Server::handle_nodes`] if that changes nodes, then [`Server::handle_stored`].
     Store(Box<StoreAsk>),
+    /// Tell how a test of a flow went.
+    Tested(Tested),
 }
 
 /// A connection.

@@ -9,7 +9,7 @@ mod running;
 mod socket;
 mod store;
 
-pub use self::store::FlowPlan;
+pub use self::store::{FlowPlan, Tests};
 
 use self::flows::FlowSide;
 use self::log::Log;
@@ -92,6 +92,8 @@ pub struct Plan<'a> {
     pub programs: Vec<(Name, String, Start)>,
     /// The store of nodes that it serves.
     pub flows: Option<FlowPlan>,
+    /// It runs tests instead, and ends.
+    pub tests: Option<Tests>,
     /// Reads the program at a path: the path of its manifest, and what is wrong with it or it.
     pub load: &'a mut dyn FnMut(&str) -> (PathBuf, Result<Loaded>),
     /// Reads the configuration again.
@@ -194,7 +196,10 @@ impl<'a> Host<'a> {
             host.server.deploy(name, source, start, now)?;
         }
         if let Some(flows) = plan.flows {
-            host.serve_store(flows, now)?;
+            host.serve_store(flows, plan.tests.is_some(), now)?;
+        }
+        if let Some(tests) = plan.tests {
+            host.test(tests, now);
         }
         Ok(host)
     }
@@ -622,6 +627,7 @@ impl<'a> Host<'a> {
             Effect::Connect { task, host, port } => self.connect(task, &host, port, now),
             Effect::Disconnect(task) => self.disconnect(task),
             Effect::Store(ask) => self.store(*ask, now),
+            Effect::Tested(tested) => self.tell_tested(&tested),
         }
     }
 

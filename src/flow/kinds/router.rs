@@ -41,7 +41,10 @@ pub fn build(spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
         let word = |key: &str| match row.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Str(text)) => Ok(Some(&**text)),
-            Some(other) => Err(wrong(format!("{key} of routes[{place}] is {}, expected a text", other.name()))),
+            Some(other) => Err(wrong(format!(
+                "{key} of routes[{place}] is {}, expected a text",
+                other.name()
+            ))),
         };
         let (Some(path), Some(port)) = (word("path")?, word("port")?) else {
             return Err(wrong(format!("routes[{place}] needs a path and a port")));
@@ -64,16 +67,18 @@ impl Node for Router {
     fn receive(&self, _port: &Port, packet: Value, _frame: &mut FrameState, cx: &Context) -> Step {
         match self.routes.route(&packet) {
             Ok(Routed::Answer(answer)) => Step::Answer(Ok(answer)),
-            Ok(Routed::Send(place, packet)) => match self.ports.get(place).filter(|port| cx.is_linked(port)) {
-                Some(port) => Step::Send {
-                    port: port.clone(),
-                    packet,
-                },
-                None => {
-                    let message = format!("the port of routes[{place}] leads nowhere");
-                    Step::Answer(Err(Rc::from(Error::new(Kind::NotFound, message))))
+            Ok(Routed::Send(place, packet)) => {
+                match self.ports.get(place).filter(|port| cx.is_linked(port)) {
+                    Some(port) => Step::Send {
+                        port: port.clone(),
+                        packet,
+                    },
+                    None => {
+                        let message = format!("the port of routes[{place}] leads nowhere");
+                        Step::Answer(Err(Rc::from(Error::new(Kind::NotFound, message))))
+                    }
                 }
-            },
+            }
             Err(error) => Step::Answer(Err(Rc::from(error))),
         }
     }

@@ -4,10 +4,11 @@
 //! `web` has the requests of listeners, `work` what nodes ask for, `look` what people ask of flows.
 
 mod look;
-mod supply;
+mod testing;
 mod web;
 mod work;
 
+pub use testing::{IsWanted, Tested};
 pub(super) use work::FlowArgs;
 pub use work::StoreAsk;
 
@@ -18,6 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::flow::engine::{Change, Effect as Wanted, Engine, RunId, Start, TaskId};
 use crate::flow::kinds::node::{Known, Service};
 use crate::flow::store;
+use crate::flow::supply::Supply;
 use crate::flow::value::Value;
 use crate::limits::{FLOW_FRAMES_PER_STEP, FLOW_STEPS_PER_TURN};
 use crate::map::Map;
@@ -43,13 +45,16 @@ pub(super) struct Flows {
     pub(super) ends_at: Due,
     looking: look::Looking,
     /// What is stored.
-    pub(super) supply: supply::Supply,
+    pub(super) supply: Supply,
+    testing: testing::Testing,
 }
 
 /// Who waits for a run.
-struct Waiting {
-    client: ClientId,
-    request: Box<Request>,
+enum Waiting {
+    /// A client of a listener.
+    Web { client: ClientId, request: Box<Request> },
+    /// Whoever runs tests.
+    Test { node: Rc<str>, begun_ms: u64 },
 }
 
 /// What starts runs: a listening socket or a watched file.
@@ -72,9 +77,10 @@ enum State {
 }
 
 impl Server {
-    /// What templates are replaced by that nobody's env has.
-    pub fn give(&mut self, given: Vec<(String, String)>) {
+    /// What templates are replaced by that nobody's env has, and whether nodes that start runs by themselves are left out.
+    pub fn give(&mut self, given: Vec<(String, String)>, is_without_sources: bool) {
         self.flows.supply.given = given;
+        self.flows.supply.is_without_sources = is_without_sources;
     }
 
     /// The store is another.
@@ -180,7 +186,7 @@ impl Server {
     /// Goes on with runs as far as one turn allows. False if nothing was to be done.
     pub(super) fn drive_flows(&mut self, now_ms: u64) -> bool {
         if self.flows.namespaces.is_empty() {
-            return false;
+            return self.step_tests(now_ms);
         }
         let mut has_moved = false;
         for _ in 0..FLOW_STEPS_PER_TURN {
@@ -202,6 +208,7 @@ impl Server {
         self.close_sources();
         self.resume_stalled(now_ms);
         self.tell_stops(now_ms);
+        has_moved |= self.step_tests(now_ms);
         if self.flows.ends_at.is_some() && self.flows.waiting.is_empty() {
             self.end_flows(now_ms);
         }

@@ -14,9 +14,11 @@ use crate::serve::server::Door;
 use crate::sys::inotify::Change;
 use mio::Token;
 use mio::net::TcpListener;
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// What the server has open for flows.
 #[derive(Default)]
@@ -25,6 +27,8 @@ pub struct FlowSide {
     watches: Vec<Watched>,
     /// What is served of nodes and values, if any is.
     pub(super) store: Option<Stored>,
+    /// Where failed tests are counted.
+    pub(super) failed: Option<Rc<Cell<u32>>>,
     /// Connections that have more than a turn takes.
     unmoved: Vec<usize>,
 }

@@ -7,13 +7,16 @@ use crate::flow::store::plan::Wish;
 use crate::flow::syscall::{Deed, answer_of, deed, sort_of};
 use crate::flow::value::Value;
 use crate::map::Map;
-use crate::serve::server::StoreAsk;
+use crate::serve::server::{IsWanted, StoreAsk, Tested};
 use crate::shell::flow_store::FlowStore;
 use crate::shell::session::poll_refused;
 use mio::Interest;
 use mio::unix::SourceFd;
+use std::cell::Cell;
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// Where the nodes are that are served.
 pub struct FlowPlan {
@@ -27,6 +30,16 @@ pub struct FlowPlan {
     pub scratch: Option<Scratch>,
 }
 
+/// Tests that are run.
+pub struct Tests {
+    /// Of which namespace.
+    pub namespace: String,
+    /// Which of them.
+    pub is_wanted: IsWanted,
+    /// How many have failed is counted here.
+    pub failed: Rc<Cell<u32>>,
+}
+
 /// The store that is served.
 pub struct Stored {
     /// All that is served, watched.
@@ -38,7 +51,7 @@ pub struct Stored {
 
 impl Host<'_> {
     /// Begins to serve a store.
-    pub(super) fn serve_store(&mut self, plan: FlowPlan, now: u64) -> Result<()> {
+    pub(super) fn serve_store(&mut self, plan: FlowPlan, is_test: bool, now: u64) -> Result<()> {
         let mut watched = FlowStore::new(&plan.directory, plan.namespace.as_deref());
         watched.watch()?;
         let fd = watched.as_fd().as_raw_fd();
@@ -46,15 +59,43 @@ impl Host<'_> {
             .registry()
             .register(&mut SourceFd(&fd), STORE, Interest::READABLE)
             .map_err(poll_refused("poll the store of flows"))?;
-        self.server.give(plan.given);
+        self.server.give(plan.given, is_test);
         self.flows.store = Some(Stored {
             watched,
             writers: Map::new(),
             _scratch: plan.scratch,
         });
-        say(&format!("flows of {}", plan.directory.display()));
+        if !is_test {
+            say(&format!("flows of {}", plan.directory.display()));
+        }
         self.look_at_store(now);
         Ok(())
+    }
+
+    /// Begins to run tests.
+    pub(super) fn test(&mut self, tests: Tests, now: u64) {
+        self.flows.failed = Some(tests.failed);
+        self.server.test(tests.namespace, tests.is_wanted, now);
+    }
+
+    /// Prints how a test went.
+    pub(super) fn tell_tested(&mut self, tested: &Tested) {
+        let took_ms = tested.took_ms;
+        let line = match &tested.error {
+            None => format!("PASS {} ({took_ms} ms)\n", tested.node),
+            Some(error) => {
+                if let Some(failed) = &self.flows.failed {
+                    failed.set(failed.get() + 1);
+                }
+                format!(
+                    "FAIL {} ({took_ms} ms)\n  {}: {error}\n",
+                    tested.node,
+                    error.kind.name()
+                )
+            }
+        };
+        // Who can't read it has the exit code.
+        let _ = std::io::stdout().lock().write_all(line.as_bytes());
     }
 
     /// Tells of what has changed in the store.

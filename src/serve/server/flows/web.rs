@@ -83,7 +83,7 @@ impl Server {
                     client.run = Some(run);
                 }
                 let request = Box::new(request);
-                self.flows.waiting.insert(run, Waiting { client, request });
+                self.flows.waiting.insert(run, Waiting::Web { client, request });
             }
             Err(error) => {
                 let response = Failure::from(error).response();
@@ -94,8 +94,10 @@ impl Server {
 
     /// A run is over.
     pub(super) fn end_run(&mut self, run: RunId, outcome: Outcome, now_ms: u64) {
-        let Some(Waiting { client, request }) = self.flows.waiting.remove(&run) else {
-            return;
+        let (client, request) = match self.flows.waiting.remove(&run) {
+            Some(Waiting::Web { client, request }) => (client, request),
+            Some(Waiting::Test { node, begun_ms }) => return self.end_test(node, begun_ms, outcome, now_ms),
+            None => return,
         };
         match self.clients.get_mut(client) {
             Some(client) => client.run = None,

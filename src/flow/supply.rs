@@ -16,6 +16,8 @@ pub struct Supply {
     namespaces: Map<Rc<str>, Stored>,
     /// What templates are replaced by that nobody's env has.
     pub given: Vec<(String, String)>,
+    /// Nodes that start runs by themselves are left out.
+    pub is_without_sources: bool,
 }
 
 /// What is stored of a namespace.
@@ -26,6 +28,9 @@ struct Stored {
     /// What is wrong with its files.
     errors: Vec<Box<Error>>,
 }
+
+/// Kinds that start runs by themselves.
+const SOURCES: [&str; 3] = ["listener", "timer", "watch"];
 
 impl Supply {
     /// Takes a change of the store: what the engine is to be told of it.
@@ -49,6 +54,7 @@ impl Supply {
         }
         for object in change.upserts {
             match object {
+                Object::Spec(spec) if self.is_without_sources && SOURCES.contains(&&*spec.kind) => {}
                 Object::Spec(spec) => {
                     touched.push(spec.clone());
                     stored.specs.insert(spec.name.clone(), spec);
@@ -86,14 +92,6 @@ impl Supply {
         self.namespaces
             .get(namespace)
             .map_or(&[], |stored| &stored.errors)
-    }
-
-    /// The nodes of a namespace, as they are written.
-    pub fn specs(&self, namespace: &str) -> impl Iterator<Item = &Rc<Spec>> {
-        self.namespaces
-            .get(namespace)
-            .into_iter()
-            .flat_map(|stored| stored.specs.values())
     }
 
     /// What nobody gets to see of a namespace.
