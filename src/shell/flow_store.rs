@@ -181,7 +181,7 @@ impl FlowStore {
     }
 
     fn scan_folder(&mut self, folder: &Path, namespace: &str, sort: Sort) -> Result<()> {
-        let mut found = Vec::new();
+        let mut found: Vec<(Rc<str>, Stamp)> = Vec::new();
         for name in listed(folder)?
             .into_iter()
             .filter(|name| file::holds_objects(name))
@@ -314,7 +314,7 @@ fn read_file(path: &Path) -> io::Result<(Stamp, Vec<u8>)> {
     // One byte more, so that what is too large is seen to be.
     let limit = FLOW_FILE_BYTES_MAX as u64 + 1;
     let mut text = Vec::with_capacity(metadata.len().min(limit) as usize + 1);
-    file.by_ref().take(limit).read_to_end(&mut text)?;
+    Read::by_ref(&mut file).take(limit).read_to_end(&mut text)?;
     Ok((stamp(&metadata), text))
 }
 
@@ -463,7 +463,7 @@ mod tests {
         let text = fs::read_to_string(folder.join("hand.yaml")).unwrap();
         assert_eq!(
             text,
-            "- kind: k\n  name: x\n  revision: 0\n- kind: l\n  name: y\n  revision: 1\n"
+            "- kind: k\n  name: x\n- kind: l\n  name: y\n  revision: 1\n"
         );
         assert!(!folder.join(".nexus-1-1.tmp").exists());
         // A broken file is not written over.

@@ -22,6 +22,16 @@ pub enum Act {
 }
 
 impl Act {
+    /// The word for what would be done.
+    pub fn word(self) -> &'static str {
+        match self {
+            Act::Create => "create",
+            Act::Update => "update",
+            Act::Keep => "unchanged",
+            Act::Delete => "delete",
+        }
+    }
+
     /// The word for what was done.
     pub fn done(self) -> &'static str {
         match self {
@@ -100,6 +110,7 @@ pub fn plan(
             for object in objects {
                 planner.apply(object, namespace);
             }
+            planner.check_names(objects);
             planner.check_ids(objects, prune);
             if prune {
                 let is_wanted = |known: &Object| objects.iter().any(|object| object.name() == known.name());
@@ -226,7 +237,16 @@ impl<'k> Planner<'k> {
         });
     }
 
-    /// An id is another's name or id in no namespace.
+    /// Several files may give one twice.
+    fn check_names(&mut self, objects: &[Object]) {
+        let mut order: Vec<&Object> = objects.iter().collect();
+        order.sort_by(|a, b| a.name().cmp(b.name()));
+        for pair in order.windows(2).filter(|pair| pair[0].name() == pair[1].name()) {
+            self.errors.push(taken(pair[1], pair[1].name(), pair[0]));
+        }
+    }
+
+    /// An id is that of one object.
     fn check_ids(&mut self, objects: &[Object], prune: bool) {
         let mut all: Vec<&Object> = objects.iter().collect();
         if !prune {
