@@ -8,6 +8,7 @@ mod http;
 mod mcp;
 mod program;
 mod source;
+mod specs;
 mod wire;
 
 pub use codec::{msgpack, schema, transcode};
@@ -17,4 +18,5 @@ pub use http::http;
 pub use mcp::mcp;
 pub use program::{args, expression, manifest};
 pub use source::signatures;
+pub use specs::specs;
 pub use wire::{frame, message};
