@@ -228,9 +228,12 @@ impl Object {
         Value::Map(Rc::new(entries.cloned().collect()))
     }
 
-    /// As it stands in the store: with that revision.
+    /// As it stands in the store: with that revision, if it has been counted.
     pub fn stored(&self, revision: u64) -> Value {
         let content = self.content();
+        if revision == 0 {
+            return content;
+        }
         let entries = content.entries().unwrap_or_default().iter().cloned();
         let revision = match i64::try_from(revision) {
             Ok(revision) => Value::Int(revision),

@@ -463,7 +463,7 @@ mod tests {
         let text = fs::read_to_string(folder.join("hand.yaml")).unwrap();
         assert_eq!(
             text,
-            "- kind: k\n  name: x\n  revision: 0\n- kind: l\n  name: y\n  revision: 1\n"
+            "- kind: k\n  name: x\n- kind: l\n  name: y\n  revision: 1\n"
         );
         assert!(!folder.join(".nexus-1-1.tmp").exists());
         // A broken file is not written over.

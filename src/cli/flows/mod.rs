@@ -1,5 +1,10 @@
-//! What the tool does with flows: it serves them, looks at those that are served, and runs their tests.
+//! The subcommands of the tool for flows.
 
+mod apply;
+mod diff;
+mod get;
 pub mod look;
+mod rows;
 pub mod start;
 pub mod test;
+pub mod words;

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 /// the store and loads the programs again. Nodes call the programs that are named.
 ///
 /// What --from-specs and --from-values name is put into the store first. Without --store, and where the usual one (NEXUS_STORE, or
-/// else nexus/flows in the user's data directory) is not there, the store is a temporary one that vanishes at the end.
+/// else the folder flows) is not there, the store is a temporary one that vanishes at the end.
 #[derive(FromArgs)]
 #[argh(
     subcommand,
@@ -149,7 +149,7 @@ fn directory(named: Option<&str>) -> Result<(PathBuf, Option<Scratch>)> {
         return Ok((absolute(Path::new(directory)), None));
     }
     let usual = usual_directory();
-    if usual.is_dir() {
+    if std::env::var_os("NEXUS_STORE").is_some() || usual.is_dir() {
         return Ok((absolute(&usual), None));
     }
     let (home, scratch) = build(&mut |home| Ok(home.to_path_buf()))?;
@@ -158,15 +158,8 @@ fn directory(named: Option<&str>) -> Result<(PathBuf, Option<Scratch>)> {
 
 /// The store that is meant where none is named.
 pub fn usual_directory() -> PathBuf {
-    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(directory) = named("NEXUS_STORE") {
-        return PathBuf::from(directory);
-    }
-    let data = match named("XDG_DATA_HOME") {
-        Some(data) => PathBuf::from(data),
-        None => PathBuf::from(named("HOME").unwrap_or_default()).join(".local/share"),
-    };
-    data.join("nexus/flows")
+    let named = std::env::var_os("NEXUS_STORE").filter(|value| !value.is_empty());
+    named.map_or_else(|| PathBuf::from("flows"), PathBuf::from)
 }
 
 fn absolute(path: &Path) -> PathBuf {

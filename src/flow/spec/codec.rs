@@ -1,5 +1,6 @@
 //! Nodes and values from what files hold, every common field checked. Knows no kind of node: its own fields are kept as they are.
 
+use super::secrets::REDACTED;
 use super::{FlowValue, Link, Object, Place, Port, Sort, Spec, Target, name};
 use crate::codec::nearest::nearest;
 use crate::error::{Error, Kind, Result};
@@ -306,6 +307,10 @@ impl Reader<'_> {
         let name = head.name.or_else(|| head.id.clone());
         let name = name.ok_or_else(|| self.nameless(node))?;
         let data = data.ok_or_else(|| self.refuse(node, format!("value '{name}' has no data")))?;
+        if data.as_str() == Some(REDACTED) {
+            let message = format!("value '{name}' has the data {REDACTED}, which is shown in place of it");
+            return Err(self.refuse(node, message).hint("write what it is to be"));
+        }
         Ok(FlowValue {
             id: head.id,
             namespace: head.namespace.unwrap_or_else(|| namespace.into()),

@@ -22,6 +22,16 @@ pub enum Act {
 }
 
 impl Act {
+    /// The word for what would be done.
+    pub fn word(self) -> &'static str {
+        match self {
+            Act::Create => "create",
+            Act::Update => "update",
+            Act::Keep => "unchanged",
+            Act::Delete => "delete",
+        }
+    }
+
     /// The word for what was done.
     pub fn done(self) -> &'static str {
         match self {
@@ -100,6 +110,7 @@ pub fn plan(
             for object in objects {
                 planner.apply(object, namespace);
             }
+            planner.check_names(objects);
             planner.check_ids(objects, prune);
             if prune {
                 let is_wanted = |known: &Object| objects.iter().any(|object| object.name() == known.name());
@@ -226,7 +237,16 @@ impl<'k> Planner<'k> {
         });
     }
 
-    /// An id is another's name or id in no namespace.
+    /// Several files may give one twice.
+    fn check_names(&mut self, objects: &[Object]) {
+        let mut order: Vec<&Object> = objects.iter().collect();
+        order.sort_by(|a, b| a.name().cmp(b.name()));
+        for pair in order.windows(2).filter(|pair| pair[0].name() == pair[1].name()) {
+            self.errors.push(taken(pair[1], pair[1].name(), pair[0]));
+        }
+    }
+
+    /// An id is that of one object.
     fn check_ids(&mut self, objects: &[Object], prune: bool) {
         let mut all: Vec<&Object> = objects.iter().collect();
         if !prune {
@@ -320,5 +340,100 @@ impl Plan {
         // What is killed in between has rather both than neither.
         writes.sort_by_key(|(_, text)| text.is_none());
         Ok(writes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::spec::Sort;
+    use crate::flow::store::{Catalog, Stamp};
+
+    fn objects(text: &str) -> Vec<Object> {
+        file::read(Sort::Specs, text.as_bytes(), &"f".into(), "n").unwrap()
+    }
+
+    /// What is told of a wish, where these files are.
+    fn told(files: &[(&str, &str)], wish: Wish<'_>) -> String {
+        let mut catalog = Catalog::default();
+        let listing = files.iter().map(|(name, _)| (Rc::from(*name), Stamp::default()));
+        catalog.handle_listing("n", Sort::Specs, listing.collect());
+        for (name, text) in files {
+            let place = ("n", Sort::Specs);
+            catalog.handle_file(place, name, &Rc::from(*name), Stamp::default(), Ok(text.as_bytes()));
+        }
+        let folder = catalog.folder("n", Sort::Specs);
+        match plan(folder, "n", wish) {
+            Err(errors) => errors.iter().map(|error| error.to_string()).collect::<Vec<_>>().join("; "),
+            Ok(plan) => {
+                let writes = plan.writes(folder).unwrap().into_iter();
+                let writes = writes.map(|(file, text)| {
+                    let text = text.map(|text| String::from_utf8(text).unwrap());
+                    format!("{file}={}", text.unwrap_or_default().replace('\n', "/"))
+                });
+                writes.collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+
+    const FILES: [(&str, &str); 2] = [
+        ("a.yaml", "{kind: k, name: a, id: i, revision: 4}"),
+        ("many.json", "[{\"kind\":\"k\",\"name\":\"b\"},{\"kind\":\"k\",\"name\":\"c\"}]"),
+    ];
+
+    fn check(wish: Wish<'_>, expected: &str) {
+        assert_eq!(told(&FILES, wish), expected);
+    }
+
+    fn apply(text: &str, prune: bool, expected: &str) {
+        let objects = objects(text);
+        check(
+            Wish::Apply {
+                objects: &objects,
+                prune,
+            },
+            expected,
+        );
+    }
+
+    #[test]
+    fn applies() {
+        apply("{kind: k, name: a, id: i}", false, "");
+        apply("{kind: l, name: a}", false, "a.yaml=kind: l/name: a/revision: 5/");
+        apply("[{kind: k, name: d/e}]", false, "d%2Fe.yaml=kind: k/name: d/e/revision: 1/");
+        apply(
+            "{kind: l, name: b}",
+            true,
+            "many.json={\"kind\":\"l\",\"name\":\"b\",\"revision\":1}/ a.yaml=",
+        );
+        apply("{kind: l, name: x, id: i}", false, "spec 'i' stands at a.yaml:1 already at f:1");
+        apply("{kind: l, name: x, id: i}", true, "x.yaml=kind: l/name: x/id: i/revision: 1/ a.yaml= many.json=");
+        apply("{kind: k, name: a, revision: 3}", false, "spec 'a' is given at revision 3, but it is at revision 4 now at f:1");
+        apply("{kind: k, name: a, namespace: m}", false, "spec 'a' is of namespace 'm', expected 'n' at f:1");
+        let twice: Vec<Object> = [objects("{kind: k, name: x}"), objects("{kind: k, name: x}")].concat();
+        check(
+            Wish::Apply {
+                objects: &twice,
+                prune: false,
+            },
+            "spec 'x' stands at f:1 already at f:1",
+        );
+    }
+
+    #[test]
+    fn deletes() {
+        let named = |names: &[&str], expected: &str| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_string()).collect();
+            check(Wish::DeleteNamed(&names), expected);
+        };
+        named(&["i"], "a.yaml=");
+        named(&["c", "c"], "many.json={\"kind\":\"k\",\"name\":\"b\"}/");
+        named(&["b", "c"], "many.json=");
+        named(&["gone", "a"], "there is no 'gone' in namespace 'n'");
+        check(Wish::Delete(&objects("{kind: any, name: a}")), "a.yaml=");
+        check(
+            Wish::Delete(&objects("{kind: any, name: a, revision: 5}")),
+            "spec 'a' is given at revision 5, but it is at revision 4 now at f:1",
+        );
     }
 }
