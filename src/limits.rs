@@ -368,7 +368,7 @@ pub const FLOW_STEPS_PER_TURN: usize = 16;
 pub const FLOW_FETCHES_MAX: usize = 256;
 
 /// A packet as it stands in a line of a trace, in characters: what one looks at, beside the rest.
-pub const FLOW_SHOWN_CHARS_MAX: usize = 120;
+pub const FLOW_TRACE_CHARS_MAX: usize = 120;
 
 /// Words of one request about flows: a command with its arguments.
 pub const FLOW_WORDS_MAX: usize = 16;

@@ -7,7 +7,7 @@ use crate::flow::run::trace::{Record, Shown, Trace};
 use crate::flow::spec::secrets::Secrets;
 use crate::flow::spec::{Port, Target};
 use crate::flow::value::json;
-use crate::limits::FLOW_SHOWN_CHARS_MAX;
+use crate::limits::FLOW_TRACE_CHARS_MAX;
 
 /// Rows with their columns in line; the last is not filled up.
 pub fn table(rows: &[Vec<String>]) -> String {
@@ -147,7 +147,7 @@ fn shown_text(shown: &Shown, secrets: &Secrets) -> String {
 }
 
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(FLOW_SHOWN_CHARS_MAX) {
+    match text.char_indices().nth(FLOW_TRACE_CHARS_MAX) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_string(),
     }
