@@ -84,8 +84,14 @@ impl Process {
             frame.stage = Stage::Out;
         }
         let mut todo = Vec::new();
-        if !self.send(key, &port, packet.clone(), &mut todo, floor) {
-            todo.push(Next::Reply(key, Reply::Given(Ok(packet))));
+        match packet {
+            // What a source could not understand goes the way of its errors.
+            Value::Error(error) => todo.push(Next::Reply(key, Reply::Given(Err(error)))),
+            packet => {
+                if !self.send(key, &port, packet.clone(), &mut todo, floor) {
+                    todo.push(Next::Reply(key, Reply::Given(Ok(packet))));
+                }
+            }
         }
         self.drive(todo, floor, now_ms);
     }

@@ -71,8 +71,7 @@ struct Source {
 enum State {
     /// The shell was asked to open it.
     Asked,
-    /// It is open; a listener at that port.
-    Open(u16),
+    Open,
     Failed(Rc<Error>),
 }
 
@@ -159,7 +158,7 @@ impl Server {
             };
             self.effects.push_back(Effect::Log(line));
             found.state = match opened {
-                Ok(port) => State::Open(port),
+                Ok(_) => State::Open,
                 Err(error) => State::Failed(error.into()),
             };
         }
