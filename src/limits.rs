@@ -525,3 +525,6 @@ pub const FLOW_CEL_PATTERN_DEPTH_MAX: usize = 64;
 
 /// Repetitions that a regular expression may count: as RE2 has it.
 pub const FLOW_CEL_PATTERN_REPEATS_MAX: usize = 1000;
+
+/// A value that a message of a flow shows, in characters: a line or two.
+pub const FLOW_SHOWN_CHARS_MAX: usize = 200;
