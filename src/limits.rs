@@ -554,3 +554,6 @@ pub const FLOW_OBJECTS_MAX: usize = 100_000;
 
 /// Lines of two texts that are compared, multiplied: what is different beyond it is shown as taken out and put in.
 pub const FLOW_DIFF_CELLS_MAX: usize = 4_000_000;
+
+/// A value that a message of a flow shows, in characters: a line or two.
+pub const FLOW_SHOWN_CHARS_MAX: usize = 200;

@@ -84,7 +84,7 @@ impl Graph {
         let row = self.row(&spec.name);
         let was = self.is_written(row);
         if let Some(symbol) = &self.entry(row).symbol
-            && Rc::ptr_eq(&symbol.spec, &spec)
+            && is_same(&symbol.spec, &spec)
         {
             self.entry(row).refused = None;
             return;
@@ -255,6 +255,15 @@ impl Graph {
             table.rows[row as usize] = new;
         }
     }
+}
+
+fn is_same(a: &Rc<Spec>, b: &Rc<Spec>) -> bool {
+    Rc::ptr_eq(a, b)
+        || a.revision == b.revision
+            && (&a.id, &a.kind, &a.place) == (&b.id, &b.kind, &b.place)
+            && a.ports == b.ports
+            && a.annotations == b.annotations
+            && a.fields == b.fields
 }
 
 fn reads_trace(symbol: &Symbol) -> bool {

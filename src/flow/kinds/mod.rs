@@ -8,8 +8,27 @@
 //! 2. List it below, and in the table of `kinds/table.rs` with its own fields; others are refused.
 //! 3. Show what it does in its tests by `check(nodes, packet, answer)`, and give it a row in the README's reference.
 
-pub mod http;
-pub mod listener;
+mod assert;
+mod block;
+mod call;
+#[cfg(test)]
+pub(in crate::flow) mod check;
+mod elements;
+pub mod fields;
+mod fork;
+mod http;
+mod listener;
+mod merge;
 pub mod node;
-pub mod router;
+mod pipe;
+mod retry;
+mod router;
+mod sleep;
+mod snippet;
+mod source;
+mod sql;
+mod switch;
+mod syscall;
 pub mod table;
+mod test;
+mod throw;

@@ -5,7 +5,6 @@ use super::frame::{Frame, Wait};
 use super::trace::Trace;
 use crate::core::deadlines::Due;
 use crate::core::slab::{Key, Slab};
-
 use crate::flow::engine::namespace::Namespace;
 use crate::flow::engine::{Effect, RunId, TaskId};
 use crate::flow::graph::nodes::Table;
