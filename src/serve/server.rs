@@ -575,7 +575,10 @@ impl Server {
 
     /// Whether all is answered and unloaded after [`Server::drain`].
     pub fn is_finished(&self) -> bool {
-        self.is_ending && self.has_no_runs() && self.deployments.is_finished() && self.calls.is_empty()
+        self.is_ending
+            && self.flows.ends_at.is_none()
+            && self.deployments.is_finished()
+            && self.calls.is_empty()
     }
 
     /// Does what the deployments want done.

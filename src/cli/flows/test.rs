@@ -73,18 +73,25 @@ pub fn run(test: &Test) -> Result<ExitCode> {
         error.kind = Kind::Usage;
         error
     })?;
-    let failed = Rc::new(Cell::new(0));
+    let counts = Rc::new(Cell::new((0, 0)));
     serve::test(
         &test.program,
         flows,
         Tests {
             namespace: test.namespace.clone(),
             is_wanted: Box::new(is_wanted),
-            failed: Rc::clone(&failed),
+            counts: Rc::clone(&counts),
         },
     )?;
-    Ok(match failed.get() {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::from(1),
-    })
+    match (counts.get(), &test.pattern) {
+        ((0, _), pattern) => {
+            let matching = pattern
+                .as_ref()
+                .map_or_else(String::new, |pattern| format!(" that '{pattern}' matches"));
+            let message = format!("namespace '{}' has no test{matching}", test.namespace);
+            Err(Error::new(Kind::NotFound, message).hint("nexus status lists its nodes"))
+        }
+        ((_, 0), _) => Ok(ExitCode::SUCCESS),
+        _ => Ok(ExitCode::from(1)),
+    }
 }

@@ -29,7 +29,9 @@ pub fn build(spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
         None => None,
     };
     let Some(port) = port else {
-        let found = spec.field("port").map_or_else(|| "not there".to_string(), json::text);
+        let found = spec
+            .field("port")
+            .map_or_else(|| "not there".to_string(), json::text);
         let message = format!("port is {found}, expected a number up to 65535; 0 is any");
         return Err(fields::wrong(spec, "port", message));
     };

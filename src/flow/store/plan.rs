@@ -360,11 +360,21 @@ mod tests {
         catalog.handle_listing("n", Sort::Specs, listing.collect());
         for (name, text) in files {
             let place = ("n", Sort::Specs);
-            catalog.handle_file(place, name, &Rc::from(*name), Stamp::default(), Ok(text.as_bytes()));
+            catalog.handle_file(
+                place,
+                name,
+                &Rc::from(*name),
+                Stamp::default(),
+                Ok(text.as_bytes()),
+            );
         }
         let folder = catalog.folder("n", Sort::Specs);
         match plan(folder, "n", wish) {
-            Err(errors) => errors.iter().map(|error| error.to_string()).collect::<Vec<_>>().join("; "),
+            Err(errors) => errors
+                .iter()
+                .map(|error| error.to_string())
+                .collect::<Vec<_>>()
+                .join("; "),
             Ok(plan) => {
                 let writes = plan.writes(folder).unwrap().into_iter();
                 let writes = writes.map(|(file, text)| {
@@ -378,7 +388,10 @@ mod tests {
 
     const FILES: [(&str, &str); 2] = [
         ("a.yaml", "{kind: k, name: a, id: i, revision: 4}"),
-        ("many.json", "[{\"kind\":\"k\",\"name\":\"b\"},{\"kind\":\"k\",\"name\":\"c\"}]"),
+        (
+            "many.json",
+            "[{\"kind\":\"k\",\"name\":\"b\"},{\"kind\":\"k\",\"name\":\"c\"}]",
+        ),
     ];
 
     fn check(wish: Wish<'_>, expected: &str) {
@@ -400,16 +413,36 @@ mod tests {
     fn applies() {
         apply("{kind: k, name: a, id: i}", false, "");
         apply("{kind: l, name: a}", false, "a.yaml=kind: l/name: a/revision: 5/");
-        apply("[{kind: k, name: d/e}]", false, "d%2Fe.yaml=kind: k/name: d/e/revision: 1/");
+        apply(
+            "[{kind: k, name: d/e}]",
+            false,
+            "d%2Fe.yaml=kind: k/name: d/e/revision: 1/",
+        );
         apply(
             "{kind: l, name: b}",
             true,
             "many.json={\"kind\":\"l\",\"name\":\"b\",\"revision\":1}/ a.yaml=",
         );
-        apply("{kind: l, name: x, id: i}", false, "spec 'i' stands at a.yaml:1 already at f:1");
-        apply("{kind: l, name: x, id: i}", true, "x.yaml=kind: l/name: x/id: i/revision: 1/ a.yaml= many.json=");
-        apply("{kind: k, name: a, revision: 3}", false, "spec 'a' is given at revision 3, but it is at revision 4 now at f:1");
-        apply("{kind: k, name: a, namespace: m}", false, "spec 'a' is of namespace 'm', expected 'n' at f:1");
+        apply(
+            "{kind: l, name: x, id: i}",
+            false,
+            "spec 'i' stands at a.yaml:1 already at f:1",
+        );
+        apply(
+            "{kind: l, name: x, id: i}",
+            true,
+            "x.yaml=kind: l/name: x/id: i/revision: 1/ a.yaml= many.json=",
+        );
+        apply(
+            "{kind: k, name: a, revision: 3}",
+            false,
+            "spec 'a' is given at revision 3, but it is at revision 4 now at f:1",
+        );
+        apply(
+            "{kind: k, name: a, namespace: m}",
+            false,
+            "spec 'a' is of namespace 'm', expected 'n' at f:1",
+        );
         let twice: Vec<Object> = [objects("{kind: k, name: x}"), objects("{kind: k, name: x}")].concat();
         check(
             Wish::Apply {

@@ -17,6 +17,7 @@ use super::{ClientId, Effect, Server};
 use crate::core::deadlines::Due;
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::{Change, Effect as Wanted, Engine, RunId, Start, TaskId};
+use crate::flow::graph::status::State as Standing;
 use crate::flow::kinds::node::{Known, Service};
 use crate::flow::store;
 use crate::flow::supply::Supply;
@@ -24,6 +25,7 @@ use crate::flow::value::Value;
 use crate::limits::{FLOW_FRAMES_PER_STEP, FLOW_STEPS_PER_TURN};
 use crate::map::Map;
 use crate::serve::http::Request;
+use crate::serve::metrics::SeriesId;
 use std::rc::Rc;
 
 /// All of the server that belongs to flows.
@@ -52,7 +54,14 @@ pub(super) struct Flows {
 /// Who waits for a run.
 enum Waiting {
     /// A client of a listener.
-    Web { client: ClientId, request: Box<Request> },
+    Web {
+        client: ClientId,
+        request: Box<Request>,
+        series: SeriesId,
+        begun_ms: u64,
+    },
+    /// Nobody: a change of a file began it.
+    Nobody { namespace: Rc<str>, node: Rc<str> },
     /// Whoever runs tests.
     Test { node: Rc<str>, begun_ms: u64 },
 }
@@ -174,9 +183,16 @@ impl Server {
                 .flows
                 .engine
                 .begin(&namespace, &node, Start::Out(packet), None, now_ms);
-            if let Err(error) = begun {
-                let line = format!("{namespace}/{node}: a change is not told: {error}");
-                self.effects.push_back(Effect::Log(line));
+            match begun {
+                Ok(run) => drop(
+                    self.flows
+                        .waiting
+                        .insert(run, Waiting::Nobody { namespace, node }),
+                ),
+                Err(error) => {
+                    let line = format!("{namespace}/{node}: a change is not told: {error}");
+                    self.effects.push_back(Effect::Log(line));
+                }
             }
         }
         self.settle(now_ms);
@@ -208,7 +224,7 @@ impl Server {
         self.resume_stalled(now_ms);
         self.tell_stops(now_ms);
         has_moved |= self.step_tests(now_ms);
-        if self.flows.ends_at.is_some() && self.flows.waiting.is_empty() {
+        if self.flows.ends_at.is_some() && self.has_no_runs() {
             self.end_flows(now_ms);
         }
         has_moved
@@ -233,8 +249,7 @@ impl Server {
                 run,
                 error,
             } => {
-                let line = format!("{namespace}/{node}: run {} failed: {error}", run.0);
-                self.effects.push_back(Effect::Log(line));
+                self.tell_failed((&namespace, &node), run, &error);
             }
             Wanted::Do {
                 task,
@@ -247,6 +262,18 @@ impl Server {
             Wanted::Undo(task) => self.undo(task, now_ms),
             Wanted::RunEnded { task, run, is_ok } => self.end_transaction(task, run, is_ok, now_ms),
         }
+    }
+
+    /// Tells of a run that has failed, for which nobody waits.
+    fn tell_failed(&mut self, (namespace, node): (&str, &str), run: RunId, error: &Error) {
+        let text = error.to_string();
+        let secrets = self.flows.supply.secrets(namespace);
+        let line = format!(
+            "{namespace}/{node}: run {} failed: {}",
+            run.0,
+            secrets.mask(&text)
+        );
+        self.effects.push_back(Effect::Log(line));
     }
 
     fn open_source(&mut self, namespace: Rc<str>, node: Rc<str>, service: Service) {
@@ -318,40 +345,76 @@ impl Server {
         }
     }
 
-    /// The server ends: no run begins any more, those that clients wait for have until then. False if there are none.
+    /// The server ends: no run begins any more, those that go on have the grace to end. False if there are none.
     pub(super) fn drain_flows(&mut self, now_ms: u64) -> bool {
-        if self.flows.namespaces.is_empty() {
-            return false;
+        let known = Known {
+            is_command: &|_| false,
+        };
+        for namespace in &self.flows.namespaces {
+            let engine = &mut self.flows.engine;
+            let nodes = engine.status(namespace).into_iter();
+            let gone = nodes.map(|status| Change::Remove(status.spec.name.clone()));
+            // Runs keep the nodes on which they began.
+            let _ = engine.handle_change(namespace, gone.collect(), &known, now_ms);
         }
         for source in &mut self.flows.sources {
             source.is_closing = true;
         }
         self.close_sources();
-        if self.flows.waiting.is_empty() {
+        if self.has_no_runs() {
             return false;
         }
         self.flows.ends_at = Some(now_ms.saturating_add(self.config.grace_ms));
         true
     }
 
-    /// All runs are over that somebody waits for: now the programs end that they have called.
+    /// All runs are over: now the programs end that they have called.
     fn end_flows(&mut self, now_ms: u64) {
         let left_ms = self.flows.ends_at.take().unwrap_or(now_ms).saturating_sub(now_ms);
         self.deployments.drain(left_ms, now_ms);
     }
 
-    /// Gives up every run that somebody waits for.
+    /// Gives up every run.
     pub(super) fn cancel_runs(&mut self, now_ms: u64) {
-        let runs: Vec<RunId> = self.flows.waiting.keys().copied().collect();
+        let engine = &mut self.flows.engine;
+        let namespaces = self.flows.namespaces.iter();
+        let runs: Vec<RunId> = namespaces
+            .flat_map(|namespace| engine.processes(namespace).map(|process| process.run))
+            .collect();
         for run in runs {
             let error = Error::new(Kind::Cancelled, "the server is ending");
-            self.flows.engine.cancel(run, error.into(), now_ms);
+            engine.cancel(run, error.into(), now_ms);
         }
     }
 
-    /// Whether nobody waits for a run.
+    /// How many nodes there are in each state, as monitors want it.
+    pub(super) fn write_nodes(&self, out: &mut String) {
+        if self.flows.namespaces.is_empty() {
+            return;
+        }
+        out.push_str("# HELP nexus_flow_nodes Nodes of flows by state.\n# TYPE nexus_flow_nodes gauge\n");
+        for namespace in &self.flows.namespaces {
+            let mut counts = [("active", 0), ("waiting", 0), ("failed", 0)];
+            for status in self.flows.engine.status(namespace) {
+                let place = match status.state {
+                    Standing::Active => 0,
+                    Standing::Waiting(_) => 1,
+                    Standing::Failed(_) => 2,
+                };
+                counts[place].1 += 1;
+            }
+            for (state, count) in counts {
+                let line =
+                    format!("nexus_flow_nodes{{namespace=\"{namespace}\",state=\"{state}\"}} {count}\n");
+                out.push_str(&line);
+            }
+        }
+    }
+
+    /// Whether no run goes on.
     pub(super) fn has_no_runs(&self) -> bool {
-        self.flows.waiting.is_empty() && self.flows.ends_at.is_none()
+        let mut namespaces = self.flows.namespaces.iter();
+        namespaces.all(|namespace| self.flows.engine.processes(namespace).next().is_none())
     }
 }
 

@@ -27,8 +27,8 @@ pub struct FlowSide {
     watches: Vec<Watched>,
     /// What is served of nodes and values, if any is.
     pub(super) store: Option<Stored>,
-    /// Where failed tests are counted.
-    pub(super) failed: Option<Rc<Cell<u32>>>,
+    /// Where tests are counted: all, and those that failed.
+    pub(super) counts: Option<Rc<Cell<(u32, u32)>>>,
     /// Connections that have more than a turn takes.
     unmoved: Vec<usize>,
 }
@@ -71,7 +71,7 @@ impl Host<'_> {
                     self.add_listener(Listener::Tcp(listener), Door::Flow(source))?;
                     return Ok(port);
                 }
-                Err(error) => last = error.to_string(),
+                Err(error) => last = reason(&error),
             }
         }
         Err(refused(last).hint("choose another port, or end what listens there"))
@@ -87,7 +87,7 @@ impl Host<'_> {
             ),
         };
         let number = self.watch.add(&directory).map_err(|error| {
-            let message = format!("can't watch {}: {error}", directory.display());
+            let message = format!("can't watch {}: {}", directory.display(), reason(&error));
             Error::new(Kind::Io, message)
         })?;
         self.flows.watches.push(Watched {
@@ -197,4 +197,11 @@ impl Host<'_> {
     pub(super) fn has_unmoved(&self) -> bool {
         !self.flows.unmoved.is_empty()
     }
+}
+
+/// What the system says, without its number.
+fn reason(error: &std::io::Error) -> String {
+    let mut reason = error.to_string();
+    reason.truncate(reason.find(" (os error").unwrap_or(reason.len()));
+    reason.to_lowercase()
 }

@@ -36,8 +36,8 @@ pub struct Tests {
     pub namespace: String,
     /// Which of them.
     pub is_wanted: IsWanted,
-    /// How many have failed is counted here.
-    pub failed: Rc<Cell<u32>>,
+    /// How many were run, and how many of them have failed, is counted here.
+    pub counts: Rc<Cell<(u32, u32)>>,
 }
 
 /// The store that is served.
@@ -74,19 +74,20 @@ impl Host<'_> {
 
     /// Begins to run tests.
     pub(super) fn test(&mut self, tests: Tests, now: u64) {
-        self.flows.failed = Some(tests.failed);
+        self.flows.counts = Some(tests.counts);
         self.server.test(tests.namespace, tests.is_wanted, now);
     }
 
     /// Prints how a test went.
     pub(super) fn tell_tested(&mut self, tested: &Tested) {
         let took_ms = tested.took_ms;
+        if let Some(counts) = &self.flows.counts {
+            let (run, failed) = counts.get();
+            counts.set((run + 1, failed + u32::from(tested.error.is_some())));
+        }
         let line = match &tested.error {
             None => format!("PASS {} ({took_ms} ms)\n", tested.node),
             Some(error) => {
-                if let Some(failed) = &self.flows.failed {
-                    failed.set(failed.get() + 1);
-                }
                 format!(
                     "FAIL {} ({took_ms} ms)\n  {}: {error}\n",
                     tested.node,

@@ -55,6 +55,13 @@ impl Server {
         now_ms: u64,
     ) {
         self.requests += 1;
+        let (series, node) = match node {
+            Some((namespace, name)) => {
+                let series = self.metrics.series(&format!("flows:{namespace}"), &name);
+                (Some(series), Some((namespace, name)))
+            }
+            None => (None, None),
+        };
         let begun = (|| {
             let gone = || Error::new(Kind::Unavailable, "the listener is gone");
             let (namespace, node) = node.ok_or_else(gone)?;
@@ -77,15 +84,22 @@ impl Server {
                 .engine
                 .begin(&namespace, &node, Start::Out(packet), deadline_ms, now_ms)
         })();
-        match begun {
-            Ok(run) => {
+        match (begun, series) {
+            (Ok(run), Some(series)) => {
+                self.metrics.begin(series);
                 if let Some(client) = self.clients.get_mut(client) {
                     client.run = Some(run);
                 }
-                let request = Box::new(request);
-                self.flows.waiting.insert(run, Waiting::Web { client, request });
+                let waiting = Waiting::Web {
+                    client,
+                    request: Box::new(request),
+                    series,
+                    begun_ms: now_ms,
+                };
+                self.flows.waiting.insert(run, waiting);
             }
-            Err(error) => {
+            (Ok(_), None) => {}
+            (Err(error), _) => {
                 let response = Failure::from(error).response();
                 self.respond_flow(client, &request, response, now_ms);
             }
@@ -95,8 +109,24 @@ impl Server {
     /// A run is over.
     pub(super) fn end_run(&mut self, run: RunId, outcome: Outcome, now_ms: u64) {
         let (client, request) = match self.flows.waiting.remove(&run) {
-            Some(Waiting::Web { client, request }) => (client, request),
+            Some(Waiting::Web {
+                client,
+                request,
+                series,
+                begun_ms,
+            }) => {
+                let micros = now_ms.saturating_sub(begun_ms).saturating_mul(1000);
+                let kind = outcome.as_ref().err().map(|error| error.kind);
+                self.metrics.end(series, micros, kind);
+                (client, request)
+            }
             Some(Waiting::Test { node, begun_ms }) => return self.end_test(node, begun_ms, outcome, now_ms),
+            Some(Waiting::Nobody { namespace, node }) => {
+                if let Err(error) = outcome {
+                    self.tell_failed((&namespace, &node), run, &error);
+                }
+                return;
+            }
             None => return,
         };
         match self.clients.get_mut(client) {
@@ -117,7 +147,7 @@ impl Server {
             Ok(answer) => Response {
                 status: answer.status,
                 headers: Vec::new(),
-                others: answer.headers,
+                others: without_own(answer.headers),
                 body: answer.body,
             },
             Err(failure) => failure.response(),
@@ -150,4 +180,10 @@ impl Server {
     pub(in crate::serve::server) fn is_stalled(&self, client: ClientId) -> bool {
         self.flows.stalled.contains(&client)
     }
+}
+
+/// Headers of an answer but those that say what only this server knows.
+fn without_own(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    headers.retain(|(name, _)| name != "X-Run-Id");
+    headers
 }

@@ -1,0 +1,96 @@
+//! What nodes ask of the world: other servers, files, programs; and how HTTP is spoken at a listener.
+
+use crate::served::{Place, until};
+
+#[test]
+fn a_flow_asks_another_server() {
+    let place = Place::new();
+    let nodes = r#"
+- {kind: listener, name: inner, port: 0, links: {out: [{name: echo}]}}
+- {kind: snippet, name: echo, language: cel, code: '{"body": [self.method, self.path, self.query, self.body], "status": 201, "header": {"X-Inner": "yes"}}'}
+"#;
+    place.file("inner.yaml", nodes);
+    let served = place.serve(
+        &["start", "--store", "s", "--from-specs", "inner.yaml"],
+        "default/inner",
+    );
+    let outer = format!(
+        "- {{kind: listener, name: outer, port: 0, links: {{out: [{{name: ask}}]}}}}
+- {{kind: http, name: ask, url: 'http://{}/x?y=1', links: {{out: [{{name: told}}], error: [{{name: failed}}]}}}}
+- {{kind: snippet, name: told, language: cel, code: '[self.status, self.header[\"X-Inner\"], self.body]'}}
+- {{kind: snippet, name: failed, language: cel, code: '{{\"status\": 502, \"body\": self.message}}'}}
+",
+        served.address
+    );
+    place.file("outer.yaml", &outer);
+    place.tell(&["apply", "specs", "--store", "s", "-f", "outer.yaml"]);
+    let address = served.find_address("default/outer");
+    let mut client = crate::http::Client::tcp(&address);
+    client.ask("POST", "/", "Content-Type: application/json\r\n", b"{\"n\":1}");
+    client
+        .answer()
+        .check(200, &[r#"[201,["yes"],["POST","/x",{"y":["1"]},{"n":1}]]"#]);
+    // Where nobody listens the error says so.
+    place.file("outer.yaml", &outer.replace(&served.address, "127.0.0.1:1"));
+    place.tell(&["apply", "specs", "--store", "s", "-f", "outer.yaml"]);
+    let mut client = crate::http::Client::tcp(&address);
+    client.ask("GET", "/", "", b"");
+    client
+        .answer()
+        .check(502, &["request to http://127.0.0.1:1/x failed: "]);
+    served.stop();
+}
+
+#[test]
+fn requests_in_a_row_on_one_connection() {
+    let place = Place::new();
+    let nodes = r#"
+- {kind: listener, name: web, port: 0, links: {out: [{name: say}]}}
+- {kind: snippet, name: say, language: cel, code: self.path}
+"#;
+    place.file("nodes.yaml", nodes);
+    let served = place.serve(&["start", "--from-specs", "nodes.yaml"], "default/web");
+    let mut client = served.connect();
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.say(format!("{}{}{}", request("/a"), request("/b"), request("/c")).as_bytes());
+    for path in ["/a", "/b", "/c"] {
+        client.answer().check(200, &[path]);
+    }
+    client.ask("HEAD", "/d", "", b"");
+    let head = client.answer_of_head();
+    assert_eq!((head.status, head.header("content-length")), (200, Some("4")));
+    client.ask("GET", "/e", "Accept: text/plain\r\n", b"");
+    let answer = client.answer();
+    assert_eq!((answer.text().as_str(), answer.status), ("/e", 200));
+    // A client that leaves hears nothing and disturbs nobody.
+    for _ in 0..20 {
+        let mut client = served.connect();
+        client.say(request("/f").as_bytes());
+    }
+    served.ask("GET", "/g", "").check(200, &["/g"]);
+    served.stop();
+}
+
+#[test]
+fn changes_of_files_begin_runs() {
+    let place = Place::new();
+    let nodes = format!(
+        "- {{kind: listener, name: web, port: 0, links: {{out: [{{name: say}}]}}}}
+- {{kind: snippet, name: say, language: json, code: '1'}}
+- {{kind: watch, name: files, path: {}/watched, links: {{out: [{{name: tell}}]}}}}
+- {{kind: throw, name: tell, error: self.op + \" \" + self.path}}
+",
+        place.0.display()
+    );
+    place.file("watched/before", "");
+    place.file("nodes.yaml", &nodes);
+    let served = place.serve(&["start", "--from-specs", "nodes.yaml"], "default/web");
+    until("it watches", || {
+        served.log().contains("default/files is watching")
+    });
+    place.file("watched/new", "text");
+    until("the change", || {
+        served.log().contains("watched/new") && served.log().contains("default/files: run ")
+    });
+    served.stop();
+}
