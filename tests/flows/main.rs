@@ -1,5 +1,6 @@
 //! Flows from outside: the real binary, real sockets, real pools. Each test has a server and a store of its own.
 
+#[allow(dead_code)] // A part of it is used.
 #[path = "../serve/http.rs"]
 mod http;
 

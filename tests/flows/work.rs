@@ -78,7 +78,7 @@ fn changes_of_files_begin_runs() {
         "- {{kind: listener, name: web, port: 0, links: {{out: [{{name: say}}]}}}}
 - {{kind: snippet, name: say, language: json, code: '1'}}
 - {{kind: watch, name: files, path: {}/watched, links: {{out: [{{name: tell}}]}}}}
-- {{kind: throw, name: tell, error: self.op + \" \" + self.path}}
+- {{kind: throw, name: tell, message: self.op + \" \" + self.path}}
 ",
         place.0.display()
     );

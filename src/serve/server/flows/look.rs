@@ -189,9 +189,8 @@ impl Server {
                 let is_step = words.first() == Some(&"step");
                 if let Some(debugger) = self.flows.looking.debuggers.get_mut(place) {
                     debugger.waiting = Some(request);
-                    let current = debugger.current.take();
-                    let first = engine.held(namespace).first().map(|held| held.frame);
-                    if let Some(frame) = current.or(first) {
+                    // What is held and was not shown yet is shown first.
+                    if let Some(frame) = debugger.current.take() {
                         engine.go_on(frame, is_step);
                     }
                 }
