@@ -1,7 +1,7 @@
 //! Nodes and values from what files hold, every common field checked. Knows no kind of node: its own fields are kept as they are.
 
 use super::secrets::REDACTED;
-use super::{FlowValue, Link, Object, Place, Port, Sort, Spec, Target, name};
+use super::{Errors, FlowValue, Link, Object, Place, Port, Sort, Spec, Target, name};
 use crate::codec::nearest::nearest;
 use crate::error::{Error, Kind, Result};
 use crate::flow::value::Value;
@@ -33,7 +33,7 @@ pub fn read(
     documents: &[Located],
     file: &Rc<str>,
     namespace: &str,
-) -> std::result::Result<Vec<Object>, Vec<Box<Error>>> {
+) -> std::result::Result<Vec<Object>, Errors> {
     let mut objects = Vec::new();
     let mut errors = Vec::new();
     let mut take = |node: Node<'_>| match errors.len() {
@@ -432,7 +432,7 @@ mod tests {
     use super::*;
     use crate::flow::value::{json, located};
 
-    fn read_all(sort: Sort, text: &str) -> std::result::Result<Vec<Object>, Vec<Box<Error>>> {
+    fn read_all(sort: Sort, text: &str) -> std::result::Result<Vec<Object>, Errors> {
         let documents = located::read(text.as_bytes(), false).unwrap();
         read(sort, &documents, &"f.yaml".into(), "default")
     }

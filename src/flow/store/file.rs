@@ -1,7 +1,7 @@
 //! Names and texts of the files of a store. Opens none.
 
 use crate::error::{Error, Kind, Result};
-use crate::flow::spec::{Object, Sort, codec, name};
+use crate::flow::spec::{Errors, Object, Sort, codec, name};
 use crate::flow::value::located::{self, Flaw};
 use crate::flow::value::{Value, json, yaml_text};
 use std::rc::Rc;
@@ -42,7 +42,7 @@ pub fn read(
     text: &[u8],
     file: &Rc<str>,
     namespace: &str,
-) -> std::result::Result<Vec<Object>, Vec<Box<Error>>> {
+) -> std::result::Result<Vec<Object>, Errors> {
     let is_json = file.ends_with(".json");
     let documents = located::read(text, is_json).map_err(|flaw| vec![flaw.error(file)])?;
     codec::read(sort, &documents, file, namespace)
@@ -57,7 +57,7 @@ pub fn read_shown(
     text: &[u8],
     file: &Rc<str>,
     namespace: &str,
-) -> std::result::Result<Vec<Object>, Vec<Box<Error>>> {
+) -> std::result::Result<Vec<Object>, Errors> {
     let is_json = file.ends_with(".json");
     let documents = located::read(text, is_json).map_err(|flaw| vec![shown(&flaw, file, text)])?;
     codec::read(sort, &documents, file, namespace)

@@ -163,7 +163,7 @@ fn write_text(text: &str, column: Option<usize>, out: &mut Vec<u8>) {
 
 /// Whether every reader takes it for a string without quotes.
 fn is_plain(text: &str) -> bool {
-    let is_first = |char: char| char.is_alphanumeric() || "_/.$(+-".contains(char);
+    let is_first = |char: char| char.is_alphanumeric() || "_/.$(+-<".contains(char);
     // What readers of older YAML take for booleans.
     let old = ["y", "n", "yes", "no", "on", "off"];
     text.starts_with(is_first)
@@ -293,8 +293,46 @@ mod tests {
     /// A text of pieces that YAML has something to say about.
     fn odd_text(next: &mut impl FnMut(usize) -> usize) -> String {
         const PIECES: [&str; 40] = [
-            "a", "b c", " ", "  ", "\n", "\n\n", "\t", ":", ": ", "#", " #", "-", "- ", "?", "? ", "'", "\"", "\\", "{", "}",
-            "[", "]", ",", "&a", "*a", "!", "|", ">", "%", "@", "`", "---", "...", "1", "0x1", ".5", "~", "null", "\r", "é\u{2028}",
+            "a",
+            "b c",
+            " ",
+            "  ",
+            "\n",
+            "\n\n",
+            "\t",
+            ":",
+            ": ",
+            "#",
+            " #",
+            "-",
+            "- ",
+            "?",
+            "? ",
+            "'",
+            "\"",
+            "\\",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            "&a",
+            "*a",
+            "!",
+            "|",
+            ">",
+            "%",
+            "@",
+            "`",
+            "---",
+            "...",
+            "1",
+            "0x1",
+            ".5",
+            "~",
+            "null",
+            "\r",
+            "é\u{2028}",
         ];
         (0..next(6)).map(|_| PIECES[next(PIECES.len())]).collect()
     }
@@ -335,7 +373,8 @@ mod tests {
             write(&value, &mut out).unwrap();
             let text = String::from_utf8(out).unwrap();
             let again = yaml::read(&text);
-            let again = again.unwrap_or_else(|flaw| panic!("{}\n{}", flaw.shown("f", &text), json::text(&value)));
+            let again =
+                again.unwrap_or_else(|flaw| panic!("{}\n{}", flaw.shown("f", &text), json::text(&value)));
             assert_eq!(again[0].value, value, "{text}\n{}", json::text(&value));
         }
     }
