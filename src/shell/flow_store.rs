@@ -6,7 +6,7 @@ use crate::flow::spec::{Errors, NAMESPACE, Object, Sort, name};
 use crate::flow::store::plan::{Wish, Write as FileWrite, plan};
 use crate::flow::store::{Catalog, Change, Plan, Stamp, file};
 use crate::limits::FLOW_FILE_BYTES_MAX;
-use crate::sys::descriptor::lock;
+use crate::sys::descriptor::{lock, sync_file_system};
 use crate::sys::inotify::Watch;
 use crate::sys::random;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -18,6 +18,9 @@ use std::rc::Rc;
 
 /// How names of files begin that are not whole yet, and how they end: nobody takes them for objects.
 const TEMPORARY: (&str, &str) = (".nexus-", ".tmp");
+
+/// Files from which on the file system is synced once, rather than each of them: a disk takes some milliseconds for either.
+const SYNCED_TOGETHER_MIN: usize = 16;
 
 /// A store, and what was last seen of it.
 #[derive(Debug)]
@@ -338,17 +341,23 @@ fn write_all(folder: &Path, writes: &[FileWrite]) -> Result<()> {
     let prefix = u64::from_ne_bytes(random::bytes().as_chunks::<8>().0[0]);
     let mut ready = Vec::new();
     let mut result = Ok(());
+    let is_synced_together = writes.len() >= SYNCED_TOGETHER_MIN;
     for (number, (name, text)) in writes.iter().enumerate() {
         let Some(text) = text else { continue };
         let (begin, end) = TEMPORARY;
         let temporary = folder.join(format!("{begin}{prefix:x}-{number}{end}"));
         let target = folder.join(&**name);
-        let written = write_new(&temporary, text).map_err(|error| refused("write", &target, &error));
+        let written = write_new(&temporary, text, !is_synced_together)
+            .map_err(|error| refused("write", &target, &error));
         ready.push((temporary, target));
         if written.is_err() {
             result = written;
             break;
         }
+    }
+    if is_synced_together && result.is_ok() {
+        let synced = File::open(folder).and_then(sync_file_system);
+        result = synced.map_err(|error| refused("write", folder, &error));
     }
     if result.is_err() {
         for (temporary, _) in &ready {
@@ -370,14 +379,17 @@ fn write_all(folder: &Path, writes: &[FileWrite]) -> Result<()> {
     synced.map_err(|error| refused("write", folder, &error))
 }
 
-fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
+fn write_new(path: &Path, text: &[u8], is_synced: bool) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
     file.write_all(text)?;
-    file.sync_all()
+    match is_synced {
+        true => file.sync_all(),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -398,7 +410,7 @@ mod tests {
     }
 
     fn objects(text: &str) -> Vec<Object> {
-        file::read(Sort::Specs, text.as_bytes(), &"f.yaml".into(), "n").unwrap()
+        file::read_shown(Sort::Specs, text.as_bytes(), &"f.yaml".into(), "n").unwrap()
     }
 
     fn apply(store: &mut FlowStore, text: &str) -> String {

@@ -53,6 +53,7 @@ pub fn read(
     if errors.is_empty() {
         errors.extend(repeated(&objects));
     }
+    objects.shrink_to_fit();
     match errors.is_empty() {
         true => Ok(objects),
         false => Err(errors),
@@ -231,6 +232,7 @@ impl Reader<'_> {
                     let text = self.text(&format!("annotation '{}'", key.escape_debug()), node)?;
                     head.annotations.push((key.clone(), text));
                 }
+                head.annotations.shrink_to_fit();
             }
             "revision" => {
                 let revision = node.value.as_int().and_then(|int| u64::try_from(int).ok());
@@ -273,6 +275,7 @@ impl Reader<'_> {
                 None => flaw.hint("write kind: and what it is, as snippet"),
             });
         };
+        fields.shrink_to_fit();
         Ok(Spec {
             name: head.name.or_else(|| head.id.clone()).unwrap_or_default(),
             id: head.id,
@@ -335,8 +338,10 @@ impl Reader<'_> {
             for link in node.elements() {
                 links.push(self.link(&port, link)?);
             }
+            links.shrink_to_fit();
             ports.push((port, links));
         }
+        ports.shrink_to_fit();
         Ok(ports)
     }
 

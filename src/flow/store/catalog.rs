@@ -4,6 +4,7 @@
 use super::file;
 use crate::error::{Error, Kind};
 use crate::flow::spec::{Errors, Object, Sort};
+use crate::flow::value::located::Words;
 use crate::limits::FLOW_OBJECTS_MAX;
 use std::rc::Rc;
 
@@ -68,6 +69,7 @@ pub struct Folder {
 pub struct Catalog {
     folders: Vec<Folder>,
     objects: usize,
+    words: Words,
 }
 
 impl Catalog {
@@ -148,7 +150,7 @@ impl Catalog {
         text: Result<&[u8], Box<Error>>,
     ) {
         let read = match text {
-            Ok(text) => file::read(sort, text, path, namespace),
+            Ok(text) => file::read(sort, text, path, namespace, &mut self.words),
             Err(error) => Err(vec![error]),
         };
         let read = read.and_then(|objects| in_namespace(objects, namespace));

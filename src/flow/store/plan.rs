@@ -364,7 +364,7 @@ mod tests {
     use crate::flow::store::{Catalog, Stamp};
 
     fn objects(text: &str) -> Vec<Object> {
-        file::read(Sort::Specs, text.as_bytes(), &"f".into(), "n").unwrap()
+        file::read_shown(Sort::Specs, text.as_bytes(), &"f".into(), "n").unwrap()
     }
 
     /// What is told of a wish, where these files are.
