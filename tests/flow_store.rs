@@ -162,7 +162,7 @@ fn the_words() {
         (
             2,
             "",
-            "nexus: error: mapping values are not allowed in this context\n    |\n  2 |   name: a: b\n    |          ^\n  at -:2:10\n",
+            "nexus: error: mapping values are not allowed in this context\n     |\n   2 |   name: a: b\n     |          ^\n  at -:2:10\n",
         ),
     );
     let gone = "action   name  revision\n-------  ----  --------\ndeleted  a            2\n";

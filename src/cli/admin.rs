@@ -97,7 +97,8 @@ static ACTIONS: [Action; 10] = [
     Action {
         info: info("delete", "Have the server serve programs no more."),
         words: "NAME...",
-        note: "Calls that run have some time to end.",
+        note: "Calls that run have some time to end.\n\n\
+               Nodes and values of a flow are deleted by nexus delete specs and nexus delete values: nexus delete specs --help",
         options: SERVER,
         run: delete,
     },

@@ -8,6 +8,7 @@ pub mod template;
 
 pub use port::{Link, Port, PortName, Target};
 
+use crate::error::Error;
 use crate::flow::value::Value;
 use crate::flow::value::located::{Located, Node};
 use std::fmt;
@@ -41,6 +42,9 @@ impl fmt::Display for Place {
         }
     }
 }
+
+/// All that is wrong with files, or with what is asked for.
+pub type Errors = Vec<Box<Error>>;
 
 /// The namespace of what names none.
 pub const NAMESPACE: &str = "default";

@@ -2,11 +2,11 @@
 //! What its files mean, and what is written, decides [`crate::flow::store`].
 
 use crate::error::{Error, Kind, Result};
-use crate::flow::spec::{NAMESPACE, Object, Sort, name};
-use crate::flow::store::plan::{Wish, plan};
+use crate::flow::spec::{Errors, NAMESPACE, Object, Sort, name};
+use crate::flow::store::plan::{Wish, Write as FileWrite, plan};
 use crate::flow::store::{Catalog, Change, Plan, Stamp, file};
 use crate::limits::FLOW_FILE_BYTES_MAX;
-use crate::sys::descriptor::lock;
+use crate::sys::descriptor::{lock, sync_file_system};
 use crate::sys::inotify::Watch;
 use crate::sys::random;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -18,6 +18,9 @@ use std::rc::Rc;
 
 /// How names of files begin that are not whole yet, and how they end: nobody takes them for objects.
 const TEMPORARY: (&str, &str) = (".nexus-", ".tmp");
+
+/// Files from which on the file system is synced once, rather than each of them: a disk takes some milliseconds for either.
+const SYNCED_TOGETHER_MIN: usize = 16;
 
 /// A store, and what was last seen of it.
 #[derive(Debug)]
@@ -42,11 +45,7 @@ struct Watching {
 ///
 /// # Errors
 /// Kind `io`: it can't be read. What is wrong with it, shown with its line.
-pub fn read_objects(
-    path: &str,
-    sort: Sort,
-    namespace: &str,
-) -> std::result::Result<Vec<Object>, Vec<Box<Error>>> {
+pub fn read_objects(path: &str, sort: Sort, namespace: &str) -> std::result::Result<Vec<Object>, Errors> {
     let limit = FLOW_FILE_BYTES_MAX as u64 + 1;
     let mut text = Vec::new();
     let read = match path {
@@ -225,7 +224,7 @@ impl FlowStore {
     ///
     /// # Errors
     /// As those of [`plan`].
-    pub fn plan(&mut self, sort: Sort, wish: Wish<'_>) -> std::result::Result<Plan, Vec<Box<Error>>> {
+    pub fn plan(&mut self, sort: Sort, wish: Wish<'_>) -> std::result::Result<Plan, Errors> {
         self.changes().map_err(|error| vec![error])?;
         let namespace = self.namespace.as_deref().unwrap_or(NAMESPACE);
         plan(self.catalog.folder(namespace, sort), namespace, wish)
@@ -236,7 +235,7 @@ impl FlowStore {
     ///
     /// # Errors
     /// As those of [`plan`]; kind `io`: a file can't be written.
-    pub fn write(&mut self, sort: Sort, wish: Wish<'_>) -> std::result::Result<Plan, Vec<Box<Error>>> {
+    pub fn write(&mut self, sort: Sort, wish: Wish<'_>) -> std::result::Result<Plan, Errors> {
         let failed = |error| vec![error];
         make_directory(&self.directory).map_err(failed)?;
         // Held until it is closed.
@@ -333,7 +332,7 @@ fn make_directory(path: &Path) -> Result<()> {
 }
 
 /// Writes files beside those that they then replace, and removes those without a text. Who holds the lock may.
-fn write_all(folder: &Path, writes: &[(Rc<str>, Option<Vec<u8>>)]) -> Result<()> {
+fn write_all(folder: &Path, writes: &[FileWrite]) -> Result<()> {
     let is_left_over = |name: &String| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
     // Their writers were killed: nobody else writes now.
     for name in listed(folder)?.iter().filter(|name| is_left_over(name)) {
@@ -342,17 +341,23 @@ fn write_all(folder: &Path, writes: &[(Rc<str>, Option<Vec<u8>>)]) -> Result<()>
     let prefix = u64::from_ne_bytes(random::bytes().as_chunks::<8>().0[0]);
     let mut ready = Vec::new();
     let mut result = Ok(());
+    let is_synced_together = writes.len() >= SYNCED_TOGETHER_MIN;
     for (number, (name, text)) in writes.iter().enumerate() {
         let Some(text) = text else { continue };
         let (begin, end) = TEMPORARY;
         let temporary = folder.join(format!("{begin}{prefix:x}-{number}{end}"));
         let target = folder.join(&**name);
-        let written = write_new(&temporary, text).map_err(|error| refused("write", &target, &error));
+        let written = write_new(&temporary, text, !is_synced_together)
+            .map_err(|error| refused("write", &target, &error));
         ready.push((temporary, target));
         if written.is_err() {
             result = written;
             break;
         }
+    }
+    if is_synced_together && result.is_ok() {
+        let synced = File::open(folder).and_then(sync_file_system);
+        result = synced.map_err(|error| refused("write", folder, &error));
     }
     if result.is_err() {
         for (temporary, _) in &ready {
@@ -374,14 +379,17 @@ fn write_all(folder: &Path, writes: &[(Rc<str>, Option<Vec<u8>>)]) -> Result<()>
     synced.map_err(|error| refused("write", folder, &error))
 }
 
-fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
+fn write_new(path: &Path, text: &[u8], is_synced: bool) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
     file.write_all(text)?;
-    file.sync_all()
+    match is_synced {
+        true => file.sync_all(),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -402,7 +410,7 @@ mod tests {
     }
 
     fn objects(text: &str) -> Vec<Object> {
-        file::read(Sort::Specs, text.as_bytes(), &"f.yaml".into(), "n").unwrap()
+        file::read_shown(Sort::Specs, text.as_bytes(), &"f.yaml".into(), "n").unwrap()
     }
 
     fn apply(store: &mut FlowStore, text: &str) -> String {
@@ -455,20 +463,20 @@ mod tests {
         // A file by hand with several, of which one is changed; what a killed writer left.
         fs::write(
             folder.join("hand.yaml"),
-            "# By hand.\n- {kind: k, name: x}\n- {kind: k, name: y}\n",
+            "# By hand.\n- {kind: k, name: x}\n- {kind: k, name: z}\n",
         )
         .unwrap();
         fs::write(folder.join(".nexus-1-1.tmp"), "{").unwrap();
-        assert_eq!(apply(&mut store, "{kind: l, name: y}"), "updated 1");
+        assert_eq!(apply(&mut store, "{kind: l, name: z}"), "updated 1");
         let text = fs::read_to_string(folder.join("hand.yaml")).unwrap();
         assert_eq!(
             text,
-            "- kind: k\n  name: x\n- kind: l\n  name: y\n  revision: 1\n"
+            "- kind: k\n  name: x\n- kind: l\n  name: z\n  revision: 1\n"
         );
         assert!(!folder.join(".nexus-1-1.tmp").exists());
         // A broken file is not written over.
         fs::write(folder.join("hand.yaml"), "- {kind: k, name: x\n").unwrap();
-        let told = apply(&mut store, "{kind: m, name: y}");
+        let told = apply(&mut store, "{kind: m, name: z}");
         assert!(
             told.contains("'hand.yaml' would be written, but it is broken"),
             "{told}"

@@ -1,9 +1,9 @@
 //! `nexus apply` and `nexus delete` of nodes and values. How files are written is not known here.
 
 use super::rows::{form, print};
-use super::words::{Errors, Given};
+use super::words::Given;
 use crate::error::{Error, Kind};
-use crate::flow::spec::Sort;
+use crate::flow::spec::{Errors, Sort};
 use crate::flow::store::Plan;
 use crate::flow::store::plan::Wish;
 use crate::flow::value::Value;

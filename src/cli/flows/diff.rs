@@ -1,10 +1,10 @@
 //! `nexus diff`: what an apply would change, as `diff -u` shows it. Changes nothing.
 
-use super::words::{Errors, Given};
+use super::words::Given;
 use crate::cli::output::print_text;
 use crate::cli::style::Style;
 use crate::flow::spec::secrets::REDACTED;
-use crate::flow::spec::{Object, Sort};
+use crate::flow::spec::{Errors, Object, Sort};
 use crate::flow::store::line_diff::unified;
 use crate::flow::store::plan::Wish;
 use crate::flow::store::{Act, Step};

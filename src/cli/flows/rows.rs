@@ -1,9 +1,10 @@
 //! What the subcommands for the store print: as a table for people, as JSON or YAML for others.
 
-use super::words::{Errors, Given};
+use super::words::Given;
 use crate::cli::admin::print_rows;
 use crate::cli::output::{Format, print_text};
 use crate::error::{Error, Kind};
+use crate::flow::spec::Errors;
 use crate::flow::value::{Value, json, yaml_text};
 
 /// The form of what is printed.

@@ -3,14 +3,11 @@
 use super::{apply, diff, get};
 use crate::cli::report;
 use crate::error::{Error, Kind, Result};
-use crate::flow::spec::{NAMESPACE, Object, Sort, name};
+use crate::flow::spec::{Errors, NAMESPACE, Object, Sort, name};
 use crate::shell::flow_store::{FlowStore, read_objects};
 use argh::{CommandInfo, EarlyExit};
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// What several errors are reported as: each of them, and the exit code of the first.
-pub(super) type Errors = Vec<Box<Error>>;
 
 /// Options, each a bit of what an action takes.
 const NAMESPACED: u8 = 1;

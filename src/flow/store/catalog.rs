@@ -3,7 +3,8 @@
 
 use super::file;
 use crate::error::{Error, Kind};
-use crate::flow::spec::{Object, Sort};
+use crate::flow::spec::{Errors, Object, Sort};
+use crate::flow::value::located::Words;
 use crate::limits::FLOW_OBJECTS_MAX;
 use std::rc::Rc;
 
@@ -30,8 +31,11 @@ pub struct Change {
     /// What is there no more, by its name.
     pub removals: Vec<(Sort, Rc<str>)>,
     /// All that is wrong with files of the namespace now. What such a file held before stays.
-    pub errors: Vec<Box<Error>>,
+    pub errors: Errors,
 }
+
+/// An object, and the name of the file that holds it.
+pub type Filed = (Object, Rc<str>);
 
 /// A file of a store.
 #[derive(Clone, Debug)]
@@ -41,7 +45,7 @@ pub struct File {
     /// The objects that it holds, or held when it was whole.
     pub objects: Vec<Object>,
     /// What is wrong with it.
-    pub errors: Vec<Box<Error>>,
+    pub errors: Errors,
     stamp: Stamp,
 }
 
@@ -55,9 +59,9 @@ pub struct Folder {
     /// In the order of their names.
     pub files: Vec<File>,
     /// What was told of last: in the order of their names, each with the file that holds it.
-    told: Vec<(Object, Rc<str>)>,
+    told: Vec<Filed>,
     is_changed: bool,
-    told_errors: Vec<Box<Error>>,
+    told_errors: Errors,
 }
 
 /// All folders of a store.
@@ -65,6 +69,7 @@ pub struct Folder {
 pub struct Catalog {
     folders: Vec<Folder>,
     objects: usize,
+    words: Words,
 }
 
 impl Catalog {
@@ -145,13 +150,14 @@ impl Catalog {
         text: Result<&[u8], Box<Error>>,
     ) {
         let read = match text {
-            Ok(text) => file::read(sort, text, path, namespace),
+            Ok(text) => file::read(sort, text, path, namespace, &mut self.words),
             Err(error) => Err(vec![error]),
         };
         let read = read.and_then(|objects| in_namespace(objects, namespace));
         let room = FLOW_OBJECTS_MAX.saturating_sub(self.objects);
         let folder = self.folder_mut(namespace, sort);
-        let Some(file) = folder.files.iter_mut().find(|file| &*file.name == name) else {
+        let place = folder.files.binary_search_by(|file| (*file.name).cmp(name));
+        let Some(file) = place.ok().and_then(|place| folder.files.get_mut(place)) else {
             return;
         };
         file.stamp = stamp;
@@ -195,9 +201,9 @@ impl Catalog {
     }
 }
 
-fn in_namespace(objects: Vec<Object>, namespace: &str) -> Result<Vec<Object>, Vec<Box<Error>>> {
+fn in_namespace(objects: Vec<Object>, namespace: &str) -> Result<Vec<Object>, Errors> {
     let strangers = objects.iter().filter(|object| &**object.namespace() != namespace);
-    let errors: Vec<Box<Error>> = strangers.map(|object| stranger(object, namespace)).collect();
+    let errors: Errors = strangers.map(|object| stranger(object, namespace)).collect();
     match errors.is_empty() {
         true => Ok(objects),
         false => Err(errors),
@@ -216,13 +222,14 @@ pub(super) fn stranger(object: &Object, namespace: &str) -> Box<Error> {
 }
 
 /// The objects with those that are as before in place of their equals.
-fn keep_same(before: Vec<Object>, objects: Vec<Object>) -> Vec<Object> {
+fn keep_same(mut before: Vec<Object>, objects: Vec<Object>) -> Vec<Object> {
+    before.sort_by(|a, b| a.name().cmp(b.name()));
     let same = |object: Object| {
-        let mut known = before.iter();
-        let known =
-            known.find(|known| known.name() == object.name() && known.place().line == object.place().line);
-        match known {
-            Some(known) if known.written() == object.written() => known.clone(),
+        let known = before.binary_search_by(|known| known.name().cmp(object.name()));
+        match known.ok().and_then(|place| before.get(place)) {
+            Some(known) if known.place() == object.place() && known.written() == object.written() => {
+                known.clone()
+            }
             _ => object,
         }
     };
@@ -238,10 +245,16 @@ fn is_same(a: &Object, b: &Object) -> bool {
 }
 
 impl Folder {
+    /// The file of that name.
+    pub fn file(&self, name: &str) -> Option<&File> {
+        let place = self.files.binary_search_by(|file| (*file.name).cmp(name));
+        place.ok().and_then(|place| self.files.get(place))
+    }
+
     /// All objects, in the order of their names, each with the file that holds it. Of two of one name that counts which was
     /// there before, or stands in the first file; the others are errors.
-    pub fn objects(&self) -> (Vec<(Object, Rc<str>)>, Vec<Box<Error>>) {
-        let mut all: Vec<(Object, Rc<str>)> = Vec::new();
+    pub fn objects(&self) -> (Vec<Filed>, Errors) {
+        let mut all: Vec<Filed> = Vec::new();
         let mut errors = Vec::new();
         for file in &self.files {
             errors.extend(file.errors.iter().cloned());
@@ -258,7 +271,7 @@ impl Folder {
             place.is_ok_and(|place| self.told[place].1 == *file)
         };
         all.sort_by_cached_key(|(object, file)| (object.name().clone(), !was_told(object, file)));
-        let mut kept: Vec<(Object, Rc<str>)> = Vec::with_capacity(all.len());
+        let mut kept: Vec<Filed> = Vec::with_capacity(all.len());
         for (object, file) in all {
             match kept.last().filter(|(last, _)| last.name() == object.name()) {
                 Some((first, _)) => errors.push(taken(&object, object.name(), first)),

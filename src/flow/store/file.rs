@@ -1,8 +1,8 @@
 //! Names and texts of the files of a store. Opens none.
 
 use crate::error::{Error, Kind, Result};
-use crate::flow::spec::{Object, Sort, codec, name};
-use crate::flow::value::located::{self, Flaw};
+use crate::flow::spec::{Errors, Object, Sort, codec, name};
+use crate::flow::value::located::{self, Flaw, Words};
 use crate::flow::value::{Value, json, yaml_text};
 use std::rc::Rc;
 
@@ -33,7 +33,7 @@ pub fn decode(folder: &str) -> Option<String> {
     (name::check("namespace", &decoded).is_ok() && name::encode(&decoded) == folder).then_some(decoded)
 }
 
-/// The objects in the text of a file.
+/// The objects in the text of a file; `words` are kept for many.
 ///
 /// # Errors
 /// What is wrong with it, each with its place.
@@ -42,9 +42,10 @@ pub fn read(
     text: &[u8],
     file: &Rc<str>,
     namespace: &str,
-) -> std::result::Result<Vec<Object>, Vec<Box<Error>>> {
+    words: &mut Words,
+) -> std::result::Result<Vec<Object>, Errors> {
     let is_json = file.ends_with(".json");
-    let documents = located::read(text, is_json).map_err(|flaw| vec![flaw.error(file)])?;
+    let documents = located::read_sharing(text, is_json, words).map_err(|flaw| vec![flaw.error(file)])?;
     codec::read(sort, &documents, file, namespace)
 }
 
@@ -57,7 +58,7 @@ pub fn read_shown(
     text: &[u8],
     file: &Rc<str>,
     namespace: &str,
-) -> std::result::Result<Vec<Object>, Vec<Box<Error>>> {
+) -> std::result::Result<Vec<Object>, Errors> {
     let is_json = file.ends_with(".json");
     let documents = located::read(text, is_json).map_err(|flaw| vec![shown(&flaw, file, text)])?;
     codec::read(sort, &documents, file, namespace)
@@ -128,9 +129,15 @@ mod tests {
             .remove(0);
         assert!(error.message.contains("\n 2 |   b: c: d\n"), "{}", error.message);
         assert_eq!(error.place.as_deref(), Some("f.yaml:2:7"));
-        let error = read(Sort::Specs, b"- kind: a\n  b: c: d\n", &file, "n")
-            .unwrap_err()
-            .remove(0);
+        let error = read(
+            Sort::Specs,
+            b"- kind: a\n  b: c: d\n",
+            &file,
+            "n",
+            &mut Words::default(),
+        )
+        .unwrap_err()
+        .remove(0);
         assert!(!error.message.contains('\n'), "{}", error.message);
     }
 }

@@ -1,10 +1,10 @@
 //! What an apply, a delete or a prune would do to the objects of a namespace, and the texts of the files that it would write.
 //! Writes none.
 
-use super::catalog::{Folder, stranger, taken};
+use super::catalog::{Filed, Folder, stranger, taken};
 use super::file;
 use crate::error::{Error, Kind, Result};
-use crate::flow::spec::Object;
+use crate::flow::spec::{Errors, Object};
 use crate::limits::FLOW_OBJECTS_MAX;
 use std::rc::Rc;
 
@@ -65,6 +65,9 @@ impl Step {
     }
 }
 
+/// The name of a file and its text; none: the file is removed.
+pub type Write = (Rc<str>, Option<Vec<u8>>);
+
 /// What is done to a namespace.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -93,11 +96,7 @@ pub enum Wish<'w> {
 /// # Errors
 /// Each of kind `conflict`: an object of another namespace, one given with a revision that isn't the current one, a name or id that
 /// is taken, a file that would be written and is broken; or of kind `not_found`: one to be deleted isn't there.
-pub fn plan(
-    folder: Option<&Folder>,
-    namespace: &str,
-    wish: Wish<'_>,
-) -> std::result::Result<Plan, Vec<Box<Error>>> {
+pub fn plan(folder: Option<&Folder>, namespace: &str, wish: Wish<'_>) -> std::result::Result<Plan, Errors> {
     let known = folder.map(|folder| folder.objects().0).unwrap_or_default();
     let mut planner = Planner {
         folder,
@@ -113,7 +112,9 @@ pub fn plan(
             planner.check_names(objects);
             planner.check_ids(objects, prune);
             if prune {
-                let is_wanted = |known: &Object| objects.iter().any(|object| object.name() == known.name());
+                let mut wanted: Vec<&str> = objects.iter().map(|object| &**object.name()).collect();
+                wanted.sort_unstable();
+                let is_wanted = |known: &Object| wanted.binary_search(&&**known.name()).is_ok();
                 for (object, file) in known.iter().filter(|(object, _)| !is_wanted(object)) {
                     planner.delete(object, file);
                 }
@@ -140,6 +141,7 @@ pub fn plan(
             }
         }
     }
+    planner.forget_repeated();
     match planner.errors.is_empty() {
         true => Ok(planner.plan),
         false => Err(planner.errors),
@@ -154,13 +156,13 @@ fn absent(name: &str, namespace: &str) -> Box<Error> {
 struct Planner<'k> {
     folder: Option<&'k Folder>,
     /// In the order of their names.
-    known: &'k [(Object, Rc<str>)],
+    known: &'k [Filed],
     plan: Plan,
-    errors: Vec<Box<Error>>,
+    errors: Errors,
 }
 
 impl<'k> Planner<'k> {
-    fn find(&self, name: &str) -> Option<&'k (Object, Rc<str>)> {
+    fn find(&self, name: &str) -> Option<&'k Filed> {
         let place = self
             .known
             .binary_search_by(|(object, _)| (**object.name()).cmp(name));
@@ -200,10 +202,7 @@ impl<'k> Planner<'k> {
 
     /// The error of a file that would be written though nobody knows what it holds.
     fn broken(&self, file: &str) -> Option<Box<Error>> {
-        let files = &self.folder?.files;
-        let file = files
-            .iter()
-            .find(|known| &*known.name == file && !known.errors.is_empty())?;
+        let file = self.folder?.file(file)?;
         let found = file.errors.first()?;
         let message = format!(
             "file '{}' would be written, but it is broken: {}",
@@ -250,8 +249,9 @@ impl<'k> Planner<'k> {
     fn check_ids(&mut self, objects: &[Object], prune: bool) {
         let mut all: Vec<&Object> = objects.iter().collect();
         if !prune {
-            let is_given = |known: &Object| objects.iter().any(|object| object.name() == known.name());
-            // Looking for each among all is slow only where as many are given as are known.
+            let mut names: Vec<&str> = objects.iter().map(|object| &**object.name()).collect();
+            names.sort_unstable();
+            let is_given = |known: &Object| names.binary_search(&&**known.name()).is_ok();
             all.extend(
                 self.known
                     .iter()
@@ -278,13 +278,28 @@ impl<'k> Planner<'k> {
         }
     }
 
+    /// Of what is deleted by its name and again by its id, or by its name twice, once is enough.
+    fn forget_repeated(&mut self) {
+        let mut seen: Vec<Rc<str>> = Vec::new();
+        if self.plan.steps.iter().any(|step| step.act != Act::Delete) {
+            return;
+        }
+        self.plan.steps.retain(|step| {
+            let name = step
+                .object()
+                .map(|object| object.name().clone())
+                .unwrap_or_default();
+            let place = seen.binary_search(&name);
+            if let Err(place) = place {
+                seen.insert(place, name);
+            }
+            place.is_err()
+        });
+    }
+
     fn delete(&mut self, known: &Object, file: &Rc<str>) {
         if let Some(error) = self.broken(file) {
             return self.errors.push(error);
-        }
-        let is_named = |step: &Step| step.object().is_some_and(|object| object.name() == known.name());
-        if self.plan.steps.iter().any(is_named) {
-            return;
         }
         self.plan.steps.push(Step {
             act: Act::Delete,
@@ -306,15 +321,14 @@ impl Plan {
     ///
     /// # Errors
     /// Kind `bad_argument`: an object is nested too deep to be written.
-    pub fn writes(&self, folder: Option<&Folder>) -> Result<Vec<(Rc<str>, Option<Vec<u8>>)>> {
+    pub fn writes(&self, folder: Option<&Folder>) -> Result<Vec<Write>> {
         let mut changing: Vec<&Step> = self.steps.iter().filter(|step| step.act != Act::Keep).collect();
         changing.sort_by(|a, b| a.file.cmp(&b.file));
         let mut writes = Vec::new();
         for steps in changing.chunk_by(|a, b| a.file == b.file) {
             let Some(first) = steps.first() else { continue };
-            let files = folder.map(|folder| folder.files.as_slice()).unwrap_or_default();
-            let place = files.binary_search_by(|file| file.name.cmp(&first.file));
-            let held = place.map_or(&[][..], |place| &files[place].objects);
+            let file = folder.and_then(|folder| folder.file(&first.file));
+            let held = file.map_or(&[][..], |file| &file.objects);
             let step_of = |object: &Object| {
                 let mut steps = steps.iter();
                 steps.find(|step| step.object().is_some_and(|other| other.name() == object.name()))
@@ -350,7 +364,7 @@ mod tests {
     use crate::flow::store::{Catalog, Stamp};
 
     fn objects(text: &str) -> Vec<Object> {
-        file::read(Sort::Specs, text.as_bytes(), &"f".into(), "n").unwrap()
+        file::read_shown(Sort::Specs, text.as_bytes(), &"f".into(), "n").unwrap()
     }
 
     /// What is told of a wish, where these files are.

@@ -163,7 +163,7 @@ fn write_text(text: &str, column: Option<usize>, out: &mut Vec<u8>) {
 
 /// Whether every reader takes it for a string without quotes.
 fn is_plain(text: &str) -> bool {
-    let is_first = |char: char| char.is_alphanumeric() || "_/.$(+-".contains(char);
+    let is_first = |char: char| char.is_alphanumeric() || "_/.$(+-<".contains(char);
     // What readers of older YAML take for booleans.
     let old = ["y", "n", "yes", "no", "on", "off"];
     text.starts_with(is_first)
