@@ -133,3 +133,139 @@ impl Server {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::api::Settings;
+    use crate::serve::server::{Config, Door};
+
+    const EMPTY: &str = "PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+    /// A server, one client, and a shell that unpacks everything.
+    struct World {
+        server: Server,
+        client: ClientId,
+        /// The folders that are there.
+        folders: Vec<String>,
+        unpacked: usize,
+        is_full: bool,
+    }
+
+    impl World {
+        fn new() -> World {
+            let settings = Settings {
+                has_metacall: true,
+                ..Settings::default()
+            };
+            let config = Config {
+                settings,
+                token: Some("t".into()),
+                ..Config::default()
+            };
+            let mut server = Server::new(config, 0);
+            let client = server.handle_accepted(Door::Web, 0).unwrap();
+            World {
+                server,
+                client,
+                folders: Vec::new(),
+                unpacked: 0,
+                is_full: false,
+            }
+        }
+
+        fn ask(&mut self, path: &str, media_type: &str, body: &str) -> String {
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: jwt t\r\ncontent-type: {media_type}\r\n\
+                 content-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            self.server.handle_input(self.client, request.as_bytes(), 0);
+            while let Some(effect) = self.server.poll_effect() {
+                match effect {
+                    Effect::Unpack { ticket, id, .. } if self.is_full => {
+                        let error = Error::new(Kind::Io, format!("no room for {id}"));
+                        self.server.handle_unpacked(ticket, Err(error), 0);
+                    }
+                    Effect::Unpack { ticket, id, .. } => {
+                        self.unpacked += 1;
+                        let folder = format!("{}/{id}", self.unpacked);
+                        self.folders.push(folder.clone());
+                        self.server.handle_unpacked(ticket, Ok(folder), 0);
+                    }
+                    Effect::Remove(folder) => {
+                        assert!(self.folders.contains(&folder));
+                        self.folders.retain(|other| *other != folder);
+                    }
+                    Effect::Load { id, .. } => {
+                        let error = Error::new(Kind::Usage, "not here");
+                        self.server.handle_load_failed(id, 0, error, 0);
+                    }
+                    Effect::Unload { id, .. } => self.server.handle_unloaded(id, 0),
+                    _ => {}
+                }
+            }
+            let mut answer = Vec::new();
+            while let output @ [_, ..] = self.server.output(self.client) {
+                answer.extend_from_slice(output);
+                let written = output.len();
+                self.server.advance_output(self.client, written, 0);
+            }
+            String::from_utf8(answer).unwrap()
+        }
+
+        fn check(&mut self, path: &str, body: &str, status: u16, folders: &[&str]) {
+            let media_type = "multipart/form-data; boundary=b";
+            let answer = self.ask(path, media_type, body);
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{path}: {answer}"
+            );
+            assert_eq!(self.folders, folders, "{path}");
+        }
+
+        fn upload(&mut self, id: &str, status: u16, folders: &[&str]) {
+            let head = "--b\r\ncontent-disposition: form-data; name=";
+            let body = format!("{head}id\r\n\r\n{id}\r\n{head}raw\r\n\r\n{EMPTY}\r\n--b--");
+            self.check("/api/package/create", &body, status, folders);
+        }
+    }
+
+    #[test]
+    fn packages_stay_as_long_as_they_are_used() {
+        let mut world = World::new();
+        let (create, delete) = ("/api/deploy/create", "/api/deploy/delete");
+        let (here, there) = (r#"{"suffix": "a"}"#, r#"{"suffix": "a", "prefix": "p"}"#);
+        world.check(create, here, 404, &[]);
+        world.upload("a", 201, &["1/a"]);
+        world.upload("a", 201, &["2/a"]);
+        world.check(create, here, 422, &["2/a"]);
+        // What can't be loaded is deployed all the same.
+        world.upload("a", 201, &["2/a", "3/a"]);
+        world.upload("b", 201, &["2/a", "3/a", "4/b"]);
+        world.check(create, there, 422, &["2/a", "3/a", "4/b"]);
+        world.check(delete, here, 200, &["3/a", "4/b"]);
+        world.check(delete, r#"{"suffix": "b", "prefix": "p"}"#, 200, &["3/a"]);
+        world.check(delete, here, 404, &["3/a"]);
+        world.check(delete, there, 200, &[]);
+        world.is_full = true;
+        world.upload("a", 502, &[]);
+        world.check(create, here, 404, &[]);
+    }
+
+    #[test]
+    fn packages_are_not_more_than_may_be() {
+        let mut world = World::new();
+        let mut folders = Vec::new();
+        for number in 1..=PACKAGES_MAX {
+            folders.push(format!("{number}/p{number}"));
+            let shown: Vec<&str> = folders.iter().map(String::as_str).collect();
+            world.upload(&format!("p{number}"), 201, &shown);
+        }
+        let shown: Vec<&str> = folders.iter().map(String::as_str).collect();
+        world.upload("q", 429, &shown);
+        world.server.packages.kept.truncate(1);
+        world.server.packages.kept[0].bytes = PACKAGES_BYTES_MAX + 1;
+        world.upload("q", 429, &shown);
+    }
+}
