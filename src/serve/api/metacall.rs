@@ -29,6 +29,11 @@ pub enum MetaCall {
 /// MetaCall's name of the version that is meant where none is named: its clients always name one.
 const VERSION: &str = "v1";
 
+/// Whether a file of that name in a program's folder tells MetaCall of its scripts.
+pub fn is_description(name: &str) -> bool {
+    name == "metacall.json" || name.starts_with("metacall-") && name.ends_with(".json")
+}
+
 /// The version as this server has it; none: the usual one.
 pub fn version(of_client: &str) -> Option<&str> {
     (of_client != VERSION).then_some(of_client)

@@ -2,6 +2,7 @@
 //! memory, and writes nothing.
 
 use super::failure::Failure;
+use super::metacall::is_description;
 use super::multipart::parts;
 use crate::codec::document::{Document, Node};
 use crate::codec::json::{JsonError, Reader, Shape};
@@ -73,13 +74,12 @@ pub fn package(media_type: &str, body: &[u8]) -> std::result::Result<Package, Fa
         Failure::new(status, Kind::BadArgument, flaw.message)
     })?;
     if !jsons.is_empty() {
-        let is_metacall =
-            |path: &str| path == "metacall.json" || path.starts_with("metacall-") && path.ends_with(".json");
-        entries.retain(|entry| entry.bytes.is_none() || !is_metacall(&entry.path));
+        entries.retain(|entry| entry.bytes.is_none() || !is_description(&entry.path));
     }
     for (number, text) in jsons.into_iter().enumerate() {
         let path = format!("metacall-{}.json", number + 1);
-        if entries.iter().any(|entry| entry.path == path) {
+        let mut firsts = entries.iter().map(|entry| entry.path.split('/').next());
+        if firsts.any(|first| first == Some(&path)) {
             return Err(wrong(format!("the archive has a directory '{path}'")).into());
         }
         let bytes = Some(text.to_vec());
