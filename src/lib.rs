@@ -13,6 +13,7 @@ pub mod compose;
 pub mod core;
 pub mod error;
 pub mod expr;
+pub mod flow;
 pub mod ids;
 pub mod limits;
 pub mod manifest;

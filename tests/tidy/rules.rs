@@ -4,9 +4,9 @@ use crate::File;
 use crate::source::{Path, code, is_word, paths};
 
 /// The layers from the top down; a file names only its own and those after it.
-const LAYERS: [&str; 15] = [
-    "cli", "build", "shell", "sys", "serve", "core", "compose", "source", "manifest", "expr", "codec",
-    "error", "ids", "map", "limits",
+const LAYERS: [&str; 16] = [
+    "cli", "build", "shell", "sys", "serve", "flow", "core", "compose", "source", "manifest", "expr",
+    "codec", "error", "ids", "map", "limits",
 ];
 
 /// The first layer that sees bytes and numbers only.

@@ -197,6 +197,15 @@ mod tests {
             "400 the field 'jsons' is no list of objects",
         );
         with(&[("jsons", "[{}] 1")], "400 the field 'jsons' is no JSON");
+        let inside = "PK\x03\x04\x14\0\0\0\0\0\0\0!\0\0\0\0\0\0\0\0\0\0\0\0\0\x11\0\0\0metacall-1.json/x\
+             PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0!\0\0\0\0\0\0\0\0\0\0\0\0\0\x11\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+             metacall-1.json/xPK\x05\x06\0\0\0\0\x01\0\x01\0?\0\0\0/\0\0\0\0\0";
+        let named = [("id", "a"), ("raw", inside)];
+        check(&named, "a metacall-1.json/x=");
+        check(
+            &[named[0], named[1], ("jsons", "[{}]")],
+            "400 the archive has a directory 'metacall-1.json'",
+        );
         check(&usual[..1], "400 the form lacks the field");
         check(&usual[1..], "400 the form lacks the field");
         check(

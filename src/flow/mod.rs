@@ -1,0 +1,3 @@
+//! Flows: nodes declared in files, compiled to a graph and run, as state machines. Opens no socket and no file.
+
+pub mod value;
