@@ -124,13 +124,17 @@ def run(name, words, seconds=120, codes=(0,), **options):
 
 
 def debian(command, package, seconds=300):
-    """The path of a command, which Debian's package has; installs it if this runs as root there."""
+    """The path of a command, which Debian's package has; installs it if this runs as root there, and can load it in so many
+    seconds."""
     path = shutil.which(command)
     if path is None and os.getuid() == 0 and shutil.which("apt-get"):
         environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+        words = ["apt-get", "install", "-qy", "--no-install-recommends", package]
         with contextlib.suppress(Failed):
             run("apt-get update", ["apt-get", "update", "-q"], seconds, env=environment)
-            run("apt-get install", ["apt-get", "install", "-qy", "--no-install-recommends", package], seconds, env=environment)
+            # Only this takes long where the net is slow; what is ended while it installs would leave the system half done.
+            run("apt-get install", [*words, "--download-only"], seconds, env=environment)
+            run("apt-get install", words, 900, env=environment)
         path = shutil.which(command)
     if path is None:
         raise Skipped(f"{command} is missing; on Debian: apt-get install {package}")
@@ -167,7 +171,7 @@ def npm(place, package, version):
     with contextlib.suppress(OSError, ValueError), open(os.path.join(inside, "package.json")) as described:
         if json.load(described)["version"] == version:
             return inside
-    words = [debian("npm", "npm"), "install", "--silent", "--no-audit", "--no-fund", "--cache", os.path.join(place.tools, "cache"),
+    words = [debian("npm", "npm"), "install", "--silent", "--no-audit", "--no-fund", "--cache", os.path.join(place.work, "cache"),
              "--prefix", home, f"{package}@{version}"]
     try:
         run("npm", words, 300, env=dict(os.environ, TMPDIR=place.work, HOME=place.work))
