@@ -43,6 +43,10 @@ pub const INPUT_BYTES_MAX: u64 = 2 * FRAME_BYTES_MAX;
 /// 8 ms to read and 60 ms to write.
 pub const INTEGER_DIGITS_MAX: usize = 100_000;
 
+/// Digits of an integer that is written with a point or an exponent: who writes one so writes it as a float, and no float has
+/// more. Six bytes of a request claim no more than this many digits of memory.
+pub const SHIFTED_DIGITS_MAX: usize = 309;
+
 /// Two's complement bytes of an integer of any size (`j`): as many as [`INTEGER_DIGITS_MAX`] digits can need.
 pub const INTEGER_BYTES_MAX: usize = 41_525;
 
