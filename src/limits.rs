@@ -43,6 +43,10 @@ pub const INPUT_BYTES_MAX: u64 = 2 * FRAME_BYTES_MAX;
 /// 8 ms to read and 60 ms to write.
 pub const INTEGER_DIGITS_MAX: usize = 100_000;
 
+/// Digits of an integer that is written with a point or an exponent: who writes one so writes it as a float, and no float has
+/// more. Six bytes of a request claim no more than this many digits of memory.
+pub const SHIFTED_DIGITS_MAX: usize = 309;
+
 /// Two's complement bytes of an integer of any size (`j`): as many as [`INTEGER_DIGITS_MAX`] digits can need.
 pub const INTEGER_BYTES_MAX: usize = 41_525;
 
@@ -387,6 +391,33 @@ pub const DEPLOYMENT_NAME_BYTES_MAX: usize = 64;
 
 /// Deployments of one server, with those that are about to be gone: each is a few processes of the machine.
 pub const DEPLOYMENTS_MAX: usize = 256;
+
+/// A package that is uploaded, in bytes: sources, and some data; half of what any body may have.
+pub const PACKAGE_BYTES_MAX: usize = 32 << 20;
+
+/// Packages of one server, in numbers: as many as deployments.
+pub const PACKAGES_MAX: usize = DEPLOYMENTS_MAX;
+
+/// All packages of one server, in bytes when they are unpacked: where they lie is often memory.
+pub const PACKAGES_BYTES_MAX: u64 = 512 << 20;
+
+/// Entries of a zip archive: as many as a folder that is built may have files.
+pub const ZIP_ENTRIES_MAX: usize = BUILD_FILES_MAX;
+
+/// A zip archive when it is unpacked, in bytes: sources become four times as large, and all of it is held at once.
+pub const ZIP_BYTES_MAX: usize = 4 * PACKAGE_BYTES_MAX;
+
+/// Name of an entry of a zip archive, in bytes: with the directory before it, it must fit the 4,096 of a path.
+pub const ZIP_PATH_BYTES_MAX: usize = 1024;
+
+/// Directories in each other in a zip archive: deeper than packages of packages nest.
+pub const ZIP_DEPTH_MAX: usize = 64;
+
+/// Parts of a form: it has five fields.
+pub const FORM_PARTS_MAX: usize = 64;
+
+/// Headers of one part of a form, in bytes: a name and a media type.
+pub const FORM_HEAD_BYTES_MAX: usize = 4 << 10;
 
 /// Generations of one deployment that end their calls or are unloaded, at once: beyond it the next waits until one is gone,
 /// so that many redeploys don't fill the machine with what is on its way out.

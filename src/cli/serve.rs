@@ -15,13 +15,13 @@ use crate::limits::{MANIFEST_BYTES_MAX, TIMEOUT_MS_MAX};
 use crate::serve::deployment::{Name, Start};
 use crate::serve::server::{Access, Config, name_of_source};
 use crate::shell::private_socket::{PrivateSocket, default_path, make_directory, path_of};
-use crate::shell::serve::{Address, FlowPlan, Loaded, Plan, Scratch, Tests, run};
+use crate::shell::serve::scratch::{Scratch, clear_left};
+use crate::shell::serve::{Address, FlowPlan, Loaded, Plan, Tests, run};
 use crate::sys::clock::now_ms;
 use crate::sys::random;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where it listens if nobody says.
 const ADDRESS: &str = "127.0.0.1:7979";
@@ -68,6 +68,7 @@ pub fn serve(mut options: Options<'_>) -> Result<ExitCode> {
         addresses.push(address(text, setup.config.token.is_some())?);
     }
     let private = private_socket(options.server)?;
+    clear_left();
     let mut load = load;
     let mut reconfigure = || read(options).map(|setup| setup.config);
     run(Plan {
@@ -379,31 +380,6 @@ fn load(source: &str) -> (PathBuf, Result<Loaded>) {
 /// Builds a program in a directory of this server's own: the path of the manifest, and the directory, which goes with the
 /// program.
 pub fn build(make: &mut dyn FnMut(&Path) -> Result<PathBuf>) -> Result<(PathBuf, Scratch)> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let all = make_directory()?;
-    clear_builds(&all);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let home = all.join(format!("{BUILT}{}-{count}", std::process::id()));
-    let scratch = Scratch(home.clone());
-    std::fs::create_dir(&home).map_err(|error| {
-        let message = format!("can't make the directory {}: {}", home.display(), reason(&error));
-        Error::new(Kind::Io, message)
-    })?;
-    Ok((make(&home)?, scratch))
-}
-
-/// How the names of directories begin in which a server has built folders; its process id follows.
-const BUILT: &str = "built-";
-
-/// Removes what servers have built that were killed.
-fn clear_builds(all: &Path) {
-    for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let id = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(BUILT)?.split('-').next());
-        if id.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
-            drop(Scratch(entry.path()));
-        }
-    }
+    let scratch = Scratch::new("built")?;
+    Ok((make(scratch.path())?, scratch))
 }

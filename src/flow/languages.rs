@@ -248,7 +248,7 @@ mod tests {
         check(b"", "the answer of a snippet is no msgpack, expected JSON");
         check(
             b"\xa2[1",
-            "the result of a snippet can't be read: the text ends where ',' or ']' is expected at result:1:3",
+            "the result of a snippet can't be read: found the end of the text, expected ',' or ']' at result:1:3",
         );
     }
 

@@ -94,3 +94,49 @@ fn changes_of_files_begin_runs() {
     });
     served.stop();
 }
+
+#[test]
+fn a_flow_calls_a_program() {
+    if !crate::served::has("python3") {
+        return;
+    }
+    let place = Place::new();
+    place.file(
+        "sums/sums.py",
+        "def add(a: int, b: int) -> int:\n    return a + b\n\ndef fail(why: str) -> int:\n    raise ValueError(why)\n",
+    );
+    let nodes = r#"
+- kind: listener
+  name: web
+  port: 0
+  links: {out: [{name: routes}]}
+- kind: router
+  name: routes
+  routes:
+    - {method: POST, path: /kind, port: "out[0]"}
+    - {method: POST, path: /call, port: "out[1]"}
+    - {method: POST, path: /fail, port: "out[2]"}
+  links: {"out[0]": [{name: body}], "out[1]": [{name: body2}], "out[2]": [{name: body3}]}
+- {kind: snippet, name: body, language: cel, code: self.body, links: {out: [{name: alone}]}}
+- {kind: snippet, name: body2, language: cel, code: self.body, links: {out: [{name: named}]}}
+- {kind: snippet, name: body3, language: cel, code: self.body, links: {out: [{name: fails}]}}
+- {kind: add, name: alone}
+- {kind: call, name: named, program: sums, command: add}
+- {kind: sums/fail, name: fails}
+"#;
+    place.file("nodes.yaml", nodes);
+    let served = place.serve(&["start", "--from-specs", "nodes.yaml", "sums"], "default/web");
+    served
+        .ask("POST", "/kind", "{\"a\":1,\"b\":2}")
+        .check(200, &["3"]);
+    served.ask("POST", "/call", "[3,4]").check(200, &["7"]);
+    served
+        .ask("POST", "/call", "[3,\"x\"]")
+        .check(400, &["bad_argument"]);
+    served
+        .ask("POST", "/fail", "\"because\"")
+        .check(500, &["raised", "because"]);
+    let status = place.tell(&["status"]);
+    assert!(status.contains("alone   add       active"), "{status}");
+    served.stop();
+}

@@ -17,10 +17,10 @@ import nexus_pool
 
 # Connections at once: two descriptors each.
 CONNECTIONS_MAX = 400
-# How long a lock is waited for, and the shortest and longest of the pauses meanwhile.
+# How long a lock is waited for, and the shortest and longest of the pauses meanwhile, in which other runs wait too.
 BUSY_S = 5
 PAUSE_S = 0.002
-PAUSE_S_MAX = 0.05
+PAUSE_S_MAX = 0.02
 # Rows of a result: they go as one message.
 ROWS_MAX = 1_000_000
 # Instructions of sqlite between two looks whether the call is cancelled: a millisecond or so.

@@ -50,6 +50,18 @@ impl Deployments {
         Some(self.status_of(entry))
     }
 
+    /// Whether a source is deployed under any name.
+    pub fn is_deployed(&self, source: &str) -> bool {
+        let mut entries = self.entries.iter().map(|(_, entry)| entry);
+        entries.any(|entry| !entry.is_deleted && entry.source == source)
+    }
+
+    /// Whether a source is deployed, or something is left that was loaded from it.
+    pub fn is_used(&self, source: &str) -> bool {
+        let mut generations = self.generations.iter().map(|(_, generation)| generation);
+        self.is_deployed(source) || generations.any(|generation| generation.source == source)
+    }
+
     /// The deployment of a generation that is not gone.
     pub fn name_of(&self, id: DeploymentId) -> Option<&Name> {
         let generation = self.generations.get(id)?;

@@ -417,6 +417,7 @@ impl World {
             | Effect::Disconnect(_)
             | Effect::Store(_)
             | Effect::Tested(_) => panic!("there are no flows: {effect:?}"),
+            Effect::Unpack { .. } | Effect::Remove(_) => panic!("nobody uploads packages"),
         }
     }
 

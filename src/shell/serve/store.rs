@@ -1,6 +1,7 @@
 //! The store of nodes and values beside the server: what is in it is told, and what flows ask of it is done. Decides nothing.
 
-use super::{Host, STORE, Scratch, say};
+use super::scratch::Scratch;
+use super::{Host, STORE, say};
 use crate::error::{Error, Result};
 use crate::flow::spec::Object;
 use crate::flow::store::plan::Wish;
