@@ -129,3 +129,17 @@ fn edits_by_the_tool_by_hand_and_over_http_are_the_same() {
     });
     served.stop();
 }
+
+/// The first that a reader tries.
+#[test]
+fn the_flow_of_the_readme_answers() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```yaml\n# hello.yaml\n").unwrap();
+    let (flow, _) = rest.split_once("```").unwrap();
+    assert!(flow.lines().count() < 10 && flow.contains("port: 8000"));
+    let place = Place::new();
+    place.file("hello.yaml", &flow.replace("port: 8000", "port: 0"));
+    let served = place.serve(&["start", "--from-specs", "hello.yaml"], "default/web");
+    served.ask("GET", "/hello/you", "").check(200, &["\"hello you\""]);
+    served.stop();
+}

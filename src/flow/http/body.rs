@@ -24,11 +24,12 @@ fn is_text(media_type: &str) -> bool {
     head.is_some_and(|head| head.eq_ignore_ascii_case(b"text/"))
 }
 
-/// A body as a value: JSON as it is, a form as a map of lists, text as a string, all else as bytes. None is null.
+/// A body as a value: JSON as it is, a form as a map of lists, text as a string, all else as bytes. None is null. What is called a
+/// form and looks like JSON is that, if `is_curl` says that it may come from curl.
 ///
 /// # Errors
 /// Kind `bad_argument`: it is not what its media type says.
-pub fn read(media_type: &str, body: &[u8]) -> Result<Value> {
+pub fn read(media_type: &str, body: &[u8], is_curl: bool) -> Result<Value> {
     if body.is_empty() {
         return Ok(Value::Null);
     }
@@ -37,7 +38,7 @@ pub fn read(media_type: &str, body: &[u8]) -> Result<Value> {
     }
     if essence(media_type).eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         // curl says so of whatever it sends, if it isn't told better; no form begins like that.
-        if matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        if is_curl && matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
             return read_json(body);
         }
         let text = std::str::from_utf8(body)
@@ -94,7 +95,7 @@ mod tests {
     #[test]
     fn bodies_by_their_media_types() {
         let check = |media_type: &str, body: &str, expected: &str| {
-            let found = match read(media_type, body.as_bytes()) {
+            let found = match read(media_type, body.as_bytes(), true) {
                 Ok(value) => format!("{} {}", value.name(), json::text(&value)),
                 Err(error) => error.to_string(),
             };

@@ -213,7 +213,7 @@ impl Fetch {
         self.phase = Phase::Done;
         let found = self.headers.iter().find(|(name, _)| name == "Content-Type");
         let media_type = found.map_or("", |(_, value)| value.as_str());
-        let body = match body::read(media_type, &self.body) {
+        let body = match body::read(media_type, &self.body, false) {
             Ok(body) => body,
             // A page of errors is often none of what it says; whoever asked sees the bytes.
             Err(_) => Value::Bytes(self.body.as_slice().into()),

@@ -32,10 +32,14 @@ pub struct Asked<'a> {
 pub fn packet(asked: Asked<'_>) -> Result<Value> {
     let mut headers: Vec<(String, Vec<Value>)> = Vec::new();
     let mut media_type = "";
+    let mut is_from_page = false;
     for (name, value) in asked.headers.iter().copied() {
         if name.eq_ignore_ascii_case("content-type") {
             media_type = value;
         }
+        is_from_page |= ["origin", "referer", "sec-fetch-site"]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known));
         let value = Value::str(value);
         match headers
             .iter_mut()
@@ -59,7 +63,7 @@ pub fn packet(asked: Asked<'_>) -> Result<Value> {
             Value::str(if asked.is_old { "HTTP/1.0" } else { "HTTP/1.1" }),
         ),
         ("header", Value::Map(Rc::new(headers.collect()))),
-        ("body", body::read(media_type, asked.body)?),
+        ("body", body::read(media_type, asked.body, !is_from_page)?),
         ("status", Value::Int(0)),
     ]))
 }
@@ -73,6 +77,27 @@ pub(super) const KEYS: [&str; 10] = [
 mod tests {
     use super::*;
     use crate::flow::value::json;
+
+    /// A page can send a form to any server without being asked, but not JSON.
+    #[test]
+    fn forms_of_pages_are_no_json() {
+        let check = |header: (&str, &str), expected: &str| {
+            let asked = Asked {
+                method: "POST",
+                host: "",
+                path: "/",
+                query: "",
+                is_old: false,
+                headers: &[("content-type", "application/x-www-form-urlencoded"), header],
+                body: b"{\"n\":1}",
+            };
+            let packet = packet(asked).unwrap();
+            assert_eq!(json::text(packet.get("body").unwrap()), expected);
+        };
+        check(("user-agent", "curl"), "{\"n\":1}");
+        check(("Origin", "http://evil.example"), "{\"{\\\"n\\\":1}\":[\"\"]}");
+        check(("Sec-Fetch-Site", "none"), "{\"{\\\"n\\\":1}\":[\"\"]}");
+    }
 
     #[test]
     fn a_request() {
