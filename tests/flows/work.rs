@@ -137,6 +137,6 @@ fn a_flow_calls_a_program() {
         .ask("POST", "/fail", "\"because\"")
         .check(500, &["raised", "because"]);
     let status = place.tell(&["status"]);
-    assert!(status.contains("alone   add       active"), "{status}");
+    assert!(status.contains("alone   add        active"), "{status}");
     served.stop();
 }
