@@ -171,6 +171,16 @@ pub fn breakpoint(breakpoint: &Breakpoint) -> String {
     }
 }
 
+/// The first of several errors, which says how many more there are.
+pub fn first_of(mut errors: Vec<Box<Error>>) -> Box<Error> {
+    let more = errors.len().saturating_sub(1);
+    let mut first = errors.swap_remove(0);
+    if more > 0 {
+        first.message.push_str(&format!(" (and {more} more errors)"));
+    }
+    first
+}
+
 /// A namespace as a graph for other tools: `dot` for Graphviz, `mermaid`. What is not active is dashed.
 ///
 /// # Errors

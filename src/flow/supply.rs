@@ -22,11 +22,11 @@ pub struct Supply {
 
 /// What is stored of a namespace.
 #[derive(Default)]
-struct Stored {
+pub struct Stored {
     specs: Map<Rc<str>, Rc<Spec>>,
     values: Vec<Rc<FlowValue>>,
     /// What is wrong with its files.
-    errors: Vec<Box<Error>>,
+    pub errors: Vec<Box<Error>>,
 }
 
 /// Kinds that start runs by themselves.

@@ -217,10 +217,18 @@ mod tests {
     use super::*;
     use crate::flow::store::file;
     use crate::flow::value::json;
+    use crate::flow::value::located::Words;
 
     fn check(opcode: &str, arg: &str, expected: &str) {
         let text = "- {kind: nop, name: a, id: i, x: 1, links: {out: [{name: b}]}}\n- {kind: nop, name: b, namespace: n}\n";
-        let known = file::read(Sort::Specs, text.as_bytes(), &"f.yaml".into(), "n").unwrap();
+        let known = file::read(
+            Sort::Specs,
+            text.as_bytes(),
+            &"f.yaml".into(),
+            "n",
+            &mut Words::default(),
+        )
+        .unwrap();
         let told = match deed(opcode, &json::read(arg.as_bytes()).unwrap(), "n", &known) {
             Ok(Deed::Answer(value)) => json::text(&value),
             Ok(Deed::Apply { objects, is_list, .. }) => {

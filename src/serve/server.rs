@@ -7,6 +7,7 @@
 
 mod calls;
 mod describe;
+mod effect;
 mod flows;
 mod journal;
 mod operate;
@@ -17,6 +18,7 @@ mod simulation;
 mod tools;
 mod web;
 
+pub use effect::Effect;
 pub use flows::{IsWanted, StoreAsk, Tested};
 pub use operate::{PoolInfo, ProcessInfo, name_of_source};
 
@@ -29,13 +31,11 @@ use self::tools::Assistants;
 use super::api::Settings;
 use super::deployment::{DeploymentId, Deployments, Name, Notice, PoolState, Start};
 use super::{deployment, http, rpc};
-use crate::codec::zip::Entry;
 use crate::core::deadlines::Deadlines;
 use crate::core::hub::Note;
 use crate::core::slab::{Key, Slab};
 use crate::error::{Error, Kind, Result};
-use crate::flow::engine::{RunId, TaskId};
-use crate::flow::kinds::node::Service;
+use crate::flow::engine::RunId;
 use crate::ids::PoolId;
 use crate::limits::CLIENTS_MAX;
 use crate::manifest::model::Manifest;
@@ -92,88 +92,6 @@ pub enum Door {
     Private,
     /// HTTP, at the listener of a flow: the source of that number.
     Flow(u64),
-}
-
-/// What the server wants done.
-#[derive(Debug)]
-pub enum Effect {
-    /// Load a program; [`Server::handle_loaded`] or [`Server::handle_load_failed`] is told, once, and
-    /// [`Server::handle_unloaded`] after an [`Effect::Unload`].
-    Load {
-        /// The generation.
-        id: DeploymentId,
-        /// Path of the program or folder.
-        source: String,
-        /// Its pools start with its first call.
-        is_lazy: bool,
-    },
-    /// Unload it.
-    Unload {
-        /// The generation.
-        id: DeploymentId,
-        /// Whatever runs in it.
-        is_at_once: bool,
-    },
-    /// Run a command; [`Server::handle_answer`] is told, once.
-    Run {
-        /// The call.
-        call: CallId,
-        /// The generation that runs it.
-        id: DeploymentId,
-        /// The position of the command in its manifest.
-        command: usize,
-        /// The arguments, each as msgpack.
-        args: Vec<Vec<u8>>,
-        /// When to give up, in milliseconds, if its client has said.
-        timeout_ms: Option<u64>,
-    },
-    /// Give up a call, with that error.
-    Cancel(CallId, Box<Error>),
-    /// Tell which processes run and how pools stand: [`Server::handle_survey`].
-    Survey(u64),
-    /// End a worker's process: [`Server::handle_killed`].
-    Kill(u64, u32),
-    /// Put what was uploaded into a new directory: [`Server::handle_unpacked`].
-    Unpack {
-        /// What to name when it is done.
-        ticket: u64,
-        /// A name for the directory.
-        id: String,
-        /// What belongs there.
-        entries: Vec<Entry>,
-    },
-    /// Remove such a directory; nothing uses it any more.
-    Remove(String),
-    /// Write a line to the log.
-    Log(String),
-    /// Read the configuration again.
-    Reconfigure,
-    /// End the server.
-    Stop,
-    /// Open what starts runs: [`Server::handle_opened`], once.
-    OpenSource {
-        /// Its number; a listener's clients come in by [`Door::Flow`].
-        source: u64,
-        /// What it is.
-        service: Service,
-    },
-    /// Close it.
-    CloseSource(u64),
-    /// Connect to another server, and carry what [`Server::fetch_output`] has for it and what it says.
-    Connect {
-        /// By which it is known.
-        task: TaskId,
-        /// A name or an address.
-        host: Rc<str>,
-        /// The port.
-        port: u16,
-    },
-    /// Close that connection.
-    Disconnect(TaskId),
-    /// Read or change the store: [`Server::handle_nodes`] if that changes nodes, then [`Server::handle_stored`].
-    Store(Box<StoreAsk>),
-    /// Tell how a test of a flow went.
-    Tested(Tested),
 }
 
 /// A connection.

@@ -2,6 +2,7 @@
 
 use crate::cli::serve::{self, build};
 use crate::error::{Error, Kind, Result};
+use crate::flow::shown;
 use crate::flow::spec::{NAMESPACE, Sort, name};
 use crate::flow::store::plan::Wish;
 use crate::shell::flow_store::{FlowStore, read_objects};
@@ -118,12 +119,12 @@ pub fn prepare(from: &From<'_>) -> Result<FlowPlan> {
     for (paths, sort) in [(from.values, Sort::Values), (from.specs, Sort::Specs)] {
         let mut store = FlowStore::new(&directory, Some(from.namespace));
         for path in paths {
-            let objects = read_objects(path, sort, from.namespace).map_err(first)?;
+            let objects = read_objects(path, sort, from.namespace).map_err(shown::first_of)?;
             let wish = Wish::Apply {
                 objects: &objects,
                 prune: false,
             };
-            store.write(sort, wish).map_err(first)?;
+            store.write(sort, wish).map_err(shown::first_of)?;
         }
     }
     Ok(FlowPlan {
@@ -165,14 +166,4 @@ pub fn usual_directory() -> PathBuf {
 
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
-}
-
-/// The first of several errors, which says how many more there are.
-fn first(mut errors: Vec<Box<Error>>) -> Box<Error> {
-    let more = errors.len().saturating_sub(1);
-    let mut first = errors.swap_remove(0);
-    if more > 0 {
-        first.message.push_str(&format!(" (and {more} more errors)"));
-    }
-    first
 }

@@ -3,6 +3,7 @@
 use super::scratch::Scratch;
 use super::{Host, STORE, say};
 use crate::error::{Error, Result};
+use crate::flow::shown;
 use crate::flow::spec::Object;
 use crate::flow::store::plan::Wish;
 use crate::flow::syscall::{Deed, answer_of, deed, sort_of};
@@ -150,23 +151,15 @@ impl Host<'_> {
                     objects: &objects,
                     prune: false,
                 };
-                let plan = writer.write(sort, wish).map_err(first)?;
+                let plan = writer.write(sort, wish).map_err(shown::first_of)?;
                 Ok(answer_of(&plan, is_list))
             }
             Deed::Delete { sort, names, answer } => {
-                writer.write(sort, Wish::DeleteNamed(&names)).map_err(first)?;
+                writer
+                    .write(sort, Wish::DeleteNamed(&names))
+                    .map_err(shown::first_of)?;
                 Ok(answer)
             }
         }
     }
-}
-
-/// The first of several errors, which says how many more there are.
-fn first(mut errors: Vec<Box<Error>>) -> Box<Error> {
-    let more = errors.len().saturating_sub(1);
-    let mut first = errors.swap_remove(0);
-    if more > 0 {
-        first.message.push_str(&format!(" (and {more} more errors)"));
-    }
-    first
 }
