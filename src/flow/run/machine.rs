@@ -90,6 +90,12 @@ impl Process {
         self.drive(todo, floor, now_ms);
     }
 
+    /// The first frame has failed, as a source that could not understand what came.
+    pub fn begin_failed(&mut self, key: Key<Frame>, error: Rc<Error>, floor: &mut Floor, now_ms: u64) {
+        self.record(key, &Value::Error(error.clone()), now_ms);
+        self.drive(vec![Next::Fail(key, error)], floor, now_ms);
+    }
+
     /// A frame has its turn.
     pub fn turn(&mut self, key: Key<Frame>, floor: &mut Floor, now_ms: u64) {
         let Some(frame) = self.frames.get_mut(key) else {
