@@ -62,7 +62,7 @@ const BUGS: [Bug; 11] = [
 ];
 
 /// Seeds that are run without further word, and in which a planted bug has to be found: some seconds' worth.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 400;
 
 fn run(seed: u64, planted: Option<Bug>, is_loud: bool) -> u64 {
     World::new(seed, planted, is_loud).run()

@@ -54,7 +54,9 @@ fn body(random: &mut Random, depth: u32) -> String {
             &["out[0]", "out[1]", "error"],
         ),
         5 => ("kind: pipe".into(), &["out[0]", "out[1]", "error"]),
-        6 => ("kind: merge".into(), &["out"]),
+        // In a chain what comes before it finds no input.
+        6 if depth == 0 => ("kind: merge".into(), &["out"]),
+        6 => ("kind: try".into(), &["out"]),
         7 => ("kind: fork".into(), &["out", "error"]),
         8 => (
             format!("kind: retry, threshold: 2, delay: {}", random.below(3)),

@@ -120,6 +120,13 @@ impl World {
             .expect("there are two namespaces");
         self.tables
             .extend(self.engine.table(namespace).iter().map(Rc::downgrade));
+        self.take_hooks();
+        for place in 0..2 {
+            self.check_status(place);
+        }
+    }
+
+    fn take_hooks(&mut self) {
         for (place, namespace) in NAMESPACES.iter().enumerate() {
             let hooks = self.engine.hooks.list.iter().filter(|its| *its.0 == **namespace);
             let hooks: Vec<_> = hooks
@@ -128,9 +135,6 @@ impl World {
             self.loaded[place].take(&hooks);
         }
         self.engine.hooks.list.clear();
-        for place in 0..2 {
-            self.check_status(place);
-        }
     }
 
     /// The nodes that should be active: as many as there can be, found the long way.
@@ -408,7 +412,6 @@ impl World {
         assert_eq!(unanswered.count(), 0, "runs that were not answered");
         for (place, namespace) in NAMESPACES.iter().enumerate() {
             assert_eq!(self.engine.processes(namespace).count(), 0);
-            let table = self.engine.table(namespace);
             for old in self.tables.iter().filter_map(Weak::upgrade) {
                 let is_served = |namespace: &&str| {
                     let table = self.engine.table(namespace);
@@ -419,20 +422,17 @@ impl World {
                     "an old table is held"
                 );
             }
-            let is_held = self.loaded[place].gone.iter().any(|old| old.strong_count() > 0);
             // One that waits is kept, for when it can be active again.
-            let waiting = self
-                .engine
-                .status(namespace)
-                .iter()
-                .any(|its| its.state != State::Active);
-            assert!(!is_held || waiting, "an old node is held");
-            drop(table);
+            let status = self.engine.status(namespace);
+            for old in self.loaded[place].gone.iter().filter_map(Weak::upgrade) {
+                let is_written = status.iter().any(|its| Rc::ptr_eq(&its.spec, &old.spec));
+                assert!(is_written, "the old node {} is held", old.name);
+            }
             let names: Vec<Rc<str>> = self.written[place].keys().cloned().collect();
             let changes = names.into_iter().map(Change::Remove).collect();
             let changed = self.engine.handle_change(namespace, changes, &KNOWN, self.now_ms);
             assert!(changed.is_ok());
-            self.engine.hooks.list.clear();
+            self.take_hooks();
             self.settle();
             let is_held = self.loaded[place].gone.iter().any(|old| old.strong_count() > 0);
             assert!(!is_held, "an old node is held");
