@@ -459,3 +459,37 @@ pub const FLOW_VALUE_DEPTH_MAX: usize = 128;
 
 /// The code of a snippet, in bytes: hundreds of times what anyone writes into a specification; each call carries it.
 pub const SNIPPET_BYTES_MAX: usize = 1 << 20;
+
+/// An expression of CEL, in bytes: far more than anyone writes by hand, little enough that its positions are cheap.
+pub const FLOW_CEL_BYTES_MAX: usize = 64 << 10;
+
+/// Nesting of an expression of CEL, in levels: deeper than anyone can read, shallow enough for a parser that recurses.
+pub const FLOW_CEL_DEPTH_MAX: usize = 96;
+
+/// Names that an expression of CEL may use beside its own variables: those who evaluate bind a handful.
+pub const FLOW_CEL_NAMES_MAX: usize = 256;
+
+/// Nodes that one evaluation of CEL visits: some 50 milliseconds, in which nothing else is served.
+pub const FLOW_CEL_STEPS_MAX: u32 = 1_000_000;
+
+/// Work of one evaluation of CEL beside its steps, in bytes that it makes or looks through: some 50 milliseconds, and as
+/// much as the largest body of a request.
+pub const FLOW_CEL_WORK_MAX: usize = 64 << 20;
+
+/// Expression of CEL that an error shows, in characters: what fits on a line beside the rest.
+pub const FLOW_CEL_SHOWN_CHARS_MAX: usize = 60;
+
+/// Digits behind the point that CEL's `format` writes: more than a float has.
+pub const FLOW_CEL_PRECISION_MAX: usize = 100;
+
+/// Instructions of a regular expression of CEL: each letter of a text may visit all.
+pub const FLOW_CEL_PATTERN_OPS_MAX: usize = 4096;
+
+/// A regular expression of CEL, in bytes: four for each instruction.
+pub const FLOW_CEL_PATTERN_BYTES_MAX: usize = 4 * FLOW_CEL_PATTERN_OPS_MAX;
+
+/// Groups of a regular expression in each other: deeper than anyone can read; its parser recurses.
+pub const FLOW_CEL_PATTERN_DEPTH_MAX: usize = 64;
+
+/// Repetitions that a regular expression may count: as RE2 has it.
+pub const FLOW_CEL_PATTERN_REPEATS_MAX: usize = 1000;

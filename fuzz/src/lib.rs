@@ -1,6 +1,7 @@
 //! The bodies of the fuzz targets: each takes any bytes, feeds them to one part of nexus and asserts what holds whatever
 //! they are. Names no fuzzer: `tests/fuzz_replay.rs` runs the same bodies over the corpora in `fuzz/corpus`.
 
+mod cel;
 mod codec;
 mod compiler;
 mod compose;
@@ -11,6 +12,7 @@ mod program;
 mod source;
 mod wire;
 
+pub use cel::cel;
 pub use codec::{msgpack, schema, transcode};
 pub use compiler::compose;
 pub use compose::loc;
