@@ -10,6 +10,7 @@ mod mcp;
 mod package;
 mod program;
 mod source;
+mod specs;
 mod wire;
 
 pub use cel::cel;
@@ -21,4 +22,5 @@ pub use mcp::mcp;
 pub use package::zip;
 pub use program::{args, expression, manifest};
 pub use source::signatures;
+pub use specs::specs;
 pub use wire::{frame, message};

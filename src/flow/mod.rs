@@ -2,4 +2,6 @@
 
 pub mod cel;
 pub mod languages;
+pub mod spec;
+pub mod store;
 pub mod value;

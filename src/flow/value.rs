@@ -1,7 +1,10 @@
 //! What travels in a flow: a value of no declared type, cheap to copy, as JSON has them, with bytes and errors beside.
-//! Evaluates nothing; [`json`] reads and writes text.
+//! Evaluates nothing; [`json`] and [`yaml`] read text.
 
 pub mod json;
+pub mod located;
+pub mod yaml;
+pub mod yaml_text;
 
 use crate::error::{Error, Kind};
 use std::cmp::Ordering;

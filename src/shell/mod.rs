@@ -7,6 +7,7 @@ mod confine;
 mod connection;
 pub mod detached;
 pub mod file_bytes;
+pub mod flow_store;
 mod launch;
 pub mod mcp;
 pub mod notes;
