@@ -32,7 +32,7 @@ use crate::ids::PoolId;
 use crate::limits::CLIENTS_MAX;
 use crate::manifest::model::Manifest;
 use crate::serve::metrics::{Metrics, SeriesId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 /// A connection of a client.
@@ -135,7 +135,7 @@ pub enum Effect {
 pub struct Client {
     wire: Wire,
     /// Calls that wait for their answers.
-    calls: BTreeSet<CallId>,
+    calls: Vec<CallId>,
     is_listed: bool,
     due: Option<u64>,
 }
@@ -264,7 +264,7 @@ impl Server {
         };
         let id = self.clients.insert(Client {
             wire,
-            calls: BTreeSet::new(),
+            calls: Vec::new(),
             is_listed: false,
             due: None,
         });
@@ -595,12 +595,12 @@ impl Server {
 
     fn set_client_deadline(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id) {
-            let due = match &client.wire {
-                Wire::Web(wire) => wire.next_deadline(),
-                Wire::Private(_) => None,
-            };
-            if due != client.due {
-                self.deadlines.set(Timer::Client(id), &mut client.due, due);
+            let Wire::Web(wire) = &client.wire else { return };
+            // A timer that comes too early is set again then: most never come, for each request moves them.
+            if let Some(due) = wire.next_deadline()
+                && client.due.is_none_or(|set| due < set)
+            {
+                self.deadlines.set(Timer::Client(id), &mut client.due, Some(due));
             }
         }
     }

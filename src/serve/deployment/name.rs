@@ -43,11 +43,7 @@ impl Name {
 }
 
 fn part(what: &str, text: &str) -> Result<String> {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    let stranger = text
-        .char_indices()
-        .find(|(at, letter)| !is_plain(*letter) && (*at == 0 || !matches!(letter, '.' | '-')));
-    let message = match stranger {
+    let message = match stranger(text) {
         _ if text.is_empty() => format!("the {what} of a deployment is empty"),
         _ if text.len() > DEPLOYMENT_NAME_BYTES_MAX => format!(
             "the {what} of a deployment has {} bytes, more than {DEPLOYMENT_NAME_BYTES_MAX}",
@@ -60,6 +56,17 @@ fn part(what: &str, text: &str) -> Result<String> {
         None => return Ok(text.to_string()),
     };
     Err(Error::new(Kind::Usage, message).hint("NAME, NAMESPACE/NAME, NAME@VERSION or NAMESPACE/NAME@VERSION"))
+}
+
+/// The first letter that no part may have there, and where it is.
+fn stranger(text: &str) -> Option<(usize, char)> {
+    for (at, byte) in text.bytes().enumerate() {
+        let is_plain = byte.is_ascii_alphanumeric() || byte == b'_';
+        if !is_plain && (at == 0 || !matches!(byte, b'.' | b'-')) {
+            return text[at..].chars().next().map(|letter| (at, letter));
+        }
+    }
+    None
 }
 
 impl fmt::Display for Name {

@@ -81,7 +81,10 @@ impl Server {
         });
         match begun {
             Ok((name, timeout_ms, request_id)) => {
-                let web = Web { request, form: None };
+                let web = Web {
+                    request,
+                    form: api::JSON,
+                };
                 let origin = Origin::Web(Box::new(web));
                 self.call(
                     Some(client),
@@ -293,11 +296,11 @@ impl Server {
             return self.end_events(client, result, now_ms);
         }
         let answer =
-            result.and_then(|done| api::result(done.manifest, done.command, &web.request, &done.result));
+            result.and_then(|done| api::result(done.manifest, done.command, web.form.clone(), &done.result));
         let mut response = answer.unwrap_or_else(Failure::response);
         response
             .headers
-            .push(("x-request-id", call.request_id.text(&self.config.mark)));
+            .push(("x-request-id", call.request_id.text(&self.config.mark).into()));
         self.respond(client, &web.request, Ok(response), now_ms)
     }
 
@@ -313,7 +316,7 @@ impl Server {
         response.headers.push(("cache-control", "no-store".into()));
         response
             .headers
-            .push(("x-request-id", call.request_id.text(&self.config.mark)));
+            .push(("x-request-id", call.request_id.text(&self.config.mark).into()));
         api::finish(&self.config.settings, &web.request, &mut response);
         call.is_streaming = true;
         if let Some(wire) = self.web(client) {
