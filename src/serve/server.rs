@@ -24,7 +24,7 @@ use self::tools::Assistants;
 use super::api::Settings;
 use super::deployment::{DeploymentId, Deployments, Name, Notice, PoolState, Start};
 use super::{deployment, http, rpc};
-use crate::core::deadlines::Deadlines;
+use crate::core::deadlines::{Deadlines, sooner};
 use crate::core::hub::Note;
 use crate::core::slab::{Key, Slab};
 use crate::error::{Error, Kind, Result};
@@ -372,13 +372,11 @@ impl Server {
 
     /// When [`Server::handle_timeout`] is due next, in milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        let dues = [
-            self.deadlines.next_ms(),
-            self.deployments.next_deadline(),
-            self.idle_due_ms(),
-            self.assistants.sessions.next_deadline(),
-        ];
-        dues.into_iter().flatten().min()
+        let due = sooner(self.deadlines.next_ms(), self.deployments.next_deadline());
+        sooner(
+            due,
+            sooner(self.idle_due_ms(), self.assistants.sessions.next_deadline()),
+        )
     }
 
     /// When it ends for want of clients.

@@ -88,7 +88,14 @@ pub(super) fn offers<'r>(types: &Types, returns: &'r Returns) -> Vec<(&'r str, F
 
 /// A media type without its parameters.
 pub(super) fn essence(media_type: &str) -> &str {
-    media_type.split(';').next().unwrap_or_default().trim()
+    media_and_parameters(media_type).0
+}
+
+/// A media type, and what is behind it with the `;` before each parameter.
+pub(super) fn media_and_parameters(media_type: &str) -> (&str, &str) {
+    let end = media_type.bytes().position(|byte| byte == b';');
+    let (essence, parameters) = media_type.split_at(end.unwrap_or(media_type.len()));
+    (essence.trim_ascii(), parameters)
 }
 
 /// What one part of `Accept` says.

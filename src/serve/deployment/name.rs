@@ -21,10 +21,19 @@ pub struct Name {
 impl Name {
     /// The name of these parts; those that are not given are the usual ones. [`Kind::Usage`] for a part that no name may have.
     pub fn new(namespace: Option<&str>, name: &str, version: Option<&str>) -> Result<Name> {
+        Name::of(
+            namespace.unwrap_or(NAMESPACE).to_string(),
+            name.to_string(),
+            version.map(str::to_string),
+        )
+    }
+
+    /// The same of parts that are its own. Errors as [`Name::new`].
+    pub fn of(namespace: String, name: String, version: Option<String>) -> Result<Name> {
         Ok(Name {
-            namespace: part("namespace", namespace.unwrap_or(NAMESPACE))?,
+            namespace: part("namespace", namespace)?,
             name: part("name", name)?,
-            version: part("version", version.unwrap_or(VERSION))?,
+            version: part("version", version.unwrap_or_else(|| VERSION.to_string()))?,
         })
     }
 
@@ -42,8 +51,8 @@ impl Name {
     }
 }
 
-fn part(what: &str, text: &str) -> Result<String> {
-    let message = match stranger(text) {
+fn part(what: &str, text: String) -> Result<String> {
+    let message = match stranger(&text) {
         _ if text.is_empty() => format!("the {what} of a deployment is empty"),
         _ if text.len() > DEPLOYMENT_NAME_BYTES_MAX => format!(
             "the {what} of a deployment has {} bytes, more than {DEPLOYMENT_NAME_BYTES_MAX}",
@@ -53,7 +62,7 @@ fn part(what: &str, text: &str) -> Result<String> {
             "the {what} of a deployment is '{text}' with {letter:?} in it; letters, digits and '_' are expected, \
              and after the first also '.' and '-'"
         ),
-        None => return Ok(text.to_string()),
+        None => return Ok(text),
     };
     Err(Error::new(Kind::Usage, message).hint("NAME, NAMESPACE/NAME, NAME@VERSION or NAMESPACE/NAME@VERSION"))
 }

@@ -88,25 +88,25 @@ struct Seen {
 
 impl Seen {
     fn note(&mut self, name: &str, value: &[u8]) -> Result<(), Fault> {
-        if is_named(name, "host") {
+        if is_named(name.as_bytes(), "host") {
             self.hosts += 1;
             if self.hosts > 1 {
                 return Err(Fault::bad("more than one header 'host'"));
             }
             check_authority(value)?;
-        } else if is_named(name, "content-length") {
+        } else if is_named(name.as_bytes(), "content-length") {
             if self.length.is_some() {
                 return Err(Fault::bad("more than one header 'content-length'"));
             }
             self.length = Some(read_length(value)?);
-        } else if is_named(name, "transfer-encoding") {
+        } else if is_named(name.as_bytes(), "transfer-encoding") {
             self.note_codings(value)?;
-        } else if is_named(name, "connection") {
+        } else if is_named(name.as_bytes(), "connection") {
             for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                 self.closes |= option.eq_ignore_ascii_case(b"close");
                 self.keeps |= option.eq_ignore_ascii_case(b"keep-alive");
             }
-        } else if is_named(name, "expect") {
+        } else if is_named(name.as_bytes(), "expect") {
             match value.eq_ignore_ascii_case(b"100-continue") {
                 true => self.expects_continue = true,
                 false => self.expects_other = true,

@@ -53,6 +53,7 @@ pub(super) fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
 }
 
 /// Whether a header has that name, in whatever letters. Most differ in length already.
-pub(super) fn is_named(found: &str, name: &str) -> bool {
-    found.len() == name.len() && found.eq_ignore_ascii_case(name)
+pub(super) fn is_named(found: &[u8], name: &str) -> bool {
+    let mut pairs = found.iter().zip(name.as_bytes());
+    found.len() == name.len() && pairs.all(|(a, b)| a.eq_ignore_ascii_case(b))
 }

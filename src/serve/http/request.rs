@@ -91,7 +91,7 @@ impl Headers {
         self.ends.iter().filter_map(move |(name_end, end)| {
             let (from, name_end, end) = (start, *name_end as usize, *end as usize);
             start = end;
-            is_named(&self.text[from..name_end], name).then(|| &self.text[name_end..end])
+            is_named(&self.text.as_bytes()[from..name_end], name).then(|| &self.text[name_end..end])
         })
     }
 }

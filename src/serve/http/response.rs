@@ -87,7 +87,7 @@ impl Response {
 /// Whether it is a header that only the connection writes.
 fn is_framing(name: &str) -> bool {
     const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "connection"];
-    FRAMING.iter().any(|framing| is_named(name, framing))
+    FRAMING.iter().any(|framing| is_named(name.as_bytes(), framing))
 }
 
 /// How the end of a body is known.

@@ -76,7 +76,7 @@ impl Server {
         now_ms: u64,
     ) {
         let begun = self.authorize(&request).and_then(|()| {
-            let name = Name::new(Some(&target.namespace), &target.name, target.version.as_deref())?;
+            let name = Name::of(target.namespace, target.name, target.version)?;
             Ok((name, timeout_ms(&request)?, self.request_id(&request)?))
         });
         match begun {
