@@ -4,7 +4,7 @@
 use nexus::codec::base64;
 use nexus::flow::cel::Cel;
 use nexus::flow::value::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
@@ -33,7 +33,7 @@ fn cases() -> Option<Value> {
     Some(json::read(&output.stdout).expect("node writes JSON"))
 }
 
-fn fetch(directory: &PathBuf) -> Option<()> {
+fn fetch(directory: &Path) -> Option<()> {
     std::fs::create_dir_all(directory).expect("a directory can be made");
     let npm = Command::new("npm")
         .args(["pack", "--silent", PACKAGE])
@@ -109,20 +109,57 @@ fn is_same(a: &Value, b: &Value) -> bool {
 /// What came of one case.
 enum Outcome {
     Right,
+    /// An error is expected, and comes before the evaluation.
+    RefusedEarly,
     /// Left out, by this reason.
     LeftOut(&'static str),
     Wrong(String),
 }
 
+/// Comparisons that are only true once the integer has become a float, and lost its last digit.
+const INEXACT: [&str; 4] = [
+    "dyn(9223372036854775807) < 9223372036854775808.0",
+    "dyn(9223372036854775808.0) > 9223372036854775807",
+    "dyn(9223372036854775808.0) <= 9223372036854775807",
+    "dyn(9223372036854775807) >= 9223372036854775808.0",
+];
+
+/// What is left out, and how many cases each reason takes; the first that holds counts.
+const LEFT_OUT: [(&str, usize); 10] = [
+    ("messages of protocol buffers", 685),
+    ("timestamps and durations", 87),
+    ("optional values", 68),
+    ("cel.block, which only optimizers write", 21),
+    ("the extension of mathematics", 199),
+    ("types that are deduced before evaluation", 31),
+    ("types as values", 30),
+    ("names that have dots in them", 8),
+    (
+        "unknown functions that never run, which are errors of compilation",
+        18,
+    ),
+    (
+        "integers that lose digits beside floats, which they don't here",
+        4,
+    ),
+];
+
+/// Cases that expect an error of the evaluation, and get one of the compilation: functions that there are not, or not with
+/// so many arguments.
+const REFUSED_EARLY: usize = 5;
+
 /// Why a case can't be run, by what it is made of and not by what comes of it.
-fn reason(case: &Value, file: &str) -> Option<&'static str> {
+fn reason(case: &Value, path: &[&str]) -> Option<&'static str> {
     let text = case.get("expr").and_then(Value::as_str).unwrap_or_default();
     let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
     let bindings = case.get("bindings").and_then(Value::entries).unwrap_or_default();
     let is_unbound = |bound: &(Value, Value)| bound.1.get("value").and_then(value).is_none();
     let expected = case.get("value");
+    let (file, second) = (path[0], path.get(1).copied());
     if has(&[
         "TestAllTypes",
+        "TestRequired",
+        "Value{",
         "google.protobuf",
         "NestedEnum",
         "GlobalEnum",
@@ -155,11 +192,17 @@ fn reason(case: &Value, file: &str) -> Option<&'static str> {
     {
         return Some("names that have dots in them");
     }
+    if has(&["f_unknown(17) ||"]) || second == Some("receiver_function_names") {
+        return Some("unknown functions that never run, which are errors of compilation");
+    }
+    if INEXACT.contains(&text) {
+        return Some("integers that lose digits beside floats, which they don't here");
+    }
     None
 }
 
-fn run(case: &Value, file: &str) -> Outcome {
-    if let Some(reason) = reason(case, file) {
+fn run(case: &Value, path: &[&str]) -> Outcome {
+    if let Some(reason) = reason(case, path) {
         return Outcome::LeftOut(reason);
     }
     let text = case.get("expr").and_then(Value::as_str).unwrap_or_default();
@@ -169,9 +212,18 @@ fn run(case: &Value, file: &str) -> Outcome {
         .filter_map(|(name, bound)| Some((name.as_str()?, value(bound.get("value")?)?)))
         .collect();
     let bound: Vec<(&str, &Value)> = bindings.iter().map(|(name, value)| (*name, value)).collect();
-    let found = Cel::compile(text).map_err(|error| error.render("case", text));
-    let found = found.and_then(|cel| cel.evaluate(&bound).map_err(|error| error.message));
     let fails = case.get("evalError").is_some();
+    let found = match Cel::compile(text) {
+        Ok(cel) => cel.evaluate(&bound).map_err(|error| error.message),
+        Err(error) => {
+            let is_known = ["there is no function", "arguments, expected"];
+            let is_known = is_known.iter().any(|part| error.message.contains(part));
+            if fails && is_known {
+                return Outcome::RefusedEarly;
+            }
+            return Outcome::Wrong(error.render("case", text));
+        }
+    };
     let truth = Value::Bool(true);
     let expected = match case.get("value") {
         Some(written) => match value(written) {
@@ -197,18 +249,19 @@ fn published_cases() {
     };
     let cases = cases.elements().expect("the cases are a list");
     assert_eq!(cases.len(), CASES);
-    let mut right = 0;
-    let mut left_out: Vec<(&str, usize)> = Vec::new();
+    let (mut right, mut refused_early) = (0, 0);
+    let mut left_out = LEFT_OUT.map(|(reason, _)| (reason, 0));
     let mut wrong = Vec::new();
     for case in cases {
         let path = case.get("path").and_then(Value::elements).unwrap_or_default();
         let path: Vec<&str> = path.iter().filter_map(Value::as_str).collect();
-        match run(case, path[0]) {
+        match run(case, &path) {
             Outcome::Right => right += 1,
-            Outcome::LeftOut(reason) => match left_out.iter_mut().find(|row| row.0 == reason) {
-                Some(row) => row.1 += 1,
-                None => left_out.push((reason, 1)),
-            },
+            Outcome::RefusedEarly => refused_early += 1,
+            Outcome::LeftOut(reason) => {
+                let row = left_out.iter_mut().find(|row| row.0 == reason);
+                row.expect("every reason has a row").1 += 1;
+            }
             Outcome::Wrong(message) => {
                 let (name, text) = (case.get("name"), case.get("expr"));
                 let name = name.and_then(Value::as_str).unwrap_or_default();
@@ -217,10 +270,14 @@ fn published_cases() {
             }
         }
     }
-    println!(
-        "{right} right, {} wrong\n{left_out:#?}\n{}",
+    assert!(
+        wrong.is_empty(),
+        "{} are wrong\n{}",
         wrong.len(),
         wrong.join("\n")
     );
-    assert!(wrong.is_empty());
+    assert_eq!(left_out, LEFT_OUT);
+    assert_eq!(refused_early, REFUSED_EARLY);
+    let expected = CASES - REFUSED_EARLY - LEFT_OUT.iter().map(|row| row.1).sum::<usize>();
+    assert_eq!(right, expected);
 }

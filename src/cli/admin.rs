@@ -15,7 +15,7 @@ use crate::serve::deployment::Name;
 use crate::serve::rpc::Notice;
 use crate::shell::client::{Ask, Client, Told};
 use crate::shell::private_socket::{default_path, path_of};
-use argh::{CommandInfo, DynamicSubCommand, EarlyExit};
+use argh::{CommandInfo, EarlyExit};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -97,7 +97,8 @@ static ACTIONS: [Action; 10] = [
     Action {
         info: info("delete", "Have the server serve programs no more."),
         words: "NAME...",
-        note: "Calls that run have some time to end.",
+        note: "Calls that run have some time to end.\n\n\
+               Nodes and values of a flow are deleted by nexus delete specs and nexus delete values: nexus delete specs --help",
         options: SERVER,
         run: delete,
     },
@@ -179,7 +180,8 @@ static ACTIONS: [Action; 10] = [
     },
 ];
 
-static INFOS: [&CommandInfo; 10] = [
+/// What there is to say of each.
+pub static INFOS: [&CommandInfo; 10] = [
     &ACTIONS[0].info,
     &ACTIONS[1].info,
     &ACTIONS[2].info,
@@ -215,20 +217,10 @@ struct Given {
     words: Vec<String>,
 }
 
-impl DynamicSubCommand for Admin {
-    fn commands() -> &'static [&'static CommandInfo] {
-        &INFOS
-    }
-
-    fn try_redact_arg_values(_: &[&str], _: &[&str]) -> Option<std::result::Result<Vec<String>, EarlyExit>> {
-        None
-    }
-
-    fn try_from_args(names: &[&str], words: &[&str]) -> Option<std::result::Result<Admin, EarlyExit>> {
-        let name = names.last()?;
-        let action = ACTIONS.iter().find(|action| action.info.name == *name)?;
-        Some(read(action, words).map(|given| Admin { action, given }))
-    }
+/// Reads the words of the subcommand of that name, if it is one of these.
+pub fn read_for(name: &str, words: &[&str]) -> Option<std::result::Result<Admin, EarlyExit>> {
+    let action = ACTIONS.iter().find(|action| action.info.name == name)?;
+    Some(read(action, words).map(|given| Admin { action, given }))
 }
 
 fn read(action: &Action, words: &[&str]) -> std::result::Result<Given, EarlyExit> {
@@ -469,7 +461,7 @@ fn list(given: &Given) -> Result<()> {
 }
 
 /// Prints some members of each object of a JSON list.
-fn print_rows(columns: &[(&str, &str)], json: &str, format: Format) -> Result<()> {
+pub(in crate::cli) fn print_rows(columns: &[(&str, &str)], json: &str, format: Format) -> Result<()> {
     let fields: Vec<String> = columns
         .iter()
         .map(|(key, schema)| format!("{key}:{schema}"))

@@ -7,6 +7,7 @@ mod completions;
 mod each;
 mod explain;
 mod files;
+mod flows;
 mod help;
 pub mod input;
 mod launcher;

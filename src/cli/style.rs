@@ -32,6 +32,11 @@ impl Style {
         self.mark("1;31", text)
     }
 
+    /// What is new.
+    pub fn green(self, text: &str) -> String {
+        self.mark("32", text)
+    }
+
     /// What matters less.
     pub fn dim(self, text: &str) -> String {
         self.mark("2", text)

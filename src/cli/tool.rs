@@ -3,6 +3,7 @@
 use crate::build::runtimes::{RUNTIMES, Runtime as RuntimeFile};
 use crate::cli::admin::{self, Admin};
 use crate::cli::explain::{Drawing, Telling};
+use crate::cli::flows::words::{self as flows, Flows};
 use crate::cli::input::{self, Content};
 use crate::cli::launcher;
 use crate::cli::making;
@@ -18,7 +19,7 @@ use crate::codec::schema::Types;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::model::{Body, Manifest};
 use crate::manifest::names::full_name;
-use argh::FromArgs;
+use argh::{CommandInfo, DynamicSubCommand, EarlyExit, FromArgs};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -47,7 +48,44 @@ enum Action {
     Runtime(Runtime),
     Serve(Serve),
     #[argh(dynamic)]
+    Listed(Listed),
+}
+
+/// Subcommands that stand in lists of their own.
+enum Listed {
     Admin(Admin),
+    Flows(Flows),
+}
+
+/// What the lists say, one behind the other.
+static LISTED: [&CommandInfo; admin::INFOS.len() + flows::INFOS.len()] = {
+    let mut all = [admin::INFOS[0]; admin::INFOS.len() + flows::INFOS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = match at.checked_sub(admin::INFOS.len()) {
+            None => admin::INFOS[at],
+            Some(at) => flows::INFOS[at],
+        };
+        at += 1;
+    }
+    all
+};
+
+impl DynamicSubCommand for Listed {
+    fn commands() -> &'static [&'static CommandInfo] {
+        &LISTED
+    }
+
+    fn try_redact_arg_values(_: &[&str], _: &[&str]) -> Option<std::result::Result<Vec<String>, EarlyExit>> {
+        None
+    }
+
+    fn try_from_args(names: &[&str], words: &[&str]) -> Option<std::result::Result<Listed, EarlyExit>> {
+        let name = names.last()?;
+        let flows = || Some(flows::read_for(name, words)?.map(Listed::Flows));
+        let admin = admin::read_for(name, words).map(|read| read.map(Listed::Admin));
+        admin.or_else(flows)
+    }
 }
 
 /// Stands for standard input among the words for argh.
@@ -246,14 +284,26 @@ pub fn run(words: &[String]) -> ExitCode {
         }
         Some(_) => {}
     }
+    if let Some(asked) = flows::delete(&borrowed) {
+        return match asked {
+            Ok(flows) => flows::run(&flows),
+            Err(exit) => told_of(words, exit),
+        }
+        .unwrap_or_else(|error| report::print("nexus", &error));
+    }
     let result = match Tool::from_args(&["nexus"], &borrowed) {
         Ok(tool) => dispatch(tool),
-        Err(exit) if exit.status.is_ok() => {
-            output::print_text(exit.output.as_bytes()).map(|()| ExitCode::SUCCESS)
-        }
-        Err(exit) => Err(misused(words, &exit.output)),
+        Err(exit) => told_of(words, exit),
     };
     result.unwrap_or_else(|error| report::print("nexus", &error))
+}
+
+/// What there is to tell in place of doing something: help, or what is wrong with the words.
+fn told_of(words: &[String], exit: EarlyExit) -> Result<ExitCode> {
+    match exit.status {
+        Ok(()) => output::print_text(exit.output.as_bytes()).map(|()| ExitCode::SUCCESS),
+        Err(()) => Err(misused(words, &exit.output)),
+    }
 }
 
 fn dispatch(tool: Tool) -> Result<ExitCode> {
@@ -263,7 +313,8 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
     }
     match tool.action {
         Some(Action::Run(run)) => run_program(&run),
-        Some(Action::Admin(admin)) => admin::run(&admin),
+        Some(Action::Listed(Listed::Flows(asked))) => flows::run(&asked),
+        Some(Action::Listed(Listed::Admin(admin))) => admin::run(&admin),
         Some(Action::New(new)) => making::create(new.folder.as_deref(), &new.lang),
         Some(Action::Build(build)) => making::build(&build.paths, build.output.as_deref()),
         Some(Action::Check(check)) => check_all(&check.paths),
@@ -292,7 +343,7 @@ fn misused(words: &[String], told: &str) -> Box<Error> {
     }
     let error = Error::new(Kind::Usage, told);
     let first = words.first().map_or("", String::as_str);
-    let mut names = ACTIONS.into_iter().chain(admin::names());
+    let mut names = ACTIONS.into_iter().chain(flows::names()).chain(admin::names());
     match nearest(first, names.clone()) {
         _ if names.any(|name| name == first) => error.hint(format!("nexus {first} --help describes it")),
         Some(name) => error.hint(format!("did you mean {name}?")),

@@ -4,8 +4,10 @@ pub mod cel;
 pub mod engine;
 pub mod graph;
 pub mod kinds;
+pub mod languages;
 pub mod run;
 #[cfg(test)]
 mod simulation;
 pub mod spec;
+pub mod store;
 pub mod value;

@@ -8,6 +8,7 @@ pub mod template;
 
 pub use port::{Link, Port, PortName, Target};
 
+use crate::error::Error;
 use crate::flow::value::Value;
 use crate::flow::value::located::{Located, Node};
 use std::fmt;
@@ -41,6 +42,9 @@ impl fmt::Display for Place {
         }
     }
 }
+
+/// All that is wrong with files, or with what is asked for.
+pub type Errors = Vec<Box<Error>>;
 
 /// The namespace of what names none.
 pub const NAMESPACE: &str = "default";
@@ -228,9 +232,12 @@ impl Object {
         Value::Map(Rc::new(entries.cloned().collect()))
     }
 
-    /// As it stands in the store: with that revision.
+    /// As it stands in the store: with that revision, if it has been counted.
     pub fn stored(&self, revision: u64) -> Value {
         let content = self.content();
+        if revision == 0 {
+            return content;
+        }
         let entries = content.entries().unwrap_or_default().iter().cloned();
         let revision = match i64::try_from(revision) {
             Ok(revision) => Value::Int(revision),

@@ -3,12 +3,13 @@
 //!
 //! What it does stands in its siblings: `calls` (a call from its request to its answer), `web` (what comes over HTTP),
 //! `tools` (from assistants), `private` (over the private socket), `operate` (what operators ask for), `describe` (what there
-//! is to call), `journal` (logs).
+//! is to call), `packages` (what was uploaded), `journal` (logs).
 
 mod calls;
 mod describe;
 mod journal;
 mod operate;
+mod packages;
 mod private;
 #[cfg(test)]
 mod simulation;
@@ -20,11 +21,13 @@ pub use operate::{PoolInfo, ProcessInfo, name_of_source};
 use self::calls::Call;
 use self::journal::Journal;
 use self::operate::Asking;
+use self::packages::Packages;
 use self::tools::Assistants;
 use super::api::Settings;
 use super::deployment::{DeploymentId, Deployments, Name, Notice, PoolState, Start};
 use super::{deployment, http, rpc};
-use crate::core::deadlines::Deadlines;
+use crate::codec::zip::Entry;
+use crate::core::deadlines::{Deadlines, sooner};
 use crate::core::hub::Note;
 use crate::core::slab::{Key, Slab};
 use crate::error::{Error, Kind, Result};
@@ -32,7 +35,7 @@ use crate::ids::PoolId;
 use crate::limits::CLIENTS_MAX;
 use crate::manifest::model::Manifest;
 use crate::serve::metrics::{Metrics, SeriesId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 /// A connection of a client.
@@ -123,6 +126,17 @@ pub enum Effect {
     Survey(u64),
     /// End a worker's process: [`Server::handle_killed`].
     Kill(u64, u32),
+    /// Put what was uploaded into a new directory: [`Server::handle_unpacked`].
+    Unpack {
+        /// What to name when it is done.
+        ticket: u64,
+        /// A name for the directory.
+        id: String,
+        /// What belongs there.
+        entries: Vec<Entry>,
+    },
+    /// Remove such a directory; nothing uses it any more.
+    Remove(String),
     /// Write a line to the log.
     Log(String),
     /// Read the configuration again.
@@ -135,7 +149,7 @@ pub enum Effect {
 pub struct Client {
     wire: Wire,
     /// Calls that wait for their answers.
-    calls: BTreeSet<CallId>,
+    calls: Vec<CallId>,
     is_listed: bool,
     due: Option<u64>,
 }
@@ -175,6 +189,7 @@ pub struct Server {
     journal: Journal,
     /// Those who wait for what operators asked for.
     asking: Asking,
+    packages: Packages,
     assistants: Assistants,
     metrics: Metrics,
     begun_ms: u64,
@@ -202,6 +217,7 @@ impl Server {
             listed: VecDeque::new(),
             journal: Journal::default(),
             asking: Asking::default(),
+            packages: Packages::default(),
             assistants: Assistants::default(),
             metrics: Metrics::new(),
             begun_ms: now_ms,
@@ -264,7 +280,7 @@ impl Server {
         };
         let id = self.clients.insert(Client {
             wire,
-            calls: BTreeSet::new(),
+            calls: Vec::new(),
             is_listed: false,
             due: None,
         });
@@ -372,13 +388,11 @@ impl Server {
 
     /// When [`Server::handle_timeout`] is due next, in milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        let dues = [
-            self.deadlines.next_ms(),
-            self.deployments.next_deadline(),
-            self.idle_due_ms(),
-            self.assistants.sessions.next_deadline(),
-        ];
-        dues.into_iter().flatten().min()
+        let due = sooner(self.deadlines.next_ms(), self.deployments.next_deadline());
+        sooner(
+            due,
+            sooner(self.idle_due_ms(), self.assistants.sessions.next_deadline()),
+        )
     }
 
     /// When it ends for want of clients.
@@ -549,6 +563,7 @@ impl Server {
                 deployment::Effect::Notice(notice) => self.take_notice(*notice, now_ms),
             }
         }
+        self.sweep_packages();
     }
 
     fn take_notice(&mut self, notice: Notice, now_ms: u64) {
@@ -595,12 +610,12 @@ impl Server {
 
     fn set_client_deadline(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id) {
-            let due = match &client.wire {
-                Wire::Web(wire) => wire.next_deadline(),
-                Wire::Private(_) => None,
-            };
-            if due != client.due {
-                self.deadlines.set(Timer::Client(id), &mut client.due, due);
+            let Wire::Web(wire) = &client.wire else { return };
+            // A timer that comes too early is set again then: most never come, for each request moves them.
+            if let Some(due) = wire.next_deadline()
+                && client.due.is_none_or(|set| due < set)
+            {
+                self.deadlines.set(Timer::Client(id), &mut client.due, Some(due));
             }
         }
     }

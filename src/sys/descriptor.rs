@@ -159,6 +159,12 @@ pub fn lock(file: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Waits until all that was written to the file system of this file is on its disk.
+pub fn sync_file_system(file: impl AsFd) -> io::Result<()> {
+    // SAFETY: syncfs takes a plain integer.
+    check(unsafe { libc::syncfs(file.as_fd().as_raw_fd()) }).map(drop)
+}
+
 /// A file as a place, which can't be read. It stays the same when the file's name is gone.
 pub fn open_place(path: &std::path::Path) -> io::Result<OwnedFd> {
     let path = super::spawn::c_string(path.as_os_str())?;

@@ -37,8 +37,21 @@ impl Watch {
 
     /// Watches a directory for files that are written, moved there or removed. The same one gets the same number.
     pub fn add(&self, directory: &Path) -> io::Result<i32> {
+        self.watch(
+            directory,
+            libc::IN_CLOSE_WRITE | libc::IN_MOVED_TO | libc::IN_DELETE,
+        )
+    }
+
+    /// As [`Watch::add`], and for what is made in it, such as directories, or moved away.
+    pub fn add_whole(&self, directory: &Path) -> io::Result<i32> {
+        let seen = libc::IN_CLOSE_WRITE | libc::IN_MOVE | libc::IN_DELETE | libc::IN_CREATE;
+        self.watch(directory, seen)
+    }
+
+    fn watch(&self, directory: &Path, mask: u32) -> io::Result<i32> {
         let path = CString::new(directory.as_os_str().as_bytes())?;
-        let mask = libc::IN_CLOSE_WRITE | libc::IN_MOVED_TO | libc::IN_DELETE | libc::IN_ONLYDIR;
+        let mask = mask | libc::IN_ONLYDIR;
         // SAFETY: the path ends in NUL and outlives the call.
         check(unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path.as_ptr(), mask) })
     }

@@ -514,13 +514,13 @@ mod tests {
 
     #[test]
     fn dependencies_are_listed_here() {
-        let listed = "[dependencies]\n# a = b\nmio = { a = 1 }\nlibc = \"1\"\nrmp = \"1\"\nargh = \"1\"\nhttparse = \"1\"\n";
+        let listed = "[dependencies]\n# a = b\nmio = { a = 1 }\nlibc = \"1\"\nrmp = \"1\"\nargh = \"1\"\nhttparse = \"1\"\nsaphyr-parser = \"1\"\n";
         check(
             "Cargo.toml",
             &format!("{listed}[dev-dependencies]\nx = \"1\"\n"),
             &[],
         );
-        let expected = r#"Cargo.toml:1: depends on ["argh", "httparse", "libc", "mio", "rmp", "x"], expected ["argh", "httparse", "libc", "mio", "rmp"]"#;
+        let expected = r#"Cargo.toml:1: depends on ["argh", "httparse", "libc", "mio", "rmp", "saphyr-parser", "x"], expected ["argh", "httparse", "libc", "mio", "rmp", "saphyr-parser"]"#;
         check("Cargo.toml", &format!("{listed}x = \"1\"\n"), &[expected]);
     }
 

@@ -154,13 +154,15 @@ fn write_value(value: &Value, depth: usize, out: &mut String, budget: &mut Budge
         }
         Value::Map(entries) => {
             // In the order of the keys' texts, whatever order they were written in.
-            let mut shown = Vec::new();
+            let mut shown: Vec<(String, &Value)> = Vec::new();
             for (key, value) in entries.iter() {
                 let mut text = String::new();
                 write_value(key, depth + 1, &mut text, budget)?;
-                shown.push((text, value));
+                let place = shown.partition_point(|row| row.0 <= text);
+                // Most maps are small; those that aren't pay for what moves.
+                budget.work(shown.len() - place)?;
+                shown.insert(place, (text, value));
             }
-            shown.sort_by(|a, b| a.0.cmp(&b.0));
             out.push('{');
             for (place, (key, value)) in shown.into_iter().enumerate() {
                 if place > 0 {

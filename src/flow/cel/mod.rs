@@ -15,6 +15,8 @@ mod parser;
 mod pattern;
 mod pattern_parser;
 mod quoted;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use expression::{Cel, CelError};

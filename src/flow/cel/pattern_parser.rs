@@ -1,6 +1,6 @@
 //! Reads regular expressions into instructions. Matches nothing.
 
-use super::pattern::{Assert, Op, Pattern};
+use super::pattern::{Assert, Op, Pattern, lower};
 use crate::ids::Span;
 use crate::limits::{
     FLOW_CEL_PATTERN_BYTES_MAX, FLOW_CEL_PATTERN_DEPTH_MAX, FLOW_CEL_PATTERN_OPS_MAX,
@@ -79,13 +79,11 @@ fn check(count: usize) -> Read<()> {
     Ok(())
 }
 
-/// The complement of ranges.
+/// The complement of ranges, which stand in order.
 fn without(ranges: &[(char, char)]) -> Vec<(char, char)> {
-    let mut ranges = ranges.to_vec();
-    ranges.sort_unstable();
     let mut found = Vec::new();
     let mut from = Some('\0');
-    for (first, last) in ranges {
+    for &(first, last) in ranges {
         let Some(start) = from else { break };
         if start < first {
             let end = (start..first).next_back().unwrap_or(start);
@@ -185,7 +183,7 @@ impl Parser<'_> {
 
     fn letter(&mut self, letter: char) -> Op {
         if self.flags.folds && letter.is_alphabetic() {
-            return self.add(&[(letter, letter)], false);
+            return self.add(&[(lower(letter), lower(letter))], false);
         }
         Op::Letter(letter)
     }

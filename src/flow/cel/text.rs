@@ -123,14 +123,14 @@ fn index_of(text: &str, part: &str, start: Option<i64>) -> Result<Value> {
 }
 
 fn last_index_of(text: &str, part: &str, start: Option<i64>) -> Result<Value> {
-    // What begins no later than there ends with the part's length behind it.
+    // What begins no later than there ends no later than the part's length behind it.
     let end = match start {
         None => text.len(),
         Some(start) => {
             let offset = offset(Function::LastIndexOf, text, start)?;
             let mut end = (offset + part.len()).min(text.len());
             while !text.is_char_boundary(end) {
-                end += 1;
+                end -= 1;
             }
             end
         }

@@ -21,7 +21,7 @@ use crate::limits::{
 use std::rc::Rc;
 
 /// What is to be done next.
-enum Next {
+pub enum Next {
     /// A node has decided.
     Step(Key<Frame>, Step),
     /// A frame has failed: `error` may help.
@@ -135,7 +135,9 @@ impl Process {
             (None, Some(event)) => symbol.node.resume(event, &mut frame.state, &cx),
             (None, None) => return,
         };
-        self.drive(vec![Next::Step(key, step)], floor, now_ms);
+        let mut todo = std::mem::take(&mut floor.todo);
+        todo.push(Next::Step(key, step));
+        self.drive(todo, floor, now_ms);
     }
 
     fn is_held(&self, key: Key<Frame>, floor: &Floor) -> bool {
@@ -217,14 +219,13 @@ impl Process {
                     Next::Joined(key) => self.joined(key, &mut todo, floor),
                 }
             }
-            if self.moving > 0 || self.outcome.is_some() {
-                return;
-            }
-            match self.deadlock() {
+            let is_stuck = self.moving == 0 && self.outcome.is_none();
+            match is_stuck.then(|| self.deadlock()).flatten() {
                 Some(next) => todo.push(next),
-                None => return,
+                None => break,
             }
         }
+        floor.todo = todo;
     }
 
     fn apply(&mut self, key: Key<Frame>, step: Step, todo: &mut Vec<Next>, floor: &mut Floor, now_ms: u64) {

@@ -1,6 +1,7 @@
 //! Nodes and values from what files hold, every common field checked. Knows no kind of node: its own fields are kept as they are.
 
-use super::{FlowValue, Link, Object, Place, Port, Sort, Spec, Target, name};
+use super::secrets::REDACTED;
+use super::{Errors, FlowValue, Link, Object, Place, Port, Sort, Spec, Target, name};
 use crate::codec::nearest::nearest;
 use crate::error::{Error, Kind, Result};
 use crate::flow::value::Value;
@@ -32,7 +33,7 @@ pub fn read(
     documents: &[Located],
     file: &Rc<str>,
     namespace: &str,
-) -> std::result::Result<Vec<Object>, Vec<Box<Error>>> {
+) -> std::result::Result<Vec<Object>, Errors> {
     let mut objects = Vec::new();
     let mut errors = Vec::new();
     let mut take = |node: Node<'_>| match errors.len() {
@@ -52,6 +53,7 @@ pub fn read(
     if errors.is_empty() {
         errors.extend(repeated(&objects));
     }
+    objects.shrink_to_fit();
     match errors.is_empty() {
         true => Ok(objects),
         false => Err(errors),
@@ -230,6 +232,7 @@ impl Reader<'_> {
                     let text = self.text(&format!("annotation '{}'", key.escape_debug()), node)?;
                     head.annotations.push((key.clone(), text));
                 }
+                head.annotations.shrink_to_fit();
             }
             "revision" => {
                 let revision = node.value.as_int().and_then(|int| u64::try_from(int).ok());
@@ -272,6 +275,7 @@ impl Reader<'_> {
                 None => flaw.hint("write kind: and what it is, as snippet"),
             });
         };
+        fields.shrink_to_fit();
         Ok(Spec {
             name: head.name.or_else(|| head.id.clone()).unwrap_or_default(),
             id: head.id,
@@ -306,6 +310,10 @@ impl Reader<'_> {
         let name = head.name.or_else(|| head.id.clone());
         let name = name.ok_or_else(|| self.nameless(node))?;
         let data = data.ok_or_else(|| self.refuse(node, format!("value '{name}' has no data")))?;
+        if data.as_str() == Some(REDACTED) {
+            let message = format!("value '{name}' has the data {REDACTED}, which is shown in place of it");
+            return Err(self.refuse(node, message).hint("write what it is to be"));
+        }
         Ok(FlowValue {
             id: head.id,
             namespace: head.namespace.unwrap_or_else(|| namespace.into()),
@@ -330,8 +338,10 @@ impl Reader<'_> {
             for link in node.elements() {
                 links.push(self.link(&port, link)?);
             }
+            links.shrink_to_fit();
             ports.push((port, links));
         }
+        ports.shrink_to_fit();
         Ok(ports)
     }
 
@@ -427,7 +437,7 @@ mod tests {
     use super::*;
     use crate::flow::value::{json, located};
 
-    fn read_all(sort: Sort, text: &str) -> std::result::Result<Vec<Object>, Vec<Box<Error>>> {
+    fn read_all(sort: Sort, text: &str) -> std::result::Result<Vec<Object>, Errors> {
         let documents = located::read(text.as_bytes(), false).unwrap();
         read(sort, &documents, &"f.yaml".into(), "default")
     }

@@ -47,6 +47,32 @@ impl Flaw {
     }
 }
 
+/// Names of entries that many texts have, kept once.
+#[derive(Clone, Debug, Default)]
+pub struct Words {
+    /// In order.
+    words: Vec<Rc<str>>,
+}
+
+impl Words {
+    /// More names than nodes of all kinds have.
+    const COUNT_MAX: usize = 256;
+
+    /// The name, as it is kept, if there is room.
+    pub(super) fn share(&mut self, name: &str) -> Rc<str> {
+        match self.words.binary_search_by(|word| (**word).cmp(name)) {
+            Ok(place) => self.words[place].clone(),
+            Err(place) => {
+                let word: Rc<str> = name.into();
+                if self.words.len() < Words::COUNT_MAX {
+                    self.words.insert(place, word.clone());
+                }
+                word
+            }
+        }
+    }
+}
+
 /// A part of a located value.
 #[derive(Clone, Copy, Debug)]
 pub struct Node<'l> {
@@ -127,6 +153,14 @@ impl Located {
 /// What is wrong with it, as YAML unless `is_json` says that it is to be JSON; more than [`FLOW_FILE_BYTES_MAX`] or
 /// [`FLOW_FILE_NODES_MAX`].
 pub fn read(text: &[u8], is_json: bool) -> Result<Vec<Located>, Flaw> {
+    read_sharing(text, is_json, &mut Words::default())
+}
+
+/// As [`read`], with names of entries that are kept for many texts.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_sharing(text: &[u8], is_json: bool, words: &mut Words) -> Result<Vec<Located>, Flaw> {
     if text.len() > FLOW_FILE_BYTES_MAX {
         let message = format!(
             "a text of {} bytes, expected at most {FLOW_FILE_BYTES_MAX}",
@@ -140,7 +174,7 @@ pub fn read(text: &[u8], is_json: bool) -> Result<Vec<Located>, Flaw> {
     }
     let begins_as_json = matches!(text.trim_ascii_start().first(), Some(b'{' | b'['));
     if is_json || begins_as_json {
-        match read_json(text) {
+        match read_json(text, words) {
             Err(error) if is_json => return Err(flaw(text, &error)),
             Err(_) => {}
             Ok(located) => return Ok(vec![located]),
@@ -151,7 +185,7 @@ pub fn read(text: &[u8], is_json: bool) -> Result<Vec<Located>, Flaw> {
         let offset = error.valid_up_to();
         flaw(text, &JsonError { offset, message })
     })?;
-    yaml::read(text)
+    yaml::read_sharing(text, words)
 }
 
 fn flaw(text: &[u8], error: &JsonError) -> Flaw {
@@ -170,14 +204,16 @@ struct Json<'t> {
     lines: Vec<u32>,
     /// Up to where lines are counted, and how many began.
     counted: (usize, u32),
+    words: &'t mut Words,
 }
 
-fn read_json(text: &[u8]) -> Result<Located, JsonError> {
+fn read_json(text: &[u8], words: &mut Words) -> Result<Located, JsonError> {
     let mut json = Json {
         text,
         reader: Reader::new(text),
         lines: Vec::new(),
         counted: (0, 1),
+        words,
     };
     let value = json.value(0, None)?;
     json.reader.finish()?;
@@ -225,19 +261,21 @@ impl Json<'_> {
                 while self.reader.next_element()? {
                     elements.push(self.value(depth + 1, None)?);
                 }
+                elements.shrink_to_fit();
                 Value::list(elements)
             }
             Shape::Object => {
                 let mut entries = Vec::new();
                 self.reader.begin_object()?;
                 while let Some(key) = self.reader.next_key()? {
-                    let key = Value::Str(key.into());
+                    let key = Value::Str(self.words.share(&key));
                     let line = self.line(self.reader.key_offset());
                     entries.push((key, self.value(depth + 1, Some(line))?));
                 }
                 if let Some(key) = repeated(&entries) {
                     return refuse(format!("key '{key}' stands twice in an object"));
                 }
+                entries.shrink_to_fit();
                 Value::Map(Rc::new(entries))
             }
         })

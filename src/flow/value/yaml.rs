@@ -3,7 +3,7 @@
 
 use super::Value;
 use super::json::number;
-use super::located::{Flaw, Located};
+use super::located::{Flaw, Located, Words};
 use crate::limits::{FLOW_FILE_NODES_MAX, FLOW_VALUE_DEPTH_MAX};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 use std::borrow::Cow;
@@ -17,7 +17,21 @@ type Read<T> = Result<T, Flaw>;
 /// The first flaw: what is no YAML, a key that stands twice in a map or is none, a tag beyond the core schema, an alias within
 /// what it names, nesting beyond [`FLOW_VALUE_DEPTH_MAX`], more than [`FLOW_FILE_NODES_MAX`] values with aliases written out.
 pub fn read(text: &str) -> Read<Vec<Located>> {
-    let mut builder = Builder::default();
+    read_sharing(text, &mut Words::default())
+}
+
+/// As [`read`], with names of entries that are kept for many texts.
+pub(super) fn read_sharing(text: &str, words: &mut Words) -> Read<Vec<Located>> {
+    let mut builder = Builder {
+        documents: Vec::new(),
+        root: Value::Null,
+        lines: Vec::new(),
+        open: Vec::new(),
+        anchors: Vec::new(),
+        anchors_from: 0,
+        nodes: 0,
+        words,
+    };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| foreign(&error))?;
@@ -69,8 +83,7 @@ struct Open {
     height: usize,
 }
 
-#[derive(Default)]
-struct Builder {
+struct Builder<'w> {
     documents: Vec<Located>,
     root: Value,
     lines: Vec<u32>,
@@ -80,9 +93,10 @@ struct Builder {
     anchors_from: usize,
     /// Values of all documents.
     nodes: usize,
+    words: &'w mut Words,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn handle(&mut self, event: Event<'_>, mark: Marker) -> Read<()> {
         match event {
             Event::DocumentStart(_) => {
@@ -134,7 +148,7 @@ impl Builder {
             return flaw(mark, "a key is empty");
         }
         if let Some(open) = self.open.last_mut() {
-            open.keys.push((text.into(), mark));
+            open.keys.push((self.words.share(text), mark));
         }
         Ok(())
     }
@@ -179,9 +193,12 @@ impl Builder {
         Ok(())
     }
 
-    fn end_open(&mut self, open: Open) -> Read<()> {
+    fn end_open(&mut self, mut open: Open) -> Read<()> {
         let value = match open.is_map {
-            false => Value::list(open.values),
+            false => {
+                open.values.shrink_to_fit();
+                Value::list(open.values)
+            }
             true => {
                 if let Some((key, mark)) = repeated(&open.keys) {
                     return flaw(

@@ -163,7 +163,7 @@ fn write_text(text: &str, column: Option<usize>, out: &mut Vec<u8>) {
 
 /// Whether every reader takes it for a string without quotes.
 fn is_plain(text: &str) -> bool {
-    let is_first = |char: char| char.is_alphanumeric() || "_/.$(+-".contains(char);
+    let is_first = |char: char| char.is_alphanumeric() || "_/.$(+-<".contains(char);
     // What readers of older YAML take for booleans.
     let old = ["y", "n", "yes", "no", "on", "off"];
     text.starts_with(is_first)
@@ -288,5 +288,94 @@ mod tests {
             value = Value::list(vec![value]);
         }
         assert!(write(&value, &mut Vec::new()).is_err());
+    }
+
+    /// A text of pieces that YAML has something to say about.
+    fn odd_text(next: &mut impl FnMut(usize) -> usize) -> String {
+        const PIECES: [&str; 40] = [
+            "a",
+            "b c",
+            " ",
+            "  ",
+            "\n",
+            "\n\n",
+            "\t",
+            ":",
+            ": ",
+            "#",
+            " #",
+            "-",
+            "- ",
+            "?",
+            "? ",
+            "'",
+            "\"",
+            "\\",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            "&a",
+            "*a",
+            "!",
+            "|",
+            ">",
+            "%",
+            "@",
+            "`",
+            "---",
+            "...",
+            "1",
+            "0x1",
+            ".5",
+            "~",
+            "null",
+            "\r",
+            "é\u{2028}",
+        ];
+        (0..next(6)).map(|_| PIECES[next(PIECES.len())]).collect()
+    }
+
+    fn odd_value(next: &mut impl FnMut(usize) -> usize, depth: usize) -> Value {
+        match next(if depth > 3 { 8 } else { 11 }) {
+            0 => Value::Null,
+            1 => Value::Bool(true),
+            2 => Value::Int(next(1000) as i64 - 500),
+            3 => Value::Float(next(1000) as f64 / 8.0),
+            8 | 9 => Value::list((0..next(4)).map(|_| odd_value(next, depth + 1)).collect()),
+            10 => {
+                let mut entries: Vec<(Value, Value)> = Vec::new();
+                for _ in 0..next(4) {
+                    let key = Value::str(&odd_text(next));
+                    if entries.iter().all(|(known, _)| *known != key) {
+                        entries.push((key, odd_value(next, depth + 1)));
+                    }
+                }
+                Value::Map(Rc::new(entries))
+            }
+            _ => Value::str(&odd_text(next)),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_it_was() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        for _ in 0..20_000 {
+            let value = odd_value(&mut next, 0);
+            let mut out = Vec::new();
+            write(&value, &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let again = yaml::read(&text);
+            let again =
+                again.unwrap_or_else(|flaw| panic!("{}\n{}", flaw.shown("f", &text), json::text(&value)));
+            assert_eq!(again[0].value, value, "{text}\n{}", json::text(&value));
+        }
     }
 }

@@ -7,6 +7,9 @@ use std::fmt;
 const NAMESPACE: &str = "default";
 const VERSION: &str = "latest";
 
+/// Where the deployments are that the server has for itself. Nobody else can name one.
+const OWN: &str = "nexus";
+
 /// A full name. Its text leaves nothing out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
@@ -19,13 +22,42 @@ pub struct Name {
 }
 
 impl Name {
-    /// The name of these parts; those that are not given are the usual ones. [`Kind::Usage`] for a part that no name may have.
+    /// The name of these parts; those that are not given are the usual ones. [`Kind::Usage`] for a part that no name may have,
+    /// and for the namespace of the server's own.
     pub fn new(namespace: Option<&str>, name: &str, version: Option<&str>) -> Result<Name> {
+        Name::of(
+            namespace.unwrap_or(NAMESPACE).to_string(),
+            name.to_string(),
+            version.map(str::to_string),
+        )
+    }
+
+    /// The same of parts that are its own. Errors as [`Name::new`].
+    pub fn of(namespace: String, name: String, version: Option<String>) -> Result<Name> {
+        if namespace == OWN {
+            let message = format!("the namespace '{OWN}' is the server's own");
+            return Err(Error::new(Kind::Usage, message).hint("choose another namespace"));
+        }
         Ok(Name {
-            namespace: part("namespace", namespace.unwrap_or(NAMESPACE))?,
+            namespace: part("namespace", namespace)?,
             name: part("name", name)?,
-            version: part("version", version.unwrap_or(VERSION))?,
+            version: part("version", version.unwrap_or_else(|| VERSION.to_string()))?,
         })
+    }
+
+    /// The name of a deployment that the server has for itself: it runs as any other, and is neither listed nor called by
+    /// others.
+    pub fn own(name: &str, version: &str) -> Name {
+        Name {
+            namespace: OWN.to_string(),
+            name: name.to_string(),
+            version: version.to_string(),
+        }
+    }
+
+    /// Whether it is one of the server's own.
+    pub fn is_own(&self) -> bool {
+        self.namespace == OWN
     }
 
     /// Reads `name`, `namespace/name`, `name@version` or `namespace/name@version`. Errors as [`Name::new`].
@@ -42,12 +74,8 @@ impl Name {
     }
 }
 
-fn part(what: &str, text: &str) -> Result<String> {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    let stranger = text
-        .char_indices()
-        .find(|(at, letter)| !is_plain(*letter) && (*at == 0 || !matches!(letter, '.' | '-')));
-    let message = match stranger {
+fn part(what: &str, text: String) -> Result<String> {
+    let message = match stranger(&text) {
         _ if text.is_empty() => format!("the {what} of a deployment is empty"),
         _ if text.len() > DEPLOYMENT_NAME_BYTES_MAX => format!(
             "the {what} of a deployment has {} bytes, more than {DEPLOYMENT_NAME_BYTES_MAX}",
@@ -57,9 +85,20 @@ fn part(what: &str, text: &str) -> Result<String> {
             "the {what} of a deployment is '{text}' with {letter:?} in it; letters, digits and '_' are expected, \
              and after the first also '.' and '-'"
         ),
-        None => return Ok(text.to_string()),
+        None => return Ok(text),
     };
     Err(Error::new(Kind::Usage, message).hint("NAME, NAMESPACE/NAME, NAME@VERSION or NAMESPACE/NAME@VERSION"))
+}
+
+/// The first letter that no part may have there, and where it is.
+fn stranger(text: &str) -> Option<(usize, char)> {
+    for (at, byte) in text.bytes().enumerate() {
+        let is_plain = byte.is_ascii_alphanumeric() || byte == b'_';
+        if !is_plain && (at == 0 || !matches!(byte, b'.' | b'-')) {
+            return text[at..].chars().next().map(|letter| (at, letter));
+        }
+    }
+    None
 }
 
 impl fmt::Display for Name {
@@ -112,5 +151,9 @@ mod tests {
         check("-a", Err("with '-' in it"));
         check("é", Err("with 'é' in it"));
         check("a\n", Err("with '\\n' in it"));
+        check("nexus/a@v1", Err("the namespace 'nexus' is the server's own"));
+        let own = Name::own("a", "v1");
+        assert_eq!((own.to_string().as_str(), own.is_own()), ("nexus/a@v1", true));
+        assert!(!Name::parse("nexus").unwrap().is_own());
     }
 }

@@ -5,6 +5,7 @@ mod chunked;
 mod connection;
 mod failure;
 mod head;
+mod letters;
 mod pace;
 mod request;
 mod response;

@@ -1,0 +1,525 @@
+//! The directory of a store of nodes and values: read whole, written so that every file is whole whenever anybody looks, watched.
+//! What its files mean, and what is written, decides [`crate::flow::store`].
+
+use crate::error::{Error, Kind, Result};
+use crate::flow::spec::{Errors, NAMESPACE, Object, Sort, name};
+use crate::flow::store::plan::{Wish, Write as FileWrite, plan};
+use crate::flow::store::{Catalog, Change, Plan, Stamp, file};
+use crate::limits::FLOW_FILE_BYTES_MAX;
+use crate::sys::descriptor::{lock, sync_file_system};
+use crate::sys::inotify::Watch;
+use crate::sys::random;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// How names of files begin that are not whole yet, and how they end: nobody takes them for objects.
+const TEMPORARY: (&str, &str) = (".nexus-", ".tmp");
+
+/// Files from which on the file system is synced once, rather than each of them: a disk takes some milliseconds for either.
+const SYNCED_TOGETHER_MIN: usize = 16;
+
+/// A store, and what was last seen of it.
+#[derive(Debug)]
+pub struct FlowStore {
+    directory: PathBuf,
+    /// The one namespace that is looked at, if it is not all.
+    namespace: Option<String>,
+    catalog: Catalog,
+    watch: Option<Watching>,
+}
+
+#[derive(Debug)]
+struct Watching {
+    watch: Watch,
+    /// The numbers of the folders with objects.
+    folders: Vec<(i32, String, Sort)>,
+    /// Files that were written since they were read, whatever their stamps say: two writes may have one time.
+    written: Vec<(String, Sort, String)>,
+}
+
+/// Reads the objects in a file, or in standard input if it is `-`.
+///
+/// # Errors
+/// Kind `io`: it can't be read. What is wrong with it, shown with its line.
+pub fn read_objects(path: &str, sort: Sort, namespace: &str) -> std::result::Result<Vec<Object>, Errors> {
+    let limit = FLOW_FILE_BYTES_MAX as u64 + 1;
+    let mut text = Vec::new();
+    let read = match path {
+        "-" => io::stdin().lock().take(limit).read_to_end(&mut text),
+        path => File::open(path).and_then(|file| file.take(limit).read_to_end(&mut text)),
+    };
+    read.map_err(|error| vec![refused("read", Path::new(path), &error)])?;
+    file::read_shown(sort, &text, &path.into(), namespace)
+}
+
+fn refused(what: &str, path: &Path, error: &io::Error) -> Box<Error> {
+    let mut reason = error.to_string();
+    reason.truncate(reason.find(" (os error").unwrap_or(reason.len()));
+    let shown = path.display();
+    Error::new(
+        Kind::Io,
+        format!("can't {what} {shown}: {}", reason.to_lowercase()),
+    )
+}
+
+impl FlowStore {
+    /// The store in that directory, of one namespace or of all. Nothing is read yet; a directory that isn't there is an empty one.
+    pub fn new(directory: &Path, namespace: Option<&str>) -> FlowStore {
+        FlowStore {
+            directory: directory.to_path_buf(),
+            namespace: namespace.map(String::from),
+            catalog: Catalog::default(),
+            watch: None,
+        }
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// What was last seen.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Looks at the directory, and tells of what has changed since it was last looked at.
+    ///
+    /// # Errors
+    /// Kind `io`: it can't be listed.
+    pub fn changes(&mut self) -> Result<Vec<Change>> {
+        self.scan()?;
+        Ok(std::iter::from_fn(|| self.catalog.poll_change()).collect())
+    }
+
+    /// Makes the directory if need be and watches it from now on: what [`AsFd`] gives is readable when something may have changed,
+    /// then [`FlowStore::handle_events`] takes it.
+    ///
+    /// # Errors
+    /// Kind `io`: it can't be made or watched.
+    pub fn watch(&mut self) -> Result<()> {
+        make_directory(&self.directory)?;
+        let watch = Watch::new().map_err(|error| refused("watch", &self.directory, &error))?;
+        self.watch = Some(Watching {
+            watch,
+            folders: Vec::new(),
+            written: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Takes what the watch has seen, and tells of what has changed.
+    ///
+    /// # Errors
+    /// As [`FlowStore::changes`].
+    pub fn handle_events(&mut self) -> Result<Vec<Change>> {
+        if let Some(watching) = &mut self.watch {
+            for change in watching.watch.changes() {
+                let mut folders = watching.folders.iter();
+                let folder = folders.find(|folder| folder.0 == change.directory);
+                if let (Some((_, namespace, sort)), Some(name)) = (folder, change.name.to_str()) {
+                    watching
+                        .written
+                        .push((namespace.clone(), *sort, name.to_string()));
+                }
+            }
+        }
+        self.changes()
+    }
+
+    fn scan(&mut self) -> Result<()> {
+        self.observe(&self.directory)?;
+        let mut namespaces = match &self.namespace {
+            Some(namespace) => vec![namespace.clone()],
+            None => {
+                let names = listed(&self.directory)?.into_iter();
+                names.filter_map(|name| file::decode(&name)).collect()
+            }
+        };
+        // What is gone has changed too.
+        let known = self.catalog.folders().map(|folder| folder.namespace.to_string());
+        namespaces.extend(known);
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        if let Some(watching) = &mut self.watch {
+            watching.folders.clear();
+        }
+        for namespace in namespaces {
+            let folder = self.directory.join(name::encode(&namespace));
+            self.observe(&folder)?;
+            for sort in Sort::ALL {
+                let folder = folder.join(sort.plural());
+                if let Some(number) = self.observe(&folder)?
+                    && let Some(watching) = &mut self.watch
+                {
+                    watching.folders.push((number, namespace.clone(), sort));
+                }
+                self.scan_folder(&folder, &namespace, sort)?;
+            }
+        }
+        if let Some(watching) = &mut self.watch {
+            watching.written.clear();
+        }
+        Ok(())
+    }
+
+    /// Watches a directory, if any is watched and it is there. Before it is listed, so that nothing is missed.
+    fn observe(&self, directory: &Path) -> Result<Option<i32>> {
+        let Some(watching) = &self.watch else {
+            return Ok(None);
+        };
+        match watching.watch.add_whole(directory) {
+            Ok(number) => Ok(Some(number)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(refused("watch", directory, &error)),
+        }
+    }
+
+    fn scan_folder(&mut self, folder: &Path, namespace: &str, sort: Sort) -> Result<()> {
+        let mut found: Vec<(Rc<str>, Stamp)> = Vec::new();
+        for name in listed(folder)?
+            .into_iter()
+            .filter(|name| file::holds_objects(name))
+        {
+            match fs::metadata(folder.join(&name)) {
+                Ok(metadata) if metadata.is_file() => found.push((Rc::from(name), stamp(&metadata))),
+                _ => {}
+            }
+        }
+        if found.is_empty() && self.catalog.folder(namespace, sort).is_none() {
+            return Ok(());
+        }
+        let names: Vec<Rc<str>> = found.iter().map(|(name, _)| name.clone()).collect();
+        let mut to_read = self.catalog.handle_listing(namespace, sort, found);
+        if let Some(watching) = &self.watch {
+            let written = watching.written.iter();
+            let written = written
+                .filter(|row| row.0 == namespace && row.1 == sort)
+                .map(|row| row.2.as_str());
+            to_read.extend(written.filter_map(|name| names.iter().find(|known| &***known == name).cloned()));
+            to_read.sort_unstable();
+            to_read.dedup();
+        }
+        for name in to_read {
+            let path = folder.join(&*name);
+            let shown: Rc<str> = path.to_string_lossy().into();
+            let (stamp, text) = match read_file(&path) {
+                Ok((stamp, text)) => (stamp, Ok(text)),
+                // The next look finds it gone.
+                Err(error) if is_absent(&error) => continue,
+                Err(error) => (Stamp::default(), Err(refused("read", &path, &error))),
+            };
+            let text = text.as_deref().map_err(Clone::clone);
+            self.catalog
+                .handle_file((namespace, sort), &name, &shown, stamp, text);
+        }
+        Ok(())
+    }
+
+    /// What a wish would do to the objects of a sort in the namespace as they are now.
+    ///
+    /// # Errors
+    /// As those of [`plan`].
+    pub fn plan(&mut self, sort: Sort, wish: Wish<'_>) -> std::result::Result<Plan, Errors> {
+        self.changes().map_err(|error| vec![error])?;
+        let namespace = self.namespace.as_deref().unwrap_or(NAMESPACE);
+        plan(self.catalog.folder(namespace, sort), namespace, wish)
+    }
+
+    /// Does what is wished: under a lock from the look at what is there until the last file is written, so that of two writers one
+    /// comes after the other. All or nothing is refused; killed in the middle, it has done a part, and every object is whole.
+    ///
+    /// # Errors
+    /// As those of [`plan`]; kind `io`: a file can't be written.
+    pub fn write(&mut self, sort: Sort, wish: Wish<'_>) -> std::result::Result<Plan, Errors> {
+        let failed = |error| vec![error];
+        make_directory(&self.directory).map_err(failed)?;
+        // Held until it is closed.
+        let _lock = self.lock().map_err(failed)?;
+        let plan = self.plan(sort, wish)?;
+        let namespace = self.namespace.as_deref().unwrap_or(NAMESPACE);
+        let writes = plan
+            .writes(self.catalog.folder(namespace, sort))
+            .map_err(failed)?;
+        if !writes.is_empty() {
+            let parent = self.directory.join(name::encode(namespace));
+            let folder = parent.join(sort.plural());
+            make_directory(&parent).map_err(failed)?;
+            make_directory(&folder).map_err(failed)?;
+            write_all(&folder, &writes).map_err(failed)?;
+        }
+        Ok(plan)
+    }
+
+    fn lock(&self) -> Result<File> {
+        let path = self.directory.join(".lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path);
+        let locked = file.and_then(|file| lock(&file).map(|()| file));
+        locked.map_err(|error| refused("lock", &path, &error))
+    }
+}
+
+impl AsFd for FlowStore {
+    /// # Panics
+    /// Nothing is watched yet.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.watch.as_ref().expect("it is watched").watch.as_fd()
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// The names in a directory, if it is there. Those that are no text are nobody's.
+fn listed(directory: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(refused("list", directory, &error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| refused("list", directory, &error))?;
+        names.extend(entry.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
+fn stamp(metadata: &fs::Metadata) -> Stamp {
+    let time = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    Stamp {
+        size: metadata.size(),
+        inode: metadata.ino(),
+        modified: time(metadata.mtime(), metadata.mtime_nsec()),
+        changed: time(metadata.ctime(), metadata.ctime_nsec()),
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<(Stamp, Vec<u8>)> {
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    // One byte more, so that what is too large is seen to be.
+    let limit = FLOW_FILE_BYTES_MAX as u64 + 1;
+    let mut text = Vec::with_capacity(metadata.len().min(limit) as usize + 1);
+    Read::by_ref(&mut file).take(limit).read_to_end(&mut text)?;
+    Ok((stamp(&metadata), text))
+}
+
+/// Makes a directory that only this user may enter, and those above it as they come.
+fn make_directory(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    let made = builder.mode(0o700).recursive(true).create(path);
+    let made = made.and_then(|()| match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => Ok(()),
+    });
+    made.map_err(|error| refused("make", path, &error))
+}
+
+/// Writes files beside those that they then replace, and removes those without a text. Who holds the lock may.
+fn write_all(folder: &Path, writes: &[FileWrite]) -> Result<()> {
+    let is_left_over = |name: &String| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
+    // Their writers were killed: nobody else writes now.
+    for name in listed(folder)?.iter().filter(|name| is_left_over(name)) {
+        let _ = fs::remove_file(folder.join(name));
+    }
+    let prefix = u64::from_ne_bytes(random::bytes().as_chunks::<8>().0[0]);
+    let mut ready = Vec::new();
+    let mut result = Ok(());
+    let is_synced_together = writes.len() >= SYNCED_TOGETHER_MIN;
+    for (number, (name, text)) in writes.iter().enumerate() {
+        let Some(text) = text else { continue };
+        let (begin, end) = TEMPORARY;
+        let temporary = folder.join(format!("{begin}{prefix:x}-{number}{end}"));
+        let target = folder.join(&**name);
+        let written = write_new(&temporary, text, !is_synced_together)
+            .map_err(|error| refused("write", &target, &error));
+        ready.push((temporary, target));
+        if written.is_err() {
+            result = written;
+            break;
+        }
+    }
+    if is_synced_together && result.is_ok() {
+        let synced = File::open(folder).and_then(sync_file_system);
+        result = synced.map_err(|error| refused("write", folder, &error));
+    }
+    if result.is_err() {
+        for (temporary, _) in &ready {
+            let _ = fs::remove_file(temporary);
+        }
+        return result;
+    }
+    for (temporary, target) in &ready {
+        fs::rename(temporary, target).map_err(|error| refused("write", target, &error))?;
+    }
+    for (name, _) in writes.iter().filter(|(_, text)| text.is_none()) {
+        let path = folder.join(&**name);
+        match fs::remove_file(&path) {
+            Err(error) if !is_absent(&error) => return Err(refused("remove", &path, &error)),
+            _ => {}
+        }
+    }
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| refused("write", folder, &error))
+}
+
+fn write_new(path: &Path, text: &[u8], is_synced: bool) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text)?;
+    match is_synced {
+        true => file.sync_all(),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::descriptor::make_temp_dir;
+
+    struct Directory(PathBuf);
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn directory() -> Directory {
+        Directory(make_temp_dir(&std::env::temp_dir(), "nexus-store.").unwrap())
+    }
+
+    fn objects(text: &str) -> Vec<Object> {
+        file::read_shown(Sort::Specs, text.as_bytes(), &"f.yaml".into(), "n").unwrap()
+    }
+
+    fn apply(store: &mut FlowStore, text: &str) -> String {
+        let objects = objects(text);
+        let wish = Wish::Apply {
+            objects: &objects,
+            prune: false,
+        };
+        match store.write(Sort::Specs, wish) {
+            Ok(plan) => {
+                let steps = plan
+                    .steps
+                    .iter()
+                    .map(|step| format!("{} {}", step.act.done(), step.revision));
+                steps.collect::<Vec<_>>().join(", ")
+            }
+            Err(errors) => errors
+                .iter()
+                .map(|error| error.to_string())
+                .collect::<Vec<_>>()
+                .join("; "),
+        }
+    }
+
+    #[test]
+    fn revisions_and_conflicts() {
+        let directory = directory();
+        let mut store = FlowStore::new(&directory.0, Some("n"));
+        assert_eq!(apply(&mut store, "{kind: k, name: a/b}"), "created 1");
+        assert_eq!(apply(&mut store, "{kind: k, name: a/b}"), "unchanged 1");
+        assert_eq!(
+            apply(&mut store, "{kind: l, name: a/b, revision: 1}"),
+            "updated 2"
+        );
+        assert_eq!(
+            apply(&mut store, "{kind: m, name: a/b, revision: 1}"),
+            "spec 'a/b' is given at revision 1, but it is at revision 2 now at f.yaml:1"
+        );
+        assert_eq!(
+            apply(&mut store, "{kind: m, name: c, revision: 1}"),
+            "spec 'c' is given at revision 1, but it isn't there any more at f.yaml:1"
+        );
+        assert_eq!(
+            apply(&mut store, "{kind: m, name: c, namespace: other}"),
+            "spec 'c' is of namespace 'other', expected 'n' at f.yaml:1"
+        );
+        let folder = directory.0.join("n/specs");
+        let text = fs::read_to_string(folder.join("a%2Fb.yaml")).unwrap();
+        assert_eq!(text, "kind: l\nname: a/b\nrevision: 2\n");
+        // A file by hand with several, of which one is changed; what a killed writer left.
+        fs::write(
+            folder.join("hand.yaml"),
+            "# By hand.\n- {kind: k, name: x}\n- {kind: k, name: z}\n",
+        )
+        .unwrap();
+        fs::write(folder.join(".nexus-1-1.tmp"), "{").unwrap();
+        assert_eq!(apply(&mut store, "{kind: l, name: z}"), "updated 1");
+        let text = fs::read_to_string(folder.join("hand.yaml")).unwrap();
+        assert_eq!(
+            text,
+            "- kind: k\n  name: x\n- kind: l\n  name: z\n  revision: 1\n"
+        );
+        assert!(!folder.join(".nexus-1-1.tmp").exists());
+        // A broken file is not written over.
+        fs::write(folder.join("hand.yaml"), "- {kind: k, name: x\n").unwrap();
+        let told = apply(&mut store, "{kind: m, name: z}");
+        assert!(
+            told.contains("'hand.yaml' would be written, but it is broken"),
+            "{told}"
+        );
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&folder), mode(&folder.join("a%2Fb.yaml"))), (0o700, 0o600));
+    }
+
+    /// What a change of the directory is told as, once the watch has seen it.
+    fn told(store: &mut FlowStore) -> String {
+        let changes = store.handle_events().unwrap();
+        let mut words = Vec::new();
+        for change in changes {
+            words.extend(change.upserts.iter().map(|object| format!("+{}", object.name())));
+            words.extend(change.removals.iter().map(|(_, name)| format!("-{name}")));
+            words.extend(change.errors.iter().map(|_| "!".to_string()));
+        }
+        words.join(" ")
+    }
+
+    #[test]
+    fn whoever_writes_it_is_seen() {
+        let directory = directory();
+        let mut store = FlowStore::new(&directory.0.join("flows"), None);
+        store.watch().unwrap();
+        assert!(store.changes().unwrap().is_empty());
+        // A new namespace; a hand edit in place, of the same size and maybe at the same time; a rename away.
+        let mut tool = FlowStore::new(&directory.0.join("flows"), Some("n"));
+        apply(&mut tool, "[{kind: k, name: a}, {kind: k, name: b}]");
+        assert_eq!(told(&mut store), "+a +b");
+        let folder = directory.0.join("flows/n/specs");
+        fs::write(folder.join("a.yaml"), "kind: x\nname: a\nrevision: 1\n").unwrap();
+        assert_eq!(told(&mut store), "+a");
+        fs::write(folder.join("a.yaml"), "kind: y\nname: a\nrevision: 1\n").unwrap();
+        assert_eq!(told(&mut store), "+a");
+        assert_eq!(told(&mut store), "");
+        fs::write(folder.join("b.yaml"), "kind: [\n").unwrap();
+        assert_eq!(told(&mut store), "!");
+        fs::rename(folder.join("a.yaml"), directory.0.join("a.yaml")).unwrap();
+        assert_eq!(told(&mut store), "-a !");
+        fs::remove_dir_all(directory.0.join("flows/n")).unwrap();
+        assert_eq!(told(&mut store), "-b");
+        apply(&mut tool, "{kind: k, name: c}");
+        assert_eq!(told(&mut store), "+c");
+    }
+}
