@@ -84,11 +84,13 @@ pub const CANCEL_AGAIN_MS: u64 = 50;
 
 /// Wait before a pool that has died by itself is started again, in milliseconds: the first, doubled with each death.
 pub const BACKOFF_MS_MIN: u64 = 100;
+
 /// See [`BACKOFF_MS_MIN`].
 pub const BACKOFF_MS_MAX: u64 = 30_000;
 
 /// Deaths of a pool within [`DEATHS_WINDOW_MS`] after which it is left alone for the rest of that time.
 pub const DEATHS_MAX: usize = 5;
+
 /// Time for which the death of a pool counts, in milliseconds.
 pub const DEATHS_WINDOW_MS: u64 = 60_000;
 
@@ -110,6 +112,7 @@ pub const DEADLOCK_CALLS_SHOWN: usize = 8;
 
 /// Last lines of a pool's standard error that an error shows, and the most bytes kept of one.
 pub const TAIL_LINES_MAX: usize = 20;
+
 /// See [`TAIL_LINES_MAX`].
 pub const TAIL_LINE_BYTES_MAX: usize = 500;
 
@@ -205,6 +208,7 @@ pub const PATTERN_PLACES_MAX: usize = 128;
 /// Files in the folder of a program, and folders in each other, that `nexus build` looks at: a folder with more is none
 /// that was made for a program.
 pub const BUILD_FILES_MAX: usize = 10_000;
+
 /// See [`BUILD_FILES_MAX`].
 pub const BUILD_DEPTH_MAX: usize = 16;
 
@@ -287,6 +291,7 @@ pub const MCP_RESULT_BYTES_MAX: usize = 16 << 20;
 
 /// Tools on one page of the list: more than most programs have.
 pub const MCP_TOOLS_PER_PAGE: usize = 100;
+
 /// Bytes after which a page of the list of tools is full: descriptions may be long.
 pub const MCP_PAGE_BYTES_MAX: usize = 1 << 20;
 
@@ -485,8 +490,21 @@ pub const FLOW_NAME_BYTES_MAX: usize = 80;
 /// Index of a port: more than a node has links.
 pub const FLOW_PORT_INDEX_MAX: u32 = 9999;
 
-/// Nodes of one namespace: ten times what people would call many.
-pub const FLOW_NODES_MAX: usize = 100_000;
+/// A file of nodes or values, in bytes: some tens of thousands of them; what it becomes takes twenty times as much.
+pub const FLOW_FILE_BYTES_MAX: usize = 16 << 20;
+
+/// Values in a file of nodes or values, aliases written out: three times as many as tens of thousands of nodes have, and a few
+/// lines of YAML can name more than there are atoms.
+pub const FLOW_FILE_NODES_MAX: usize = 1 << 20;
+
+/// Nodes and values of a store: ten times as many as the largest flows have; all are kept.
+pub const FLOW_OBJECTS_MAX: usize = 100_000;
+
+/// Lines of two texts that are compared, multiplied: what is different beyond it is shown as taken out and put in.
+pub const FLOW_DIFF_CELLS_MAX: usize = 4_000_000;
+
+/// Nodes of one namespace: as many as a store has.
+pub const FLOW_NODES_MAX: usize = FLOW_OBJECTS_MAX;
 
 /// Links of one port: each is a packet for every one that is sent there.
 pub const FLOW_LINKS_MAX: usize = 1000;
@@ -496,6 +514,7 @@ pub const FLOW_INNER_MAX: usize = 1000;
 
 /// Blocks in each other: deeper than anyone can follow.
 pub const FLOW_INNER_DEPTH_MAX: usize = 16;
+
 /// The code of a snippet, in bytes: hundreds of times what anyone writes into a specification; each call carries it.
 pub const SNIPPET_BYTES_MAX: usize = 1 << 20;
 
@@ -540,14 +559,6 @@ pub const FLOW_WIDTH_MAX: usize = 1024;
 
 /// Wait until a run whose deadline has passed while it was held at a breakpoint is looked at again, in milliseconds.
 pub const FLOW_HELD_AGAIN_MS: u64 = 1000;
-/// A file of nodes or values, in bytes: some tens of thousands of them; what it becomes takes twenty times as much.
-pub const FLOW_FILE_BYTES_MAX: usize = 16 << 20;
-
-/// Values in a file of nodes or values, aliases written out: three times as many as tens of thousands of nodes have, and a few
-/// lines of YAML can name more than there are atoms.
-pub const FLOW_FILE_NODES_MAX: usize = 1 << 20;
-/// An expression of CEL, in bytes: far more than anyone writes by hand, little enough that its positions are cheap.
-pub const FLOW_CEL_BYTES_MAX: usize = 64 << 10;
 
 /// Nesting of an expression of CEL, in levels: deeper than anyone can read, shallow enough for a parser that recurses.
 pub const FLOW_CEL_DEPTH_MAX: usize = 96;
@@ -580,11 +591,11 @@ pub const FLOW_CEL_PATTERN_DEPTH_MAX: usize = 64;
 /// Repetitions that a regular expression may count: as RE2 has it.
 pub const FLOW_CEL_PATTERN_REPEATS_MAX: usize = 1000;
 
-/// Nodes and values of a store: ten times as many as the largest flows have; all are kept.
-pub const FLOW_OBJECTS_MAX: usize = 100_000;
-
-/// Lines of two texts that are compared, multiplied: what is different beyond it is shown as taken out and put in.
-pub const FLOW_DIFF_CELLS_MAX: usize = 4_000_000;
-
 /// A value that a message of a flow shows, in characters: a line or two.
 pub const FLOW_SHOWN_CHARS_MAX: usize = 200;
+
+/// An expression of CEL, in bytes: far more than anyone writes by hand, little enough that its positions are cheap.
+pub const FLOW_CEL_BYTES_MAX: usize = 64 << 10;
+
+/// Packets of one run that wait for others at nodes with several inputs: each that comes looks through all.
+pub const FLOW_WAITING_MAX: usize = 4096;

@@ -50,6 +50,11 @@ impl<K, V> Map<K, V> {
         self.entries.iter_mut().map(|(_, value)| value)
     }
 
+    /// Both, in order, the values to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.entries.iter_mut().map(|(key, value)| (&*key, value))
+    }
+
     /// Both, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.entries.iter().map(|(key, value)| (key, value))

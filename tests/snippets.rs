@@ -7,6 +7,7 @@ use nexus::flow::languages::{self, Carried, SNIPPETS, SQL};
 use nexus::flow::value::{Value, json};
 use nexus::manifest::model::{Body, Manifest};
 use nexus::manifest::parse::parse;
+use nexus::shell::polling::Polling;
 use nexus::shell::session::{Call, Session};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,8 @@ impl Running {
         let path = make(carried, &home, &std::env::var_os("PATH").unwrap()).unwrap();
         let text = fs::read(&path).unwrap();
         let manifest = Rc::new(parse(&text, &path.to_string_lossy()).unwrap());
-        let session = Session::new(&manifest, &path).unwrap();
+        let poll = mio::Poll::new().unwrap();
+        let session = Session::new(Polling::Own(poll), &manifest, &path);
         Running {
             session: Some(session),
             manifest,

@@ -10,6 +10,7 @@ pub mod inflate;
 pub mod integer;
 pub mod json;
 pub mod json_text;
+pub mod letters;
 pub mod lines;
 pub mod message;
 pub mod msgpack;

@@ -1,7 +1,9 @@
 //! Paths and query strings of targets, percent-decoded part by part. Knows no routes.
 
+use super::letters::find;
 use crate::error::{Error, Kind, Result};
 use crate::limits::HTTP_QUERY_FIELDS_MAX;
+use std::borrow::Cow;
 
 /// Segments of a path behind its first `/`, each decoded after the path was split: an encoded slash stays in its segment.
 /// `/` has one, which is empty; a slash at the end makes an empty last one.
@@ -9,15 +11,18 @@ use crate::limits::HTTP_QUERY_FIELDS_MAX;
 /// # Errors
 /// A bad escape, a NUL, bytes that are not UTF-8, and the segments `.` and `..` however they are written, which would mean
 /// another path to whoever resolves them. All of kind [`Kind::BadArgument`].
-pub fn segments(path: &str) -> Result<Vec<String>> {
-    let path = path.strip_prefix('/').unwrap_or(path);
+pub fn segments(path: &str) -> Result<Vec<Cow<'_, str>>> {
+    let mut rest = Some(path.strip_prefix('/').unwrap_or(path));
     // Most paths have no more.
     let mut segments = Vec::with_capacity(8);
-    for segment in path.split('/') {
+    while let Some(path) = rest {
+        let end = find(path.as_bytes(), b'/');
+        let segment = end.map_or(path, |end| &path[..end]);
+        rest = end.map(|end| &path[end + 1..]);
         let decoded = decode(segment, false)?;
         match decoded.as_bytes() {
             b"." | b".." => return Err(bad("path", segment, "expected no '.' and '..'")),
-            bytes if bytes.contains(&0) => return Err(bad("path", segment, "expected no NUL")),
+            bytes if find(bytes, 0).is_some() => return Err(bad("path", segment, "expected no NUL")),
             _ => segments.push(decoded),
         }
     }
@@ -37,14 +42,21 @@ pub fn fields(query: &str) -> Result<Vec<(String, String)>> {
             return Err(Error::new(Kind::BadArgument, message));
         }
         let (name, value) = field.split_once('=').unwrap_or((field, ""));
-        fields.push((decode(name, true)?, decode(value, true)?));
+        fields.push((
+            decode(name, true)?.into_owned(),
+            decode(value, true)?.into_owned(),
+        ));
     }
     Ok(fields)
 }
 
-fn decode(text: &str, plus_is_space: bool) -> Result<String> {
-    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
-        return Ok(text.to_string());
+fn decode(text: &str, plus_is_space: bool) -> Result<Cow<'_, str>> {
+    let escapes: &[u8] = if plus_is_space { b"%+" } else { b"%" };
+    if escapes
+        .iter()
+        .all(|escape| find(text.as_bytes(), *escape).is_none())
+    {
+        return Ok(Cow::Borrowed(text));
     }
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -63,7 +75,8 @@ fn decode(text: &str, plus_is_space: bool) -> Result<String> {
             byte => decoded.push(*byte),
         }
     }
-    String::from_utf8(decoded).map_err(|_| bad("target", text, "expected UTF-8"))
+    let decoded = String::from_utf8(decoded).map_err(|_| bad("target", text, "expected UTF-8"))?;
+    Ok(Cow::Owned(decoded))
 }
 
 fn bad(part: &str, text: &str, expected: &str) -> Box<Error> {

@@ -11,6 +11,14 @@ pub struct Deadlines<T> {
 /// When one timer is due, in milliseconds; kept by what it belongs to, so that it can be found and moved.
 pub type Due = Option<u64>;
 
+/// What is due first of two.
+pub fn sooner(a: Due, b: Due) -> Due {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 impl<T: Ord + Copy> Deadlines<T> {
     pub fn new() -> Deadlines<T> {
         Deadlines { due: VecDeque::new() }

@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::limits::{
     OUTBOX_BYTES_HIGH, RPC_NOTES_BYTES_MAX, RPC_OPEN_REQUESTS_MAX, RPC_REQUEST_BYTES_MAX, WHOLE_BYTES_MAX,
 };
-use std::collections::BTreeSet;
+use crate::map::Map;
 
 /// What a client is told of a request that is still open.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,7 +47,7 @@ pub struct Connection {
     input: Vec<u8>,
     /// Where in `input` the next frame begins.
     at: usize,
-    open: BTreeSet<u64>,
+    open: Map<u64, ()>,
     outbox: Outbox,
     /// Notices that were left out for want of room since the last that was not.
     left_out: u64,
@@ -79,7 +79,7 @@ impl Connection {
         Connection {
             input: Vec::new(),
             at: 0,
-            open: BTreeSet::new(),
+            open: Map::new(),
             outbox: Outbox::default(),
             left_out: 0,
             state: State::Open,
@@ -191,7 +191,7 @@ impl Connection {
             let message = format!("{RPC_OPEN_REQUESTS_MAX} requests of this connection are open");
             Error::new(Kind::Overloaded, message).hint("wait for answers before sending more")
         } else {
-            self.open.insert(id);
+            self.open.insert(id, ());
             return Some(request);
         };
         self.write_answer(id, Err(refusal));
@@ -205,7 +205,7 @@ impl Connection {
 
     /// Answers a request that [`Connection::poll_request`] gave, with msgpack or an error. One that is not open is none.
     pub fn respond(&mut self, id: u64, answer: Result<Vec<u8>>) {
-        if self.open.remove(&id) && self.state != State::Gone {
+        if self.open.remove(&id).is_some() && self.state != State::Gone {
             self.write_answer(id, answer);
         }
     }
@@ -334,7 +334,7 @@ impl Connection {
 
     /// The requests that are open; once [`Connection::is_over`], nobody waits for them any more.
     pub fn open_requests(&self) -> impl Iterator<Item = u64> {
-        self.open.iter().copied()
+        self.open.keys().copied()
     }
 
     /// Whether to close the socket.

@@ -31,7 +31,7 @@ use self::tools::Assistants;
 use super::api::Settings;
 use super::deployment::{DeploymentId, Deployments, Name, Notice, PoolState, Start};
 use super::{deployment, http, rpc};
-use crate::core::deadlines::Deadlines;
+use crate::core::deadlines::{Deadlines, sooner};
 use crate::core::hub::Note;
 use crate::core::slab::{Key, Slab};
 use crate::error::{Error, Kind, Result};
@@ -40,7 +40,7 @@ use crate::ids::PoolId;
 use crate::limits::CLIENTS_MAX;
 use crate::manifest::model::Manifest;
 use crate::serve::metrics::{Metrics, SeriesId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 /// A connection of a client.
@@ -98,7 +98,7 @@ pub enum Door {
 pub struct Client {
     wire: Wire,
     /// Calls that wait for their answers.
-    calls: BTreeSet<CallId>,
+    calls: Vec<CallId>,
     is_listed: bool,
     due: Option<u64>,
     door: Door,
@@ -237,7 +237,7 @@ impl Server {
         };
         let id = self.clients.insert(Client {
             wire,
-            calls: BTreeSet::new(),
+            calls: Vec::new(),
             is_listed: false,
             due: None,
             door,
@@ -347,14 +347,12 @@ impl Server {
 
     /// When [`Server::handle_timeout`] is due next, in milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        let dues = [
-            self.deadlines.next_ms(),
-            self.deployments.next_deadline(),
-            self.idle_due_ms(),
-            self.assistants.sessions.next_deadline(),
-            self.flows_deadline(),
-        ];
-        dues.into_iter().flatten().min()
+        let due = sooner(self.deadlines.next_ms(), self.deployments.next_deadline());
+        let due = sooner(due, self.flows_deadline());
+        sooner(
+            due,
+            sooner(self.idle_due_ms(), self.assistants.sessions.next_deadline()),
+        )
     }
 
     /// When it ends for want of clients.
@@ -591,12 +589,12 @@ impl Server {
 
     fn set_client_deadline(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id) {
-            let due = match &client.wire {
-                Wire::Web(wire) => wire.next_deadline(),
-                Wire::Private(_) => None,
-            };
-            if due != client.due {
-                self.deadlines.set(Timer::Client(id), &mut client.due, due);
+            let Wire::Web(wire) = &client.wire else { return };
+            // A timer that comes too early is set again then: most never come, for each request moves them.
+            if let Some(due) = wire.next_deadline()
+                && client.due.is_none_or(|set| due < set)
+            {
+                self.deadlines.set(Timer::Client(id), &mut client.due, Some(due));
             }
         }
     }

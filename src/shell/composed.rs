@@ -402,7 +402,7 @@ impl Task {
         if !fits {
             return false;
         }
-        let sink = Sink::open(OUTPUT, session.poll.registry());
+        let sink = Sink::open(OUTPUT, session.polling.view());
         self.sink = sink.ok().map(|sink| (sink, token));
         self.sink.is_some()
     }

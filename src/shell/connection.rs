@@ -3,8 +3,9 @@
 //! The poll is edge-triggered: it says once that a socket became ready. So readiness is kept here until a read or write
 //! finds it used up.
 
+use super::polling::Polled;
 use mio::net::UnixStream;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Token};
 use std::io::{self, ErrorKind, Read, Write};
 
 /// What a read brought.
@@ -30,8 +31,8 @@ pub struct Connection {
 
 impl Connection {
     /// Registers a socket under that token.
-    pub fn register(mut socket: UnixStream, token: Token, registry: &Registry) -> io::Result<Connection> {
-        registry.register(&mut socket, token, Interest::READABLE)?;
+    pub fn register(mut socket: UnixStream, token: Token, polled: Polled<'_>) -> io::Result<Connection> {
+        polled.register(&mut socket, token, Interest::READABLE)?;
         // A new socket has room; if it has bytes too, the poll says so at once.
         Ok(Connection {
             socket,
@@ -43,7 +44,7 @@ impl Connection {
     }
 
     /// Asks the poll for an event when there is room again, or no longer.
-    pub fn ask_for_room(&mut self, asks: bool, token: Token, registry: &Registry) -> io::Result<()> {
+    pub fn ask_for_room(&mut self, asks: bool, token: Token, polled: Polled<'_>) -> io::Result<()> {
         if std::mem::replace(&mut self.asks_for_room, asks) == asks {
             return Ok(());
         }
@@ -51,7 +52,7 @@ impl Connection {
             true => Interest::READABLE | Interest::WRITABLE,
             false => Interest::READABLE,
         };
-        registry.reregister(&mut self.socket, token, interest)
+        polled.reregister(&mut self.socket, token, interest)
     }
 
     pub fn note_event(&mut self, event: &mio::event::Event) {

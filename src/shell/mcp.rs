@@ -114,7 +114,7 @@ impl Server<'_> {
                 }
             }
             let is_silent = wait_ms == Some(LOCK_CHECK_MS) && events.is_empty();
-            self.session.step(is_silent, &mut self.buffer)?;
+            self.session.poll_and_step(is_silent, &mut self.buffer)?;
             if let Some(number) = self.session.interrupted {
                 let message = format!("stopped by {}", signal_name(number));
                 let mut error = Error::new(Kind::Cancelled, message);

@@ -2,17 +2,18 @@
 //! nothing.
 
 use super::output::Printed;
+use super::polling::{MARK_SHIFT, Polled};
 use crate::core::hub::{Ended, PeerId, Signal};
 use crate::core::process::table::HandleId;
 use crate::ids::PoolId;
 use crate::sys::process::{Child, Ending, Exit};
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Token};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// Tokens of a process's own sources have this bit; a peer's token is its key, which never has.
-const PROCESS_BIT: usize = 1 << 63;
+/// Tokens of a process's own sources have this bit; a peer's never has.
+const PROCESS_BIT: usize = 1 << (MARK_SHIFT - 1);
 /// A process has its end and at most two pipes.
 const SOURCES_PER_PROCESS: usize = 3;
 
@@ -68,7 +69,7 @@ impl Processes {
         child: Child,
         printed: Vec<Printed>,
         life: Option<OwnedFd>,
-        registry: &Registry,
+        polled: Polled<'_>,
     ) -> io::Result<()> {
         let free = self.slots.iter().position(Option::is_none);
         let slot = free.unwrap_or(self.slots.len());
@@ -76,7 +77,7 @@ impl Processes {
         let fds = std::iter::once(child.as_fd()).chain(printed.iter().map(Printed::as_fd));
         for (position, fd) in fds.enumerate() {
             let token = Token(first + position);
-            let registered = registry.register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE);
+            let registered = polled.register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE);
             if let Err(error) = registered {
                 child.end();
                 return Err(error);

@@ -1,4 +1,4 @@
-//! The loop of the server: one thread, one poll for its sockets, in which the polls of the programs' sessions are nested.
+//! The loop of the server: one thread, one poll for its sockets and those of all programs' sessions.
 //! Carries bytes, effects and events between the server's state machine and the system. Decides nothing.
 
 mod effects;
@@ -20,6 +20,7 @@ use self::packages::Packages;
 use self::running::{Outcome, Running};
 use self::scratch::Scratch;
 use self::socket::{Listener, Received, Socket, Stream};
+use super::polling::{MARK_SHIFT, OWN_BITS, Polling};
 use super::private_socket::{PrivateSocket, is_trusted};
 use super::session::poll_refused;
 use super::session::told::Event;
@@ -36,19 +37,24 @@ use crate::sys::process::{adopt_orphans, reap_others};
 use crate::sys::signal::Signals;
 use mio::net::{TcpListener, UnixListener};
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const FILES: Token = Token(usize::MAX - 2);
 const STORE: Token = Token(usize::MAX - 3);
-/// Tokens of clients have this bit, of programs the next, of connections to other servers the one after, of listeners none.
-const CLIENT_BIT: usize = 1 << 60;
-const PROGRAM_BIT: usize = 1 << 59;
-const FETCH_BIT: usize = 1 << 58;
+/// Tokens of clients have this bit, of programs the next with their number behind it, of connections to other servers the one
+/// after, of listeners none.
+const CLIENT_BIT: usize = 1 << 63;
+const PROGRAM_BIT: usize = 1 << 62;
+/// Looked at last: those of programs may have it.
+const FETCH_BIT: usize = 1 << 61;
+/// Numbers of programs; they are used again when as many were loaded.
+const NUMBERS: usize = PROGRAM_BIT >> MARK_SHIFT;
 const EVENTS_PER_TURN: usize = 256;
 
 const SIGHUP: i32 = 1;
@@ -108,13 +114,15 @@ pub fn run(plan: Plan<'_>) -> Result<()> {
 struct Host<'a> {
     server: Server,
     poll: Poll,
+    /// The same for programs.
+    registry: Rc<Registry>,
     signals: Signals,
     watch: Watch,
     /// By their tokens; none: closed.
     listeners: Vec<Option<(Listener, Door)>>,
     /// By the lower half of their ids, which no two have at once.
     clients: Map<usize, (ClientId, Socket)>,
-    /// By numbers that are never used again.
+    /// By their numbers.
     programs: Map<usize, (DeploymentId, Running)>,
     numbers: Map<DeploymentId, usize>,
     next_number: usize,
@@ -146,7 +154,8 @@ impl<'a> Host<'a> {
         let signals = Signals::take_all().map_err(poll_refused("take over signals"))?;
         let watch = Watch::new().map_err(poll_refused("watch files"))?;
         adopt_orphans().map_err(poll_refused("adopt orphans"))?;
-        let registry = poll.registry();
+        let registry = poll.registry().try_clone();
+        let registry = registry.map_err(poll_refused("share a poll"))?;
         for (fd, token) in [
             (signals.as_fd().as_raw_fd(), SIGNALS),
             (watch.as_fd().as_raw_fd(), FILES),
@@ -158,6 +167,7 @@ impl<'a> Host<'a> {
         let now = now_ms();
         let mut host = Host {
             server: Server::new(plan.config, now_ms()),
+            registry: Rc::new(registry),
             poll,
             signals,
             watch,
@@ -271,7 +281,7 @@ impl<'a> Host<'a> {
             }
             self.read_clients(now);
             self.step_fetches(now);
-            self.step_programs(events.is_empty() && wait_ms == Some(LOCK_CHECK_MS), now)?;
+            self.step_programs(events.is_empty() && wait_ms == Some(LOCK_CHECK_MS), now);
             self.server.handle_timeout(now);
         }
         for path in &self.paths {
@@ -307,12 +317,15 @@ impl<'a> Host<'a> {
                     if !self.unread.contains(&key) {
                         self.unread.push(key);
                     }
-                    self.write(id, now);
+                    if event.is_writable() {
+                        self.write(id, now);
+                    }
                 }
             }
             _ if token & PROGRAM_BIT != 0 => {
-                if let Some((_, running)) = self.programs.get_mut(&(token & !PROGRAM_BIT)) {
-                    running.is_ready = true;
+                let number = (token & !PROGRAM_BIT) >> MARK_SHIFT;
+                if let Some((_, running)) = self.programs.get_mut(&number) {
+                    running.note_event(Token(token & OWN_BITS), event);
                 }
             }
             _ if token & FETCH_BIT != 0 => self.step_fetch(token & !FETCH_BIT, now),
@@ -436,7 +449,7 @@ impl<'a> Host<'a> {
             Received::End => self.server.handle_end(id, now),
             Received::Reset => self.server.handle_reset(id, now),
         }
-        self.write(id, now);
+        // What it has to be told is written when all effects are done.
         true
     }
 
@@ -480,7 +493,7 @@ impl<'a> Host<'a> {
         }
     }
 
-    fn step_programs(&mut self, is_silent: bool, now: u64) -> Result<()> {
+    fn step_programs(&mut self, is_silent: bool, now: u64) {
         let due = |(number, (_, running)): (&usize, &(DeploymentId, Running))| {
             (running.wait_ms(now) == Some(0)).then_some(*number)
         };
@@ -490,11 +503,10 @@ impl<'a> Host<'a> {
         };
         for number in due {
             if let Some((_, running)) = self.programs.get_mut(&number) {
-                running.step(is_silent, &mut self.session_buffer)?;
+                running.step(is_silent, &mut self.session_buffer);
                 self.take_outcomes(number, now);
             }
         }
-        Ok(())
     }
 
     fn take_outcomes(&mut self, number: usize, now: u64) {
@@ -526,8 +538,6 @@ impl<'a> Host<'a> {
             .get(&number)
             .is_some_and(|(_, running)| running.is_finished());
         if is_finished && let Some((id, running)) = self.programs.remove(&number) {
-            let fd = running.as_raw_fd();
-            let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
             let own = self.own_children(Some(number));
             running.close(&own);
             self.numbers.remove(&id);
@@ -554,23 +564,14 @@ impl<'a> Host<'a> {
         let (path, loaded) = (self.load)(source);
         let fingerprint = fingerprint(&path);
         self.watch_source(&path, source);
-        let running = loaded.and_then(|loaded| Running::new(loaded, &path, fingerprint));
-        let mut running = match running {
-            Ok(running) => running,
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
             Err(error) => return self.server.handle_load_failed(id, fingerprint, error, now),
         };
-        let number = self.next_number;
-        let fd = running.as_raw_fd();
-        let token = Token(PROGRAM_BIT | number);
-        let registered = self
-            .poll
-            .registry()
-            .register(&mut SourceFd(&fd), token, Interest::READABLE);
-        if let Err(error) = registered {
-            let error = poll_refused("poll a program")(error);
-            return self.server.handle_load_failed(id, fingerprint, error, now);
-        }
-        self.next_number += 1;
+        let number = self.next_number();
+        let mark = PROGRAM_BIT | number << MARK_SHIFT;
+        let polling = Polling::Shared(Rc::clone(&self.registry), mark);
+        let mut running = Running::new(loaded, &path, fingerprint, polling);
         match is_lazy {
             true => running.serve_lazily(&self.pools, now),
             false => running.start(now),
@@ -583,6 +584,17 @@ impl<'a> Host<'a> {
                 .handle_loaded(id, (&manifest, &text), fingerprint, now);
         }
         self.take_outcomes(number, now);
+    }
+
+    /// A number that no program has.
+    fn next_number(&mut self) -> usize {
+        loop {
+            let number = self.next_number;
+            self.next_number = (number + 1) % NUMBERS;
+            if !self.programs.contains(&number) {
+                return number;
+            }
+        }
     }
 
     fn watch_source(&mut self, path: &Path, source: &str) {

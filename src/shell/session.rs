@@ -5,8 +5,10 @@ use super::composed::{Input, giver};
 use super::connection::{Connection, Received};
 use super::launch::{door_path, socket_path};
 use super::notes::Notes;
+use super::polling::{OWN_BITS, Polling};
 use super::processes::{Owner, Processes};
 use super::workers::{Run, Workers};
+use crate::core::deadlines::sooner;
 use crate::core::deadlock::Suspect;
 use crate::core::hub::{Effect, Hub, PeerId};
 use crate::core::process::bridge::{to_hub, to_table};
@@ -38,9 +40,9 @@ pub mod told;
 pub use calls::Call;
 use told::{Event, Told};
 
-const SIGNALS: Token = Token(usize::MAX - 1);
-const INPUT: Token = Token(usize::MAX - 2);
-pub(super) const OUTPUT: Token = Token(usize::MAX - 3);
+const SIGNALS: Token = Token(OWN_BITS - 1);
+const INPUT: Token = Token(OWN_BITS - 2);
+pub(super) const OUTPUT: Token = Token(OWN_BITS - 3);
 /// Events taken from the poll at once; the others come with the next turn.
 const EVENTS_PER_TURN: usize = 64;
 
@@ -50,7 +52,8 @@ pub struct Session {
     /// The manifest's path.
     path: PathBuf,
     pub(super) hub: Hub,
-    pub(super) poll: Poll,
+    pub(super) polling: Polling,
+    /// What a poll of its own has told.
     events: Events,
     /// None where the process has others that hear them.
     signals: Option<Signals>,
@@ -106,12 +109,13 @@ impl Session {
     /// `io` when the system refuses the poll. A pool that can't be started is the error of the first call
     /// that needs it.
     pub fn start(manifest: &Rc<Manifest>, path: &Path, pools: &[PoolId]) -> Result<Session> {
-        let mut session = Session::new(manifest, path)?;
+        let poll = Poll::new().map_err(poll_refused("make a poll"))?;
+        let mut session = Session::new(Polling::Own(poll), manifest, path);
         let signals = Signals::take().map_err(poll_refused("take over signals"))?;
         let fd = signals.as_fd().as_raw_fd();
         session
-            .poll
-            .registry()
+            .polling
+            .view()
             .register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)
             .map_err(poll_refused("poll signals"))?;
         session.signals = Some(signals);
@@ -123,17 +127,17 @@ impl Session {
     }
 
     /// The pools of a program, of which none runs. It hears no signals.
-    ///
-    /// # Errors
-    /// `io` when the system refuses the poll.
-    pub fn new(manifest: &Rc<Manifest>, path: &Path) -> Result<Session> {
-        let poll = Poll::new().map_err(poll_refused("make a poll"))?;
-        Ok(Session {
+    pub fn new(polling: Polling, manifest: &Rc<Manifest>, path: &Path) -> Session {
+        let events = match &polling {
+            Polling::Own(_) => EVENTS_PER_TURN,
+            Polling::Shared(..) => 0,
+        };
+        Session {
             manifest: Rc::clone(manifest),
             path: path.to_path_buf(),
             hub: Hub::new(pools::specs(manifest), pools::functions(manifest)),
-            poll,
-            events: Events::with_capacity(EVENTS_PER_TURN),
+            polling,
+            events: Events::with_capacity(events),
             signals: None,
             mark: next_mark(),
             dir: None,
@@ -159,7 +163,7 @@ impl Session {
             has_input: false,
             memory_kills: None,
             suspects: Vec::new(),
-        })
+        }
     }
 
     /// Starts those of these pools that don't run, all at once, without waiting for any.
@@ -177,8 +181,8 @@ impl Session {
     pub fn wait_for(&mut self, input: BorrowedFd<'_>) -> Result<()> {
         let fd = input.as_raw_fd();
         self.has_input = match self
-            .poll
-            .registry()
+            .polling
+            .view()
             .register(&mut SourceFd(&fd), INPUT, Interest::READABLE)
         {
             Ok(()) => false,
@@ -198,7 +202,7 @@ impl Session {
             }
         };
         // It was registered above.
-        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        let _ = self.polling.view().deregister(&mut SourceFd(&fd));
         waited
     }
 
@@ -240,22 +244,39 @@ impl Session {
         std::mem::take(&mut self.timeline)
     }
 
-    /// One turn: waits until something happens or is due, then handles all of it.
+    /// One turn: waits until something happens or is due, then handles all of it. Only where the poll is its own: whoever
+    /// shares one with it waits for both.
     pub(super) fn turn(&mut self) -> Result<()> {
         let wait_ms = self.wait_ms(now_ms());
-        self.poll_for(wait_ms)?;
-        self.handle(wait_ms == Some(LOCK_CHECK_MS) && self.events.is_empty());
+        let events = self.poll_for(wait_ms)?;
+        self.handle(wait_ms == Some(LOCK_CHECK_MS) && events == 0);
         Ok(())
+    }
+
+    /// Waits on its own poll and notes what that says: how many events there were.
+    fn poll_for(&mut self, wait_ms: Option<u64>) -> Result<usize> {
+        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        if let Polling::Own(poll) = &mut self.polling {
+            match poll.poll(&mut events, wait_ms.map(Duration::from_millis)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return Err(poll_refused("poll")(error));
+                }
+                _ => {}
+            }
+        }
+        let mut count = 0;
+        for event in &events {
+            self.note_event(event.token(), event);
+            count += 1;
+        }
+        self.events = events;
+        Ok(count)
     }
 
     /// How long nothing has to be done unless something happens, in milliseconds; none: for ever.
     pub fn wait_ms(&self, now: u64) -> Option<u64> {
-        let dues = [
-            self.hub.next_deadline(),
-            self.workers.table.next_deadline(),
-            self.tasks_due_ms(),
-        ];
-        let due_ms = dues.into_iter().flatten().min();
+        let due_ms = sooner(self.hub.next_deadline(), self.workers.table.next_deadline());
+        let due_ms = sooner(due_ms, self.tasks_due_ms());
         let due_ms = due_ms.map(|due| due.saturating_sub(now));
         match self.has_unread() {
             true => Some(0),
@@ -264,50 +285,32 @@ impl Session {
         }
     }
 
-    /// A turn that does not wait. `is_silent` says that nothing has happened for as long as locks are waited for; the buffer
-    /// is lent for what is read.
+    /// A turn that does not wait, after the events of a shared poll were noted. `is_silent` says that nothing has happened for
+    /// as long as locks are waited for; the buffer is lent for what is read.
+    pub fn step(&mut self, is_silent: bool, buffer: &mut Vec<u8>) {
+        std::mem::swap(&mut self.buffer, buffer);
+        self.handle(is_silent);
+        std::mem::swap(&mut self.buffer, buffer);
+    }
+
+    /// The same where the poll is its own.
     ///
     /// # Errors
     /// `io` when the poll fails.
-    pub fn step(&mut self, is_silent: bool, buffer: &mut Vec<u8>) -> Result<()> {
-        std::mem::swap(&mut self.buffer, buffer);
-        let stepped = self.step_on(is_silent);
-        std::mem::swap(&mut self.buffer, buffer);
-        stepped
-    }
-
-    fn step_on(&mut self, is_silent: bool) -> Result<()> {
+    pub fn poll_and_step(&mut self, is_silent: bool, buffer: &mut Vec<u8>) -> Result<()> {
         loop {
-            self.poll_for(Some(0))?;
-            let is_full = self.events.iter().count() >= EVENTS_PER_TURN;
-            self.handle(is_silent && self.events.is_empty());
+            let events = self.poll_for(Some(0))?;
+            self.step(is_silent && events == 0, buffer);
             // Whoever waits for the poll as a whole is told only of what comes after all was taken.
-            if !is_full {
+            if events < EVENTS_PER_TURN {
                 return Ok(());
             }
-        }
-    }
-
-    fn poll_for(&mut self, wait_ms: Option<u64>) -> Result<()> {
-        match self
-            .poll
-            .poll(&mut self.events, wait_ms.map(Duration::from_millis))
-        {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                Err(Error::new(Kind::Io, format!("can't poll: {error}")))
-            }
-            _ => Ok(()),
         }
     }
 
     /// Handles what has happened and what is due.
     fn handle(&mut self, is_silent: bool) {
         let now = now_ms();
-        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        for event in &events {
-            self.note_event(event);
-        }
-        self.events = events;
         // A session that only waits holds no buffer.
         self.buffer.resize(READ_BYTES, 0);
         for peer in std::mem::take(&mut self.full) {
@@ -345,23 +348,26 @@ impl Session {
         }
     }
 
-    fn note_event(&mut self, event: &mio::event::Event) {
-        let Token(token) = event.token();
-        if event.token() == INPUT {
+    /// Notes what the poll said of a token, seen without the mark of the session.
+    pub fn note_event(&mut self, token: Token, event: &mio::event::Event) {
+        if token == INPUT {
             self.has_input = true;
-        } else if event.token() == OUTPUT {
+        } else if token == OUTPUT {
             self.has_output_room = true;
-        } else if event.token() == SIGNALS {
+        } else if token == SIGNALS {
             while let Some(number) = self.signals.as_mut().and_then(Signals::arrived) {
                 self.interrupted.get_or_insert(number);
                 self.interrupts += 1;
             }
-        } else if Processes::is_own(event.token()) {
-            self.processes.note_event(event.token());
-        } else if Workers::is_own(event.token()) {
-            self.workers.note_event(event.token());
-        } else if let Some(connection) = self.connections.get_mut(&PeerId::from_raw(token as u64)) {
-            connection.note_event(event);
+        } else if Processes::is_own(token) {
+            self.processes.note_event(token);
+        } else if Workers::is_own(token) {
+            self.workers.note_event(token);
+        } else {
+            let mut connections = self.connections.iter_mut();
+            if let Some((_, connection)) = connections.find(|(peer, _)| token_of(**peer) == token) {
+                connection.note_event(event);
+            }
         }
     }
 
@@ -464,7 +470,7 @@ impl Session {
         let run = Run {
             mark: &self.mark,
             program: Some(&self.path),
-            registry: self.poll.registry(),
+            polled: self.polling.view(),
         };
         let left = self.workers.perform(effect, &mut self.processes, &run);
         let left = left.and_then(|effect| to_hub(effect, &mut self.hub, now));
@@ -495,7 +501,7 @@ impl Session {
             self.full.push(peer);
         }
         // A socket that can't be registered again is a broken one, and reading it says so.
-        let _ = connection.ask_for_room(is_full, token(peer), self.poll.registry());
+        let _ = connection.ask_for_room(is_full, token_of(peer), self.polling.view());
     }
 
     fn perform(&mut self, effect: Effect, now: u64) {
@@ -586,16 +592,19 @@ impl Session {
     }
 
     fn add_connection(&mut self, peer: PeerId, socket: mio::net::UnixStream) -> io::Result<()> {
-        let connection = Connection::register(socket, token(peer), self.poll.registry())?;
+        let connection = Connection::register(socket, token_of(peer), self.polling.view())?;
         self.connections.insert(peer, connection);
         Ok(())
     }
 }
 
 impl AsRawFd for Session {
-    /// Readable when a [`Session::step`] has something to do.
+    /// The poll; where it is its own, readable when [`Session::poll_and_step`] has something to do.
     fn as_raw_fd(&self) -> RawFd {
-        self.poll.as_raw_fd()
+        match &self.polling {
+            Polling::Own(poll) => poll.as_raw_fd(),
+            Polling::Shared(registry, _) => registry.as_raw_fd(),
+        }
     }
 }
 
@@ -622,8 +631,9 @@ pub(super) fn poll_refused(what: &'static str) -> impl Fn(io::Error) -> Box<Erro
     move |error| Error::new(Kind::Io, format!("can't {what}: {error}"))
 }
 
-fn token(peer: PeerId) -> Token {
-    Token(peer.raw() as usize)
+/// The lower half of a peer's key, which no two have at once.
+fn token_of(peer: PeerId) -> Token {
+    Token((peer.raw() & 0xffff_ffff) as usize)
 }
 
 /// A name for what a session starts, as no other session has it.

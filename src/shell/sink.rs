@@ -1,11 +1,12 @@
 //! Standard output while a pipe still runs: what it gives out is written as it comes, and nobody is waited for. Decides nothing.
 
+use super::polling::Polled;
 use crate::core::process::pipe::Pipe;
 use crate::core::process::table::Table;
 use crate::error::{Error, Kind, Result};
 use crate::sys::descriptor::open_output;
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Token};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
@@ -26,9 +27,9 @@ impl Sink {
     ///
     /// # Errors
     /// An output that may keep a writer waiting: what goes there has to be kept until all else is done.
-    pub fn open(token: Token, registry: &Registry) -> io::Result<Sink> {
+    pub fn open(token: Token, polled: Polled<'_>) -> io::Result<Sink> {
         let out = open_output()?;
-        match registry.register(&mut SourceFd(&out.as_raw_fd()), token, Interest::WRITABLE) {
+        match polled.register(&mut SourceFd(&out.as_raw_fd()), token, Interest::WRITABLE) {
             // What can't be polled, as a file, always has room.
             Err(error) if error.kind() != ErrorKind::PermissionDenied => return Err(error),
             _ => {}

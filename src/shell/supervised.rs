@@ -1,6 +1,7 @@
 //! One program of the system that is run in nexus's place: its streams and its exit code are nexus's own, and it ends with
 //! nexus. Or it is let go.
 
+use super::polling::Polled;
 use super::processes::{Owner, Processes};
 use super::session::poll_refused;
 use super::strays::end_strays;
@@ -65,7 +66,7 @@ pub fn run(launch: Launch) -> Result<Outcome> {
             let run = Run {
                 mark: &mark,
                 program: None,
-                registry: poll.registry(),
+                polled: Polled::all(poll.registry()),
             };
             if let Some(Effect::Answer(_, answer)) = workers.perform(effect, &mut processes, &run) {
                 answer?;

@@ -3,6 +3,7 @@
 use super::file_bytes::FileBytes;
 use super::launch::environment;
 use super::output::Printed;
+use super::polling::{MARK_SHIFT, Polled};
 use super::processes::{Owner, Processes};
 use crate::core::hub::Ended;
 use crate::core::process::request::{Launch, Redirect, Target};
@@ -13,7 +14,7 @@ use crate::map::Map;
 use crate::sys::descriptor;
 use crate::sys::spawn::{Group, Program, SpawnError, Step, c_string, spawn};
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Token};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
@@ -21,7 +22,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Tokens of the streams of worker processes have this bit, and not that of processes.
-const STREAM_BIT: usize = 1 << 62;
+const STREAM_BIT: usize = 1 << (MARK_SHIFT - 2);
 
 /// The variable that names a detached worker process, by which it is found again.
 pub const DETACHED: &str = "NEXUS_DETACHED";
@@ -38,7 +39,7 @@ pub struct Run<'a> {
     pub mark: &'a str,
     /// The manifest, for its commands; none: there are none.
     pub program: Option<&'a Path>,
-    pub registry: &'a Registry,
+    pub polled: Polled<'a>,
 }
 
 /// The streams of all worker processes and the table that knows what they are for.
@@ -282,7 +283,7 @@ impl Workers {
                 if is_stage {
                     descriptor::widen(&near, PIPE_BYTES);
                 }
-                let place = self.add_stream(id, near, true, run.registry).map_err(refused)?;
+                let place = self.add_stream(id, near, true, run.polled).map_err(refused)?;
                 if let Some(stream) = &mut self.streams[place] {
                     stream.file = launch.input_file.map(|file| (file, 0));
                 }
@@ -301,7 +302,7 @@ impl Workers {
                 match launch.is_output_piped {
                     true => ends.next_input = Some(near),
                     false => {
-                        let place = self.add_stream(id, near, false, run.registry);
+                        let place = self.add_stream(id, near, false, run.polled);
                         ends.output = Some(place.map_err(refused)?);
                     }
                 }
@@ -328,7 +329,7 @@ impl Workers {
         let pid = child.pid();
         let life = (!launch.is_detached).then_some(life);
         processes
-            .add(Owner::Program(id), child, printed, life, run.registry)
+            .add(Owner::Program(id), child, printed, life, run.polled)
             .map_err(refused)?;
         Ok(pid)
     }
@@ -338,7 +339,7 @@ impl Workers {
         of: HandleId,
         pipe: OwnedFd,
         is_input: bool,
-        registry: &Registry,
+        polled: Polled<'_>,
     ) -> io::Result<usize> {
         descriptor::set_nonblocking(&pipe)?;
         let free = self.streams.iter().position(Option::is_none);
@@ -347,7 +348,7 @@ impl Workers {
             true => Interest::WRITABLE,
             false => Interest::READABLE,
         };
-        registry.register(
+        polled.register(
             &mut SourceFd(&pipe.as_raw_fd()),
             Token(STREAM_BIT | place),
             interest,

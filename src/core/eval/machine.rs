@@ -161,16 +161,14 @@ const STEPS_PER_CHECK: u64 = 256;
 impl Machine {
     /// An evaluation that has not begun.
     pub fn new(root: ExprId, budget: Budget) -> Machine {
-        let mut fibers = Slab::new();
-        let none = fibers.insert(Fiber::default());
-        fibers.remove(none);
         let mut machine = Machine {
             budget,
             steps: 0,
             heap: Heap::new(budget.bytes_max),
             fiber: Fiber::default(),
-            current: none,
-            fibers,
+            // None that there is.
+            current: FiberId::from_raw(u64::MAX),
+            fibers: Slab::new(),
             ready: VecDeque::new(),
             short_of_room: VecDeque::new(),
             scopes: Scopes::default(),

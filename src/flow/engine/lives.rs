@@ -9,6 +9,8 @@ use crate::flow::kinds::node::{Event, Outcome};
 use crate::flow::run::floor::{Birth, Timer};
 use crate::flow::run::process::{Process, Stage};
 use crate::flow::run::trace::Trace;
+#[cfg(test)]
+use crate::flow::simulation::Bug;
 use crate::flow::spec::Port;
 use crate::flow::value::Value;
 use crate::limits::{FLOW_CHILDREN_MAX, FLOW_HELD_AGAIN_MS, FLOW_RUNS_MAX, FLOW_TRACES_MAX};
@@ -47,6 +49,10 @@ impl Engine {
             self.floor.timers.set(timer, &mut process.deadline, Some(at_ms));
         }
         match launch.start {
+            Start::Out(Value::Error(error)) => {
+                let frame = process.plant(&row, Port::OUT, &mut self.floor);
+                process.begin_failed(frame, error, &mut self.floor, now_ms);
+            }
             Start::Out(packet) => {
                 let frame = process.plant(&row, Port::OUT, &mut self.floor);
                 process.begin_out(frame, Port::OUT, packet, &mut self.floor, now_ms);
@@ -233,6 +239,8 @@ impl Engine {
             });
         }
         process.stage = Stage::Joining;
+        #[cfg(test)]
+        let error = error.filter(|_| self.floor.planted != Some(Bug::OrphansGoOn));
         if error.is_some() {
             let why: Rc<Error> = Rc::from(Error::new(
                 Kind::Cancelled,
@@ -258,6 +266,10 @@ impl Engine {
             self.floor
                 .timers
                 .set(Timer::Run(run), &mut process.deadline, None);
+            #[cfg(test)]
+            if self.floor.planted == Some(Bug::KeepTables) {
+                self.hooks.tables.push(process.table.clone());
+            }
             if self.traces.len() >= FLOW_TRACES_MAX {
                 self.traces.pop_front();
             }
@@ -285,6 +297,10 @@ impl Engine {
                     self.over(run, now_ms);
                 }
                 Stage::Joining => {
+                    #[cfg(test)]
+                    if self.floor.planted == Some(Bug::AnswerTwice) && process.is_awaited {
+                        self.answers.push_back((Process::id(run), Err(error.clone())));
+                    }
                     let children = process.children.iter().map(|child| (*child, error.clone()));
                     self.doomed.extend(children);
                 }

@@ -47,6 +47,10 @@ impl Engine {
             graph: Graph::default(),
             runs: 0,
         });
+        #[cfg(test)]
+        if let Some(namespace) = self.namespaces.get_mut(key) {
+            namespace.graph.planted = self.floor.planted;
+        }
         self.names.insert(name, key);
         Ok(key)
     }

@@ -225,7 +225,12 @@ impl Graph {
             let own = |(row, _): &(u32, _)| self.entries[*row as usize].alias.unwrap_or(*row);
             needs.map(own).collect()
         };
-        let order = inner_first(rows, &needs);
+        #[cfg_attr(not(test), expect(unused_mut))]
+        let mut order = inner_first(rows, &needs);
+        #[cfg(test)]
+        if self.planted == Some(crate::flow::simulation::Bug::OuterFirst) {
+            order.reverse();
+        }
         let symbols = order
             .into_iter()
             .filter_map(|row| self.entries[row as usize].symbol.clone());

@@ -74,6 +74,8 @@ pub struct Graph {
     pub(super) trace_readers: usize,
     /// Rows that were changed and have to be looked at.
     pub(super) dirty: Vec<u32>,
+    #[cfg(test)]
+    pub planted: Option<crate::flow::simulation::Bug>,
 }
 
 impl Graph {

@@ -153,7 +153,7 @@ impl Routes {
                 continue;
             }
             let decoded = segments(segment).map_err(|error| wrong(error.message))?;
-            let text = decoded.first().map(String::as_str).unwrap_or_default();
+            let text = decoded.first().map(AsRef::as_ref).unwrap_or_default();
             at = match self.branches[at].find(text) {
                 Ok(place) => self.branches[at].texts[place].1 as usize,
                 Err(place) => {
@@ -245,7 +245,7 @@ impl Routes {
                 let params = params.map(|(position, (name, at))| {
                     let value: Rc<str> = match takes_rest && position == last {
                         true => segments[*at..].join("/").into(),
-                        false => segments[*at].as_str().into(),
+                        false => Rc::from(&*segments[*at]),
                     };
                     (Rc::from(&**name), value)
                 });

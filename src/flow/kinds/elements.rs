@@ -84,7 +84,11 @@ mod tests {
             "[1,2]",
             Err("parallel is 0, expected an integer from 1 to 1024"),
         );
-        check(to_x, "[1,\"a\",\"b\"]", Err("no such overload"));
+        check(
+            to_x,
+            "[1,\"a\",\"b\"]",
+            Err("'*' doesn't take a string and an integer, at 1:6 of 'self * 10'"),
+        );
     }
 
     #[test]

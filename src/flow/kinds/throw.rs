@@ -106,7 +106,7 @@ mod tests {
         check(&node(""), "\"so\"", Err("so"));
         check(&node(""), "{\"a\":1}", Err("{\"a\":1}"));
         check(
-            &node(", error: a, message: b"),
+            &node(", error: a, message: self"),
             "1",
             Err("error is the message itself and message an expression, expected one of them"),
         );

@@ -2,6 +2,7 @@
 
 use super::breakpoint::Breakpoints;
 use super::frame::Frame;
+use super::machine::Next;
 use super::process::Process;
 use crate::core::deadlines::Deadlines;
 use crate::core::slab::{Key, Slab};
@@ -47,6 +48,8 @@ pub struct Floor {
     /// Frames of all runs.
     pub frames: usize,
     pub breakpoints: Breakpoints,
+    /// Room for what is to be done next, empty between turns.
+    pub todo: Vec<Next>,
     /// Runs that were asked for.
     pub births: Vec<Birth>,
     #[cfg(test)]
@@ -62,6 +65,7 @@ impl Floor {
             effects: VecDeque::new(),
             frames: 0,
             breakpoints: Breakpoints::default(),
+            todo: Vec::new(),
             births: Vec::new(),
             #[cfg(test)]
             planted: None,

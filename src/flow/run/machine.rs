@@ -21,7 +21,7 @@ use crate::limits::{
 use std::rc::Rc;
 
 /// What is to be done next.
-enum Next {
+pub enum Next {
     /// A node has decided.
     Step(Key<Frame>, Step),
     /// A frame has failed: `error` may help.
@@ -96,6 +96,12 @@ impl Process {
         self.drive(todo, floor, now_ms);
     }
 
+    /// The first frame has failed, as a source that could not understand what came.
+    pub fn begin_failed(&mut self, key: Key<Frame>, error: Rc<Error>, floor: &mut Floor, now_ms: u64) {
+        self.record(key, &Value::Error(error.clone()), now_ms);
+        self.drive(vec![Next::Fail(key, error)], floor, now_ms);
+    }
+
     /// A frame has its turn.
     pub fn turn(&mut self, key: Key<Frame>, floor: &mut Floor, now_ms: u64) {
         let Some(frame) = self.frames.get_mut(key) else {
@@ -135,7 +141,9 @@ impl Process {
             (None, Some(event)) => symbol.node.resume(event, &mut frame.state, &cx),
             (None, None) => return,
         };
-        self.drive(vec![Next::Step(key, step)], floor, now_ms);
+        let mut todo = std::mem::take(&mut floor.todo);
+        todo.push(Next::Step(key, step));
+        self.drive(todo, floor, now_ms);
     }
 
     fn is_held(&self, key: Key<Frame>, floor: &Floor) -> bool {
@@ -217,14 +225,13 @@ impl Process {
                     Next::Joined(key) => self.joined(key, &mut todo, floor),
                 }
             }
-            if self.moving > 0 || self.outcome.is_some() {
-                return;
-            }
-            match self.deadlock() {
+            let is_stuck = self.moving == 0 && self.outcome.is_none();
+            match is_stuck.then(|| self.deadlock()).flatten() {
                 Some(next) => todo.push(next),
-                None => return,
+                None => break,
             }
         }
+        floor.todo = todo;
     }
 
     fn apply(&mut self, key: Key<Frame>, step: Step, todo: &mut Vec<Next>, floor: &mut Floor, now_ms: u64) {

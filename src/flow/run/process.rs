@@ -9,6 +9,8 @@ use crate::flow::engine::namespace::Namespace;
 use crate::flow::engine::{Effect, RunId, TaskId};
 use crate::flow::graph::nodes::Table;
 use crate::flow::kinds::node::{Event, Outcome};
+#[cfg(test)]
+use crate::flow::simulation::Bug;
 use std::rc::Rc;
 
 /// How far a run is.
@@ -82,30 +84,35 @@ impl Process {
     /// Lets go of all frames, and of what they have asked for.
     pub fn release(&mut self, floor: &mut Floor) {
         let own = self.own();
-        for (_, frame) in self.frames.iter() {
+        #[cfg(test)]
+        let planted = floor.planted;
+        let keys: Vec<Key<Frame>> = self.frames.iter().map(|(key, _)| key).collect();
+        floor.frames -= keys.len();
+        for key in keys {
+            let Some(frame) = self.frames.remove(key) else {
+                continue;
+            };
+            #[cfg(test)]
+            if planted == Some(Bug::ForgetPackets) {
+                continue;
+            }
             frame
                 .symbol
                 .packets
                 .set(frame.symbol.packets.get().saturating_sub(1));
             match frame.wait {
+                #[cfg(test)]
+                Wait::Task(task) if planted == Some(Bug::ForgetUndo) => {
+                    floor.tasks.remove(task);
+                }
+                #[cfg(test)]
+                Wait::Sleep(_) if planted == Some(Bug::ForgetSleep) => {}
                 Wait::Task(task) => {
                     floor.tasks.remove(task);
-                    #[cfg(test)]
-                    if floor.planted == Some(crate::flow::simulation::Bug::ForgetUndo) {
-                        continue;
-                    }
                     floor.effects.push_back(Effect::Undo(TaskId(task.raw())));
                 }
+                Wait::Sleep(mut due) => floor.timers.set(Timer::Frame(own, key), &mut due, None),
                 _ => {}
-            }
-        }
-        let keys: Vec<Key<Frame>> = self.frames.iter().map(|(key, _)| key).collect();
-        floor.frames -= keys.len();
-        for key in keys {
-            if let Some(mut frame) = self.frames.remove(key)
-                && let Wait::Sleep(due) = &mut frame.wait
-            {
-                floor.timers.set(Timer::Frame(own, key), due, None);
             }
         }
         floor.breakpoints.forget(own);
@@ -118,6 +125,8 @@ impl Process {
         let run = self.trace.run;
         let task = floor.tasks.insert(Task::End(self.own()));
         let is_ok = matches!(self.stage, Stage::Ending(Ok(_)));
+        #[cfg(test)]
+        let is_ok = is_ok || floor.planted == Some(Bug::CommitAll);
         floor.effects.push_back(Effect::RunEnded {
             task: TaskId(task.raw()),
             run,

@@ -182,6 +182,12 @@ impl Trace {
 /// What a value takes in memory, in bytes, if that isn't more than this.
 fn weight(value: &Value, most: usize) -> Option<usize> {
     const EACH: usize = size_of::<Value>();
+    if matches!(
+        value,
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_)
+    ) {
+        return (EACH <= most).then_some(EACH);
+    }
     let mut total = 0;
     // Not more than can be within the bound, whatever contains whatever.
     let mut stack = vec![value];

@@ -1,12 +1,16 @@
-//! Which nodes have been loaded and unloaded, for the checks.
+//! What was loaded and unloaded, and tables that a planted bug keeps: for the checks. Decides nothing.
 
 use crate::flow::graph::change::Swap;
+use crate::flow::graph::nodes::Table;
+use crate::flow::graph::symbol::Symbol;
 use std::rc::Rc;
 
 /// What was loaded and unloaded, in order.
 #[derive(Default)]
 pub struct Hooks {
-    pub list: Vec<(Rc<str>, bool, Rc<crate::flow::graph::symbol::Symbol>)>,
+    /// Namespace, whether it was loaded, the node.
+    pub list: Vec<(Rc<str>, bool, Rc<Symbol>)>,
+    pub tables: Vec<Rc<Table>>,
 }
 
 impl Hooks {

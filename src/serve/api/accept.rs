@@ -5,6 +5,7 @@ use crate::error::Kind;
 use crate::manifest::model::{Command, Manifest, Returns};
 use crate::serve::api::failure::Failure;
 use crate::serve::http::Request;
+use std::borrow::Cow;
 
 /// The form of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +22,22 @@ pub enum Form {
     Events,
 }
 
+/// A form, and its media type.
+pub type Chosen = (Form, Cow<'static, str>);
+
+/// What is chosen without a wish, of most results.
+pub const JSON: Chosen = (Form::Json, Cow::Borrowed("application/json"));
+
 /// The form in which the client wants the result of that command, and its media type. Asked before the call, a call whose
 /// answer nobody could read is not made.
 ///
 /// # Errors
 /// Status 406: the client accepts none, with those that there are.
-pub fn form(manifest: &Manifest, command: &Command, request: &Request) -> Result<(Form, String), Failure> {
+pub fn form(manifest: &Manifest, command: &Command, request: &Request) -> Result<Chosen, Failure> {
     if request.headers.all("accept").all(|accept| accept == "*/*") {
         return Ok(match &command.returns.media_type {
-            Some(media_type) => (Form::Raw, media_type.clone()),
-            None => (Form::Json, "application/json".to_string()),
+            Some(media_type) => (Form::Raw, media_type.clone().into()),
+            None => JSON,
         });
     }
     let offers = offers(&manifest.types, &command.returns);
@@ -47,7 +54,7 @@ pub fn form(manifest: &Manifest, command: &Command, request: &Request) -> Result
         }
     }
     if let Some(((media_type, form), _)) = best {
-        return Ok((*form, media_type.to_string()));
+        return Ok((*form, media_type.to_string().into()));
     }
     let names: Vec<&str> = offers.iter().map(|(media_type, _)| *media_type).collect();
     let accept = request.header("accept").unwrap_or_default();
@@ -81,7 +88,14 @@ pub(super) fn offers<'r>(types: &Types, returns: &'r Returns) -> Vec<(&'r str, F
 
 /// A media type without its parameters.
 pub(super) fn essence(media_type: &str) -> &str {
-    media_type.split(';').next().unwrap_or_default().trim()
+    media_and_parameters(media_type).0
+}
+
+/// A media type, and what is behind it with the `;` before each parameter.
+pub(super) fn media_and_parameters(media_type: &str) -> (&str, &str) {
+    let end = media_type.bytes().position(|byte| byte == b';');
+    let (essence, parameters) = media_type.split_at(end.unwrap_or(media_type.len()));
+    (essence.trim_ascii(), parameters)
 }
 
 /// What one part of `Accept` says.

@@ -10,7 +10,7 @@ use crate::manifest::model::{Arg, Command, Manifest, RecordArg};
 use crate::manifest::names::full_name;
 use crate::manifest::sample::sample;
 use crate::manifest::word::{self, with_hint};
-use crate::serve::api::accept::essence;
+use crate::serve::api::accept::media_and_parameters;
 use crate::serve::api::cursor::{Cursor, Next};
 use crate::serve::api::failure::Failure;
 use crate::serve::api::parameter::{
@@ -53,12 +53,12 @@ pub fn arguments(
         return by_query(&manifest.types, command, query).map_err(|error| told(command, error));
     }
     let media_type = request.header("content-type").unwrap_or_default();
-    let essence = essence(media_type);
+    let (essence, parameters) = media_and_parameters(media_type);
     let cursor = match BODY_TYPES
         .iter()
         .position(|known| essence.eq_ignore_ascii_case(known))
     {
-        Some(0) if is_utf8(media_type) => Cursor::json(body),
+        Some(0) if is_utf8(parameters) => Cursor::json(body),
         Some(1..) => Cursor::msgpack(body),
         _ => return Err(unsupported(media_type)),
     };
@@ -88,13 +88,15 @@ fn unsupported(media_type: &str) -> Failure {
     failure.header("accept-post", BODY_TYPES[..2].join(", "))
 }
 
-/// Whether a content type names no other character set.
-fn is_utf8(media_type: &str) -> bool {
-    media_type.split(';').skip(1).all(|parameter| {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let value = value.trim().trim_matches('"');
-        !name.trim().eq_ignore_ascii_case("charset") || value.eq_ignore_ascii_case("utf-8")
-    })
+/// Whether the parameters of a content type name no other character set.
+fn is_utf8(parameters: &str) -> bool {
+    // Mostly there are none.
+    parameters.is_empty()
+        || parameters.split(';').all(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let value = value.trim().trim_matches('"');
+            !name.trim().eq_ignore_ascii_case("charset") || value.eq_ignore_ascii_case("utf-8")
+        })
 }
 
 fn by_body(types: &Types, command: &Command, mut cursor: Cursor) -> Result<Vec<Vec<u8>>> {

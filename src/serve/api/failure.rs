@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind};
 use crate::serve::http::Response;
+use std::borrow::Cow;
 
 /// Why a request is answered with an error.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +12,7 @@ pub struct Failure {
     /// What its body tells.
     pub error: Box<Error>,
     /// Headers that go with the status.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
 }
 
 impl Failure {
@@ -33,7 +34,7 @@ impl Failure {
 
     /// Adds a header.
     #[must_use]
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Failure {
+    pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Failure {
         self.headers.push((name, value.into()));
         self
     }
@@ -49,9 +50,9 @@ impl Failure {
 impl From<Box<Error>> for Failure {
     fn from(error: Box<Error>) -> Failure {
         let headers = match error.kind {
-            Kind::Unauthorized => vec![("www-authenticate", "Bearer".to_string())],
+            Kind::Unauthorized => vec![("www-authenticate", "Bearer".into())],
             // What is full or still loading is worth another try at once.
-            Kind::Overloaded | Kind::Unavailable => vec![("retry-after", "1".to_string())],
+            Kind::Overloaded | Kind::Unavailable => vec![("retry-after", "1".into())],
             _ => Vec::new(),
         };
         Failure {

@@ -22,7 +22,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Form, form};
+pub use accept::{Chosen, Form, JSON, form};
 pub use arguments::{arguments, from_json};
 pub use failure::{Failure, status_of};
 pub use inspect::{Inner, Inspected, InspectedPool, inspect_json, inspect_table, programs_json, signature};

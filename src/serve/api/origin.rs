@@ -4,6 +4,7 @@
 use crate::error::{Error, Kind};
 use crate::serve::api::failure::Failure;
 use crate::serve::http::{Method, Request, Response};
+use std::borrow::Cow;
 
 /// What the configuration says of callers.
 #[derive(Clone, Debug, Default)]
@@ -88,12 +89,12 @@ impl Settings {
         let origin = request.header("origin").filter(|_| is_preflight);
         if origin.is_some_and(|origin| self.allowed(origin).is_some()) {
             response.headers.extend([
-                ("access-control-allow-methods", allow.clone()),
-                ("access-control-allow-headers", HEADERS_ALLOWED.to_string()),
-                ("access-control-max-age", PREFLIGHT_SECONDS.to_string()),
+                ("access-control-allow-methods", allow.clone().into()),
+                ("access-control-allow-headers", HEADERS_ALLOWED.into()),
+                ("access-control-max-age", PREFLIGHT_SECONDS.into()),
             ]);
         }
-        response.headers.push(("allow", allow));
+        response.headers.push(("allow", allow.into()));
         response
     }
 }
@@ -112,22 +113,26 @@ pub fn finish(settings: &Settings, request: &Request, response: &mut Response) {
         return;
     };
     if let Some(allowed) = settings.allowed(origin) {
-        let told = if allowed == "*" { "*" } else { origin };
-        headers.push(("access-control-allow-origin", told.to_string()));
+        let told: Cow<str> = match allowed {
+            "*" => "*".into(),
+            _ => origin.to_string().into(),
+        };
+        headers.push(("access-control-allow-origin", told));
         if request.method != Method::Options {
-            headers.push(("access-control-expose-headers", HEADERS_EXPOSED.to_string()));
+            headers.push(("access-control-expose-headers", HEADERS_EXPOSED.into()));
         }
     }
 }
 
 /// Adds a header that the answer depends on.
-fn add_vary(headers: &mut Vec<(&'static str, String)>, name: &str) {
+fn add_vary(headers: &mut Vec<(&'static str, Cow<'static, str>)>, name: &'static str) {
     match headers.iter_mut().find(|(header, _)| *header == "vary") {
         Some((_, value)) => {
+            let value = value.to_mut();
             value.push_str(", ");
             value.push_str(name);
         }
-        None => headers.push(("vary", name.to_string())),
+        None => headers.push(("vary", name.into())),
     }
 }
 

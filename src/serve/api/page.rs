@@ -54,10 +54,10 @@ pub fn page(asset: Asset, request: &Request) -> Response {
         false => Response::new(200, file.media_type, unpack(file.packed, file.len)),
     };
     response.headers.extend([
-        ("etag", tag),
-        ("cache-control", "no-cache".to_string()),
-        ("content-security-policy", POLICY.to_string()),
-        ("referrer-policy", "no-referrer".to_string()),
+        ("etag", tag.into()),
+        ("cache-control", "no-cache".into()),
+        ("content-security-policy", POLICY.into()),
+        ("referrer-policy", "no-referrer".into()),
     ]);
     response
 }

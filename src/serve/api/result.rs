@@ -6,25 +6,24 @@ use crate::codec::transcode::{Style, ValueError, msgpack_to_json, msgpack_to_msg
 use crate::error::{Error, Kind};
 use crate::ids::TypeId;
 use crate::manifest::model::{Command, Manifest};
-use crate::serve::api::accept::{Form, form};
+use crate::serve::api::accept::{Chosen, Form};
 use crate::serve::api::failure::Failure;
 use crate::serve::api::stream::{Event, Lines, event};
-use crate::serve::http::{Request, Response};
+use crate::serve::http::Response;
 
-/// The answer with the result of a call, in the form that the client accepts: JSON unless it says otherwise, or the result's
-/// own media type if it has one. Null is `null` in JSON; where the form has no null, the answer is 204.
+/// The answer with the result of a call, in the form that [`super::form`] chose. Null is `null` in JSON; where the form has
+/// no null, the answer is 204.
 ///
 /// # Errors
-/// Status 406: the client accepts none of its forms. Kind `protocol`: a result that doesn't fit its type.
+/// Kind `protocol`: a result that doesn't fit its type.
 pub fn result(
     manifest: &Manifest,
     command: &Command,
-    request: &Request,
+    (form, media_type): Chosen,
     msgpack: &[u8],
 ) -> Result<Response, Failure> {
-    let (form, media_type) = form(manifest, command, request)?;
     let (types, ty) = (&manifest.types, command.returns.ty);
-    let mut response = Response::new(200, &media_type, Vec::new());
+    let mut response = Response::new(200, media_type, Vec::new());
     response.headers.push(("vary", "Accept".into()));
     response.headers.push(("cache-control", "no-store".into()));
     let body = &mut response.body;

@@ -8,6 +8,7 @@ use crate::serve::api::failure::Failure;
 use crate::serve::api::metacall::{MetaCall, version};
 use crate::serve::api::origin::Settings;
 use crate::serve::http::{Method, Request, Response, target};
+use std::borrow::Cow;
 
 /// A program as a path names it: `ns/name`, or `ns/name@version`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,16 +241,17 @@ pub fn route(request: &Request, settings: &Settings) -> Result<Route, Failure> {
 }
 
 impl Leads {
-    fn route(self, mut captured: impl Iterator<Item = String>) -> Result<Route, Failure> {
+    fn route<'r>(self, mut captured: impl Iterator<Item = Cow<'r, str>>) -> Result<Route, Failure> {
         let mut target = || Target::of(captured.next(), captured.next());
         Ok(match self {
             Leads::Call => {
                 let target = target()?;
-                let command: Vec<String> = captured.collect();
-                Route::Call {
-                    target,
-                    command: command.join(" "),
+                let mut command = captured.next().unwrap_or_default().into_owned();
+                for word in captured {
+                    command.push(' ');
+                    command.push_str(&word);
                 }
+                Route::Call { target, command }
             }
             Leads::Programs => Route::Programs,
             Leads::Inspect => Route::Inspect(target()?),
@@ -285,12 +287,13 @@ impl Leads {
 
 impl Target {
     /// From a namespace, and a name with or without its version.
-    fn of(namespace: Option<String>, name: Option<String>) -> Result<Target, Failure> {
+    fn of(namespace: Option<Cow<str>>, name: Option<Cow<str>>) -> Result<Target, Failure> {
         let (namespace, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
         let (name, version) = match name.split_once('@') {
             Some((name, version)) => (name.to_string(), Some(version.to_string())),
-            None => (name, None),
+            None => (name.into_owned(), None),
         };
+        let namespace = namespace.into_owned();
         if namespace.is_empty() || name.is_empty() || version.as_deref() == Some("") {
             let message = "a program is named with a part left empty, expected namespace/name or \
                  namespace/name@version";
@@ -305,7 +308,7 @@ impl Target {
 }
 
 /// Whether the path is of that pattern.
-fn is_of(segments: &[String], pattern: &[&str]) -> bool {
+fn is_of(segments: &[Cow<str>], pattern: &[&str]) -> bool {
     let mut pairs = segments.iter().zip(pattern);
     segments.len() == pattern.len() && pairs.all(|(segment, part)| *part == "*" || part == segment)
 }
@@ -320,7 +323,7 @@ fn allow(methods: &[(&str, Leads)]) -> String {
 }
 
 /// The error for a path that leads nowhere.
-fn unknown(path: &str, segments: &[String]) -> Failure {
+fn unknown(path: &str, segments: &[Cow<str>]) -> Failure {
     let failure = Failure::new(404, Kind::NotFound, format!("nothing is at {path}"));
     // What may be any segment is taken as it is.
     let meant = ROWS.map(|(pattern, _)| {

@@ -504,7 +504,9 @@ fn results() {
             "" => "POST /".to_string(),
             accept => format!("POST /\nAccept: {accept}"),
         };
-        let found = match result(&manifest, command, &request(&head), &value) {
+        let found = match form(&manifest, command, &request(&head))
+            .and_then(|form| result(&manifest, command, form, &value))
+        {
             Ok(response) => {
                 let media_type = response.headers.iter().find(|(name, _)| *name == "content-type");
                 let media_type = media_type.map_or("-", |(_, value)| value);
@@ -600,7 +602,7 @@ fn results() {
          application/x-msgpack, application/vnd.msgpack, text/event-stream)",
     );
     let manifest = giving("i4");
-    let wrong = result(&manifest, &manifest.commands[0], &request("GET /"), b"\xa1a").unwrap_err();
+    let wrong = result(&manifest, &manifest.commands[0], JSON, b"\xa1a").unwrap_err();
     assert_eq!(
         shown(&wrong),
         "502 result does not fit its type i4: expected an integer of 32 bits (i4), found \"a\" at result (byte 0)"

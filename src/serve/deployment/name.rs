@@ -25,14 +25,23 @@ impl Name {
     /// The name of these parts; those that are not given are the usual ones. [`Kind::Usage`] for a part that no name may have,
     /// and for the namespace of the server's own.
     pub fn new(namespace: Option<&str>, name: &str, version: Option<&str>) -> Result<Name> {
-        if namespace == Some(OWN) {
+        Name::of(
+            namespace.unwrap_or(NAMESPACE).to_string(),
+            name.to_string(),
+            version.map(str::to_string),
+        )
+    }
+
+    /// The same of parts that are its own. Errors as [`Name::new`].
+    pub fn of(namespace: String, name: String, version: Option<String>) -> Result<Name> {
+        if namespace == OWN {
             let message = format!("the namespace '{OWN}' is the server's own");
             return Err(Error::new(Kind::Usage, message).hint("choose another namespace"));
         }
         Ok(Name {
-            namespace: part("namespace", namespace.unwrap_or(NAMESPACE))?,
+            namespace: part("namespace", namespace)?,
             name: part("name", name)?,
-            version: part("version", version.unwrap_or(VERSION))?,
+            version: part("version", version.unwrap_or_else(|| VERSION.to_string()))?,
         })
     }
 
@@ -65,12 +74,8 @@ impl Name {
     }
 }
 
-fn part(what: &str, text: &str) -> Result<String> {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    let stranger = text
-        .char_indices()
-        .find(|(at, letter)| !is_plain(*letter) && (*at == 0 || !matches!(letter, '.' | '-')));
-    let message = match stranger {
+fn part(what: &str, text: String) -> Result<String> {
+    let message = match stranger(&text) {
         _ if text.is_empty() => format!("the {what} of a deployment is empty"),
         _ if text.len() > DEPLOYMENT_NAME_BYTES_MAX => format!(
             "the {what} of a deployment has {} bytes, more than {DEPLOYMENT_NAME_BYTES_MAX}",
@@ -80,9 +85,20 @@ fn part(what: &str, text: &str) -> Result<String> {
             "the {what} of a deployment is '{text}' with {letter:?} in it; letters, digits and '_' are expected, \
              and after the first also '.' and '-'"
         ),
-        None => return Ok(text.to_string()),
+        None => return Ok(text),
     };
     Err(Error::new(Kind::Usage, message).hint("NAME, NAMESPACE/NAME, NAME@VERSION or NAMESPACE/NAME@VERSION"))
+}
+
+/// The first letter that no part may have there, and where it is.
+fn stranger(text: &str) -> Option<(usize, char)> {
+    for (at, byte) in text.bytes().enumerate() {
+        let is_plain = byte.is_ascii_alphanumeric() || byte == b'_';
+        if !is_plain && (at == 0 || !matches!(byte, b'.' | b'-')) {
+            return text[at..].chars().next().map(|letter| (at, letter));
+        }
+    }
+    None
 }
 
 impl fmt::Display for Name {

@@ -2,6 +2,7 @@
 //! trailers nowhere.
 
 use super::failure::Fault;
+use crate::codec::letters::{TOKEN, are_all};
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_CHUNK_LINE_BYTES_MAX, HTTP_TRAILERS_BYTES_MAX};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,10 +89,10 @@ impl Chunked {
                     "'{shown}' in the size of a chunk, expected hexadecimal digits"
                 )));
             }
-            (Step::ExtensionStart | Step::ExtensionName, _) if is_token_byte(byte) => Step::ExtensionName,
+            (Step::ExtensionStart | Step::ExtensionName, _) if are_all(&[byte], TOKEN) => Step::ExtensionName,
             (Step::ExtensionName, b'=') => Step::ValueStart,
             (Step::ValueStart, b'"') => Step::Quoted,
-            (Step::ValueStart | Step::Value, _) if is_token_byte(byte) => Step::Value,
+            (Step::ValueStart | Step::Value, _) if are_all(&[byte], TOKEN) => Step::Value,
             (Step::Quoted, b'"') => Step::QuotedEnd,
             (Step::Quoted, b'\\') => Step::QuotedEscape,
             (Step::Quoted | Step::QuotedEscape, b'\t' | b' '..=b'~' | 0x80..) => Step::Quoted,
@@ -114,7 +115,7 @@ impl Chunked {
             }
             (Step::TrailerStart, b'\r') => Step::EndLf,
             (Step::TrailerName, b':') => Step::TrailerValue,
-            (Step::TrailerStart | Step::TrailerName, _) if is_token_byte(byte) => Step::TrailerName,
+            (Step::TrailerStart | Step::TrailerName, _) if are_all(&[byte], TOKEN) => Step::TrailerName,
             (Step::TrailerValue, b'\r') => Step::TrailerLf,
             (Step::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => Step::TrailerValue,
             (Step::TrailerLf, b'\n') => Step::TrailerStart,
@@ -147,12 +148,4 @@ fn after_extension(byte: u8) -> Step {
 
 pub(super) fn too_large() -> Fault {
     Fault::new(413, format!("the body has more than {HTTP_BODY_BYTES_MAX} bytes"))
-}
-
-/// Whether a byte may stand in the name of a header.
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'.' | b'^'..=b'`' | b'|' | b'~'
-    )
 }

@@ -16,6 +16,7 @@ use super::pace::Pace;
 use super::request::{Method, Request};
 use super::response::{Extent, Response, push_number};
 use super::scan::Scan;
+use crate::core::deadlines::sooner;
 use crate::limits::{
     HTTP_BODY_BYTES_MIN, HTTP_COPY_BYTES_MAX, HTTP_HALF_CLOSE_MS, HTTP_HEAD_MS, HTTP_IDLE_MS, HTTP_LINGER_MS,
     HTTP_OUTPUT_BYTES_HIGH, HTTP_PIPELINE_BYTES_MAX, READ_BYTES,
@@ -291,7 +292,7 @@ impl Connection {
     /// When [`Self::handle_timeout`] has something to do, if nothing comes before.
     pub fn next_deadline(&self) -> Option<u64> {
         let taken_by = self.taking.map(|pace| pace.deadline());
-        [taken_by, self.read_deadline()].into_iter().flatten().min()
+        sooner(taken_by, self.read_deadline())
     }
 
     /// Ends what has waited for too long.

@@ -1,9 +1,11 @@
 //! The head of a request and what it says about framing: one meaning, or it is refused. Reads no body.
 
-use super::chunked::{is_token_byte, too_large};
+use super::chunked::too_large;
 use super::failure::{Fault, shown};
 use super::request::{Headers, Method, Request, split_absolute};
+use crate::codec::letters::{TOKEN, are_all, is_named};
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_HEADERS_MAX};
+use std::mem::MaybeUninit;
 
 /// What a head says.
 pub(super) struct Head {
@@ -28,9 +30,10 @@ pub(super) enum Framing {
 
 /// Reads a head, whose lines [`super::scan::Scan`] has looked at.
 pub(super) fn read(bytes: &[u8]) -> Result<Head, Fault> {
-    let mut headers = [httparse::EMPTY_HEADER; HTTP_HEADERS_MAX];
-    let mut parsed = httparse::Request::new(&mut headers);
-    match parsed.parse(bytes) {
+    // Those that don't come need no value.
+    let mut headers = [const { MaybeUninit::uninit() }; HTTP_HEADERS_MAX];
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(Fault::bad("the head is incomplete")),
         Err(error) => return Err(refusal(error, bytes)),
@@ -85,25 +88,25 @@ struct Seen {
 
 impl Seen {
     fn note(&mut self, name: &str, value: &[u8]) -> Result<(), Fault> {
-        if name.eq_ignore_ascii_case("host") {
+        if is_named(name.as_bytes(), "host") {
             self.hosts += 1;
             if self.hosts > 1 {
                 return Err(Fault::bad("more than one header 'host'"));
             }
             check_authority(value)?;
-        } else if name.eq_ignore_ascii_case("content-length") {
+        } else if is_named(name.as_bytes(), "content-length") {
             if self.length.is_some() {
                 return Err(Fault::bad("more than one header 'content-length'"));
             }
             self.length = Some(read_length(value)?);
-        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+        } else if is_named(name.as_bytes(), "transfer-encoding") {
             self.note_codings(value)?;
-        } else if name.eq_ignore_ascii_case("connection") {
+        } else if is_named(name.as_bytes(), "connection") {
             for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                 self.closes |= option.eq_ignore_ascii_case(b"close");
                 self.keeps |= option.eq_ignore_ascii_case(b"keep-alive");
             }
-        } else if name.eq_ignore_ascii_case("expect") {
+        } else if is_named(name.as_bytes(), "expect") {
             match value.eq_ignore_ascii_case(b"100-continue") {
                 true => self.expects_continue = true,
                 false => self.expects_other = true,
@@ -115,7 +118,7 @@ impl Seen {
     fn note_codings(&mut self, value: &[u8]) -> Result<(), Fault> {
         for coding in value.split(|byte| *byte == b',') {
             let coding = coding.trim_ascii();
-            if self.is_chunked || coding.is_empty() || !coding.iter().copied().all(is_token_byte) {
+            if self.is_chunked || coding.is_empty() || !are_all(coding, TOKEN) {
                 let shown = shown(value);
                 return Err(Fault::bad(format!(
                     "transfer-encoding '{shown}' is not one that ends in 'chunked'"

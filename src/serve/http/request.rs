@@ -1,5 +1,7 @@
 //! A request as it was received. Interprets no path and no header.
 
+use crate::codec::letters::{find, is_named};
+
 /// Method of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -16,23 +18,17 @@ pub enum Method {
 }
 
 impl Method {
-    const KNOWN: [(&'static str, Method); 7] = [
-        ("GET", Method::Get),
-        ("HEAD", Method::Head),
-        ("POST", Method::Post),
-        ("PUT", Method::Put),
-        ("PATCH", Method::Patch),
-        ("DELETE", Method::Delete),
-        ("OPTIONS", Method::Options),
-    ];
-
     pub(in crate::serve) fn of(name: &str) -> Method {
-        for (known, method) in Method::KNOWN {
-            if known == name {
-                return method;
-            }
+        match name {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "POST" => Method::Post,
+            "PUT" => Method::Put,
+            "PATCH" => Method::Patch,
+            "DELETE" => Method::Delete,
+            "OPTIONS" => Method::Options,
+            other => Method::Other(other.into()),
         }
-        Method::Other(name.into())
     }
 
     /// The method as it is written in a request.
@@ -71,7 +67,10 @@ impl Headers {
     pub(in crate::serve) fn push(&mut self, name: &str, value: &[u8]) {
         self.text.push_str(name);
         let name_end = self.text.len() as u32;
-        self.text.push_str(&String::from_utf8_lossy(value));
+        match std::str::from_utf8(value) {
+            Ok(value) => self.text.push_str(value),
+            Err(_) => self.text.push_str(&String::from_utf8_lossy(value)),
+        }
         self.ends.push((name_end, self.text.len() as u32));
     }
 
@@ -87,11 +86,13 @@ impl Headers {
     }
 
     /// Values of every header of that name, in whatever letters.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let named = self
-            .iter()
-            .filter(move |(found, _)| found.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value)
+    pub fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        let mut start = 0;
+        self.ends.iter().filter_map(move |(name_end, end)| {
+            let (from, name_end, end) = (start, *name_end as usize, *end as usize);
+            start = end;
+            is_named(&self.text.as_bytes()[from..name_end], name).then(|| &self.text[name_end..end])
+        })
     }
 }
 
@@ -119,21 +120,19 @@ impl Request {
     /// Path of the target, not decoded: begins with `/`, or is `*`. [`super::target::segments`] reads it.
     pub fn path(&self) -> &str {
         let rest = self.absolute().map_or(self.target.as_str(), |(_, rest)| rest);
-        let path = rest.split('?').next().unwrap_or_default();
+        let path = find(rest.as_bytes(), b'?').map_or(rest, |end| &rest[..end]);
         if path.is_empty() { "/" } else { path }
     }
 
     /// What follows the first `?` of the target, not decoded. [`super::target::fields`] reads it.
     pub fn query(&self) -> &str {
-        self.target.split_once('?').map_or("", |(_, query)| query)
+        let mark = find(self.target.as_bytes(), b'?');
+        mark.map_or("", |mark| &self.target[mark + 1..])
     }
 
     /// Value of the first header of that name, in whatever letters.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.headers.all(name).next()
     }
 
     /// The host that the client means, with its port if it named one: of a target in absolute form, else of the header.

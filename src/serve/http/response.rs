@@ -1,8 +1,9 @@
 //! An answer and how its head is written: nothing that a caller puts into it can change the framing. Sends nothing.
 
-use super::chunked::is_token_byte;
 use super::failure::error_body;
+use crate::codec::letters::{PLAIN, TOKEN, are_all, is_named};
 use crate::error::{Error, Kind};
+use std::borrow::Cow;
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub struct Response {
     pub status: u16,
     /// Headers but for those that frame: `content-length`, `transfer-encoding` and `connection` are left out, for the
     /// connection writes its own. A name that is no token, or a value with a control byte, makes the answer a 500.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// Further ones, whose names come from elsewhere; the same holds for them.
     pub others: Vec<(String, String)>,
     /// Body; not sent to HEAD and with a status that has none.
@@ -20,10 +21,13 @@ pub struct Response {
 
 impl Response {
     /// An answer with a body of that media type.
-    pub fn new(status: u16, media_type: &str, body: Vec<u8>) -> Response {
+    pub fn new(status: u16, media_type: impl Into<Cow<'static, str>>, body: Vec<u8>) -> Response {
+        // Most answers have no more.
+        let mut headers = Vec::with_capacity(8);
+        headers.push(("content-type", media_type.into()));
         Response {
             status,
-            headers: vec![("content-type", media_type.into())],
+            headers,
             others: Vec::new(),
             body,
         }
@@ -36,12 +40,8 @@ impl Response {
 
     /// The answer itself, or one that says why it can't be sent.
     pub(super) fn checked(self) -> Response {
-        let is_sound = |(name, value): &(&str, &String)| {
-            !name.is_empty()
-                && name.bytes().all(is_token_byte)
-                && value
-                    .bytes()
-                    .all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..))
+        let is_sound = |(name, value): &(&str, &str)| {
+            !name.is_empty() && are_all(name.as_bytes(), TOKEN) && are_all(value.as_bytes(), PLAIN)
         };
         let unsound = match self.status {
             200..=599 => {
@@ -56,9 +56,10 @@ impl Response {
         Response::error(500, &Error::new(Kind::Protocol, unsound))
     }
 
-    fn all_headers(&self) -> impl Iterator<Item = (&str, &String)> {
-        let own = self.headers.iter().map(|(name, value)| (*name, value));
-        own.chain(self.others.iter().map(|(name, value)| (name.as_str(), value)))
+    fn all_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.headers.iter().map(|(name, value)| (*name, &**value));
+        let others = self.others.iter();
+        own.chain(others.map(|(name, value)| (name.as_str(), value.as_str())))
     }
 
     /// Whether the status goes with a body.
@@ -73,8 +74,7 @@ impl Response {
         out.push(b' ');
         out.extend_from_slice(reason(self.status).as_bytes());
         for (name, value) in self.all_headers() {
-            const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "connection"];
-            if !FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name)) {
+            if !is_framing(name) {
                 push_header(name, value.as_bytes(), out);
             }
         }
@@ -92,6 +92,12 @@ impl Response {
         }
         out.extend_from_slice(b"\r\n\r\n");
     }
+}
+
+/// Whether it is a header that only the connection writes.
+fn is_framing(name: &str) -> bool {
+    const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "connection"];
+    FRAMING.iter().any(|framing| is_named(name.as_bytes(), framing))
 }
 
 /// How the end of a body is known.

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::limits::{MCP_SESSION_IDLE_MS, MCP_SESSIONS_MAX};
 use crate::manifest::model::Manifest;
 use crate::serve::http::{Method, Request, Response};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// What is to be done because of what came. `to` is the request, by the number that it came with.
@@ -102,7 +103,7 @@ const SERIAL_SHIFT: u32 = 32;
 struct Refused {
     status: u16,
     message: String,
-    header: Option<(&'static str, String)>,
+    header: Option<(&'static str, Cow<'static, str>)>,
 }
 
 impl Sessions {
@@ -432,14 +433,16 @@ impl Waiting {
         if !self.has_begun && (self.takes_json || is_bad) {
             let mut response = json(if is_bad { 400 } else { 200 }, message);
             let id = self.id.filter(|_| is_agreed);
-            response.headers.extend(id.map(|id| ("mcp-session-id", id)));
+            response
+                .headers
+                .extend(id.map(|id| ("mcp-session-id", id.into())));
             effects.push_back(Effect::Respond { to, response });
             return;
         }
         if let (Some(id), false) = (self.id.take(), self.has_begun) {
             self.begin(to, effects);
             if let Some(Effect::Begin { head, .. }) = effects.back_mut() {
-                head.headers.push(("mcp-session-id", id));
+                head.headers.push(("mcp-session-id", id.into()));
             }
         }
         self.begin(to, effects);

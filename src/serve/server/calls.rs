@@ -12,7 +12,7 @@ use crate::flow::value::{Value, json};
 use crate::limits::CLIENT_GRACE_MS;
 use crate::manifest::model::{Command, Manifest};
 use crate::manifest::positional::positional;
-use crate::serve::api::{self, Failure, Form};
+use crate::serve::api::{self, Chosen, Failure, Form};
 use crate::serve::deployment::{DeploymentId, Name, Refusal};
 use crate::serve::http;
 use crate::serve::metrics::SeriesId;
@@ -57,7 +57,7 @@ impl RequestId {
     pub(super) fn text(&self, mark: &str) -> String {
         match self {
             RequestId::Given(id) => id.clone(),
-            RequestId::Number(number) => format!("{mark}-{number}"),
+            RequestId::Number(number) => [mark, &number.to_string()].join("-"),
         }
     }
 }
@@ -94,8 +94,8 @@ pub enum Origin {
 /// What is kept of a request over HTTP.
 pub struct Web {
     pub request: http::Request,
-    /// The form of the answer, once the command is known.
-    pub form: Option<(Form, String)>,
+    /// The form of the answer: the usual one until the command is known.
+    pub form: Chosen,
 }
 
 impl Server {
@@ -130,7 +130,7 @@ impl Server {
             .saturating_add(timeout_ms.unwrap_or(self.config.timeout_ms))
             .saturating_add(grace_ms);
         if let Some(client) = client.and_then(|client| self.clients.get_mut(client)) {
-            client.calls.insert(id);
+            client.calls.push(id);
         }
         let call = self.calls.get_mut(id)?;
         self.deadlines.set(Timer::Call(id), &mut call.due, Some(due_ms));
@@ -166,7 +166,7 @@ impl Server {
                 };
                 call.found = Some((command, series));
                 self.metrics.begin(series);
-                if matches!(&call.origin, Origin::Web(web) if matches!(web.form, Some((Form::Events, _)))) {
+                if matches!(&call.origin, Origin::Web(web) if web.form.0 == Form::Events) {
                     self.begin_events(id, now_ms);
                 }
                 self.effects.push_back(Effect::Run {
@@ -251,7 +251,7 @@ impl Server {
         self.deadlines.set(Timer::Call(id), &mut call.due, None);
         let client = call.client.take();
         if let Some(client) = client.and_then(|client| self.clients.get_mut(client)) {
-            client.calls.remove(&id);
+            client.calls.retain(|call| *call != id);
         }
         let kind = result.as_ref().err().map(|failure| failure.error.kind);
         if let Some((_, series)) = call.found {
@@ -426,7 +426,7 @@ impl Call {
         let command = &manifest.commands[position];
         let args = match &mut self.origin {
             Origin::Web(web) => {
-                web.form = Some(api::form(manifest, command, &web.request)?);
+                web.form = api::form(manifest, command, &web.request)?;
                 api::arguments(manifest, command, &web.request)?
             }
             Origin::Private { args, .. } => match args.take() {

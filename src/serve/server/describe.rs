@@ -23,7 +23,7 @@ impl Server {
                 Ok(Response::new(200, "application/json", out))
             }
             Route::Inspect(target) => {
-                let name = Name::new(Some(&target.namespace), &target.name, target.version.as_deref())?;
+                let name = Name::of(target.namespace, target.name, target.version)?;
                 let text = self.inspect(&name, false)?;
                 Ok(Response::new(200, "application/json", text))
             }

@@ -105,6 +105,9 @@ impl Server {
 
     /// Tells followers the lines that have come.
     pub(super) fn tell_followers(&mut self) {
+        if self.journal.news.is_empty() {
+            return;
+        }
         for (name, line) in std::mem::take(&mut self.journal.news) {
             let followers = self.journal.followers.iter();
             let told = followers.filter(|(_, _, followed)| *followed == name);

@@ -324,8 +324,7 @@ impl Server {
 
     /// What an operator asks for over HTTP.
     pub(super) fn read_admin(&self, request: &Request, admin: Admin) -> std::result::Result<Asked, Failure> {
-        let name =
-            |target: Target| Name::new(Some(&target.namespace), &target.name, target.version.as_deref());
+        let name = |target: Target| Name::of(target.namespace, target.name, target.version);
         Ok(match admin {
             Admin::List => Asked::List,
             Admin::Deploy => read_deploy(&request.body)?,

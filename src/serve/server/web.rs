@@ -76,12 +76,15 @@ impl Server {
         now_ms: u64,
     ) {
         let begun = self.authorize(&request).and_then(|()| {
-            let name = Name::new(Some(&target.namespace), &target.name, target.version.as_deref())?;
+            let name = Name::of(target.namespace, target.name, target.version)?;
             Ok((name, timeout_ms(&request)?, self.request_id(&request)?))
         });
         match begun {
             Ok((name, timeout_ms, request_id)) => {
-                let web = Web { request, form: None };
+                let web = Web {
+                    request,
+                    form: api::JSON,
+                };
                 let origin = Origin::Web(Box::new(web));
                 self.call(
                     Some(client),
@@ -295,11 +298,11 @@ impl Server {
             return self.end_events(client, result, now_ms);
         }
         let answer =
-            result.and_then(|done| api::result(done.manifest, done.command, &web.request, &done.result));
+            result.and_then(|done| api::result(done.manifest, done.command, web.form.clone(), &done.result));
         let mut response = answer.unwrap_or_else(Failure::response);
         response
             .headers
-            .push(("x-request-id", call.request_id.text(&self.config.mark)));
+            .push(("x-request-id", call.request_id.text(&self.config.mark).into()));
         self.respond(client, &web.request, Ok(response), now_ms)
     }
 
@@ -315,7 +318,7 @@ impl Server {
         response.headers.push(("cache-control", "no-store".into()));
         response
             .headers
-            .push(("x-request-id", call.request_id.text(&self.config.mark)));
+            .push(("x-request-id", call.request_id.text(&self.config.mark).into()));
         api::finish(&self.config.settings, &web.request, &mut response);
         call.is_streaming = true;
         if let Some(wire) = self.web(client) {

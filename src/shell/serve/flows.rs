@@ -23,7 +23,9 @@ use std::rc::Rc;
 /// What the server has open for flows.
 #[derive(Default)]
 pub struct FlowSide {
-    fetches: Map<usize, Fetching>,
+    /// By numbers that no two have at once.
+    fetches: Map<usize, (TaskId, Fetching)>,
+    next_fetch: u32,
     watches: Vec<Watched>,
     /// What is served of nodes and values, if any is.
     pub(super) store: Option<Stored>,
@@ -139,7 +141,13 @@ impl Host<'_> {
     }
 
     pub(super) fn connect(&mut self, task: TaskId, host: &str, port: u16, now: u64) {
-        let key = task.0 as usize & (FETCH_BIT - 1);
+        let key = loop {
+            self.flows.next_fetch = self.flows.next_fetch.wrapping_add(1);
+            let key = self.flows.next_fetch as usize;
+            if !self.flows.fetches.contains(&key) {
+                break key;
+            }
+        };
         let connected = resolve(host).and_then(|addresses| {
             let addresses = addresses
                 .into_iter()
@@ -149,22 +157,26 @@ impl Host<'_> {
                 .map_err(|error| error.to_string())
         });
         match connected {
-            Ok(fetching) => drop(self.flows.fetches.insert(key, fetching)),
+            Ok(fetching) => drop(self.flows.fetches.insert(key, (task, fetching))),
             Err(what) => self.server.handle_fetch_failed(task, &what, now),
         }
     }
 
     pub(super) fn disconnect(&mut self, task: TaskId) {
-        self.flows.fetches.remove(&(task.0 as usize & (FETCH_BIT - 1)));
+        let of_task = |(key, (of, _)): (&usize, &(TaskId, Fetching))| (*of == task).then_some(*key);
+        let found = self.flows.fetches.iter().find_map(of_task);
+        if let Some(key) = found {
+            self.flows.fetches.remove(&key);
+        }
     }
 
     /// Carries what goes without waiting between the server and another one.
     pub(super) fn step_fetch(&mut self, key: usize, now: u64) {
-        let task = TaskId(key as u64);
         for _ in 0..MOVES_PER_TURN_MAX {
-            let Some(fetching) = self.flows.fetches.get_mut(&key) else {
+            let Some((task, fetching)) = self.flows.fetches.get_mut(&key) else {
                 return;
             };
+            let task = *task;
             let output = self.server.fetch_output(task);
             match fetching.step(output, &mut self.buffer, self.poll.registry()) {
                 Came::Nothing => return,

@@ -9,9 +9,10 @@ use crate::manifest::model::Manifest;
 use crate::map::Map;
 use crate::serve::deployment::PoolState;
 use crate::serve::server::{CallId, PoolInfo, ProcessInfo};
+use crate::shell::polling::Polling;
 use crate::shell::session::Session;
 use crate::shell::session::told::Event;
-use std::os::fd::{AsRawFd, RawFd};
+use mio::Token;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -39,8 +40,8 @@ pub struct Running {
     pools: Vec<PoolState>,
     /// How often each pool has died.
     deaths: Vec<u64>,
-    /// The poll said that it has something to do.
-    pub is_ready: bool,
+    /// It has something to do.
+    is_ready: bool,
     /// Lasts as long as the program.
     _scratch: Option<Scratch>,
 }
@@ -61,11 +62,11 @@ pub enum Outcome {
 
 impl Running {
     /// A program none of whose pools runs.
-    pub fn new(loaded: Loaded, path: &Path, fingerprint: u64) -> Result<Running> {
+    pub fn new(loaded: Loaded, path: &Path, fingerprint: u64, polling: Polling) -> Running {
         let manifest = Rc::new(loaded.manifest);
-        let mut session = Session::new(&manifest, path)?;
+        let mut session = Session::new(polling, &manifest, path);
         session.tell();
-        Ok(Running {
+        Running {
             session,
             fingerprint,
             stage: Stage::Loading,
@@ -76,7 +77,7 @@ impl Running {
             text: loaded.text.into(),
             is_ready: true,
             _scratch: loaded.scratch,
-        })
+        }
     }
 
     /// Starts all pools.
@@ -109,9 +110,15 @@ impl Running {
     }
 
     /// Goes as far as it can without waiting.
-    pub fn step(&mut self, is_silent: bool, buffer: &mut Vec<u8>) -> Result<()> {
+    pub fn step(&mut self, is_silent: bool, buffer: &mut Vec<u8>) {
         self.is_ready = false;
-        self.session.step(is_silent, buffer)
+        self.session.step(is_silent, buffer);
+    }
+
+    /// Notes what the poll said of a token.
+    pub fn note_event(&mut self, token: Token, event: &mio::event::Event) {
+        self.is_ready = true;
+        self.session.note_event(token, event);
     }
 
     /// Takes what has come of it.
@@ -241,11 +248,5 @@ impl Running {
             },
         });
         told.collect()
-    }
-}
-
-impl AsRawFd for Running {
-    fn as_raw_fd(&self) -> RawFd {
-        self.session.as_raw_fd()
     }
 }

@@ -81,9 +81,9 @@ impl Session {
             Some(door) => self.doors.insert(pool, door),
             None => self.doors.remove(&pool),
         };
-        let registry = self.poll.registry();
+        let polled = self.polling.view();
         self.processes
-            .add(Owner::Pool(pool), child, printed, Some(life), registry)
+            .add(Owner::Pool(pool), child, printed, Some(life), polled)
             .and_then(|()| self.add_connection(control, mio::net::UnixStream::from_std(control_socket)))
             .and_then(|()| self.add_connection(worker, mio::net::UnixStream::from_std(worker_socket)))
             .map_err(poll_error)?;
@@ -101,9 +101,9 @@ impl Session {
             life,
         } = launched;
         self.silence(&mut printed);
-        let registry = self.poll.registry();
+        let polled = self.polling.view();
         self.processes
-            .add(Owner::Worker(pool, worker), child, printed, Some(life), registry)
+            .add(Owner::Worker(pool, worker), child, printed, Some(life), polled)
             .and_then(|()| self.add_connection(worker, mio::net::UnixStream::from_std(socket)))
             .map_err(poll_error)?;
         self.hub.handle_worker_spawned(worker, pid);

@@ -91,7 +91,7 @@ fn whole_answers() {
 
 #[test]
 fn no_answer_changes_the_framing() {
-    let check = |status: u16, name: &'static str, value: &str, expected: u16| {
+    let check = |status: u16, name: &'static str, value: &'static str, expected: u16| {
         let mut response = text(status, "hi");
         response.headers.push((name, value.into()));
         let mut connection = asked("GET / HTTP/1.1", "");
