@@ -1,11 +1,11 @@
 //! What people see of flows, as text: how nodes stand, what happened in a run, what is held at breakpoints. Prints nothing.
 
 use crate::error::{Error, Kind, Result};
-use crate::flow::graph::status::{State, Status};
+use crate::flow::graph::status::Status;
+use crate::flow::graph::text::Language;
 use crate::flow::run::breakpoint::{Breakpoint, Held};
 use crate::flow::run::trace::{Record, Shown, Trace};
 use crate::flow::spec::secrets::Secrets;
-use crate::flow::spec::{Port, Target};
 use crate::flow::value::json;
 use crate::limits::FLOW_TRACE_CHARS_MAX;
 
@@ -181,78 +181,17 @@ pub fn first_of(mut errors: Vec<Box<Error>>) -> Box<Error> {
     first
 }
 
-/// A namespace as a graph for other tools: `dot` for Graphviz, `mermaid`. What is not active is dashed.
+/// The language of a graph by its word: `dot` for Graphviz, `mermaid`.
 ///
 /// # Errors
-/// Kind `usage`: another form.
-pub fn draw(statuses: &[Status], form: &str) -> Result<String> {
-    let is_dot = match form {
-        "dot" => true,
-        "mermaid" => false,
-        form => {
-            let message = format!("form '{form}' of a graph is unknown, expected dot or mermaid");
-            return Err(Error::new(Kind::Usage, message));
-        }
-    };
-    let mut out = String::from(if is_dot {
-        "digraph flows {\n  rankdir=LR;\n  node [shape=box];\n"
-    } else {
-        "flowchart LR\n"
-    });
-    // Names may have letters that neither takes; numbers do.
-    let mut missing: Vec<String> = Vec::new();
-    let mut links = String::new();
-    for (number, status) in statuses.iter().enumerate() {
-        let spec = &status.spec;
-        let is_active = status.state == State::Active;
-        let label = format!("{} ({})", spec.name, spec.kind).replace('"', "'");
-        match (is_dot, is_active) {
-            (true, true) => out.push_str(&format!("  n{number} [label=\"{label}\"];\n")),
-            (true, false) => out.push_str(&format!("  n{number} [label=\"{label}\", style=dashed];\n")),
-            (false, true) => out.push_str(&format!("  n{number}[\"{label}\"]\n")),
-            (false, false) => out.push_str(&format!("  n{number}[\"{label}\"]:::waiting\n")),
-        }
-        for (port, targets) in &spec.ports {
-            for link in targets {
-                let found = statuses.iter().position(|other| match &link.target {
-                    Target::Name(name) => other.spec.name == *name,
-                    Target::Id(id) => other.spec.id.as_ref() == Some(id),
-                });
-                let end = match found {
-                    Some(end) => format!("n{end}"),
-                    None => {
-                        let name = link.target.to_string();
-                        let known = missing.iter().position(|known| *known == name);
-                        let place = known.unwrap_or_else(|| {
-                            missing.push(name);
-                            missing.len() - 1
-                        });
-                        format!("m{place}")
-                    }
-                };
-                let ways = match link.port == Port::IN {
-                    true => port.to_string(),
-                    false => format!("{port} to {}", link.port),
-                };
-                links.push_str(&match is_dot {
-                    true => format!("  n{number} -> {end} [label=\"{ways}\"];\n"),
-                    false => format!("  n{number} -->|\"{ways}\"| {end}\n"),
-                });
-            }
+/// Kind `usage`: another word.
+pub fn language(word: &str) -> Result<Language> {
+    match word {
+        "dot" => Ok(Language::Dot),
+        "mermaid" => Ok(Language::Mermaid),
+        word => {
+            let message = format!("form '{word}' of a graph is unknown, expected dot or mermaid");
+            Err(Error::new(Kind::Usage, message))
         }
     }
-    for (place, name) in missing.iter().enumerate() {
-        let name = name.replace('"', "'");
-        out.push_str(&match is_dot {
-            true => format!("  m{place} [label=\"{name} (missing)\", style=dashed];\n"),
-            false => format!("  m{place}[\"{name} (missing)\"]:::waiting\n"),
-        });
-    }
-    out.push_str(&links);
-    out.push_str(if is_dot {
-        "}\n"
-    } else {
-        "classDef waiting stroke-dasharray: 4\n"
-    });
-    Ok(out)
 }

@@ -7,6 +7,7 @@ use crate::cli::report;
 use crate::codec::msgpack::{Reader, Token};
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::Engine;
+use crate::flow::graph::text::text;
 use crate::flow::kinds::node::Known;
 use crate::flow::shown;
 use crate::flow::spec::NAMESPACE;
@@ -124,14 +125,15 @@ pub fn status(asked: &Status) -> Result<ExitCode> {
 /// # Errors
 /// As [`status`]; kind `usage`: an unknown form.
 pub fn graph(asked: &Graph) -> Result<ExitCode> {
-    let text = match served(asked.server.as_deref(), asked.store.as_deref())? {
+    let drawn = match served(asked.server.as_deref(), asked.store.as_deref())? {
         Some(mut client) => ask(&mut client, &["graph", &asked.namespace, &asked.output])?,
         None => {
             let store = Stored::read(asked.store.as_deref(), Some(&asked.namespace))?;
-            shown::draw(&store.engine.status(&asked.namespace), &asked.output)?
+            let language = shown::language(&asked.output)?;
+            text(&asked.namespace, &store.engine.status(&asked.namespace), language)
         }
     };
-    output::print_text(text.as_bytes()).map(|()| ExitCode::SUCCESS)
+    output::print_text(drawn.as_bytes()).map(|()| ExitCode::SUCCESS)
 }
 
 /// Tells what happened in a run.

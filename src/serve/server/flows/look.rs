@@ -9,6 +9,7 @@ use super::super::{ClientId, Server};
 use super::State;
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::RunId;
+use crate::flow::graph::text::text;
 use crate::flow::run::breakpoint::{FrameId, Held};
 use crate::flow::shown;
 use crate::flow::spec::Port;
@@ -106,7 +107,8 @@ impl Server {
 
     fn flow_graph(&self, namespace: &str, form: &str) -> Result<String> {
         self.known_namespace(namespace)?;
-        shown::draw(&self.flows.engine.status(namespace), form)
+        let language = shown::language(form)?;
+        Ok(text(namespace, &self.flows.engine.status(namespace), language))
     }
 
     fn flow_trace(&self, run: &str) -> Result<String> {
