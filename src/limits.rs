@@ -43,6 +43,10 @@ pub const INPUT_BYTES_MAX: u64 = 2 * FRAME_BYTES_MAX;
 /// 8 ms to read and 60 ms to write.
 pub const INTEGER_DIGITS_MAX: usize = 100_000;
 
+/// Digits of an integer that is written with a point or an exponent: who writes one so writes it as a float, and no float has
+/// more. Six bytes of a request claim no more than this many digits of memory.
+pub const SHIFTED_DIGITS_MAX: usize = 309;
+
 /// Two's complement bytes of an integer of any size (`j`): as many as [`INTEGER_DIGITS_MAX`] digits can need.
 pub const INTEGER_BYTES_MAX: usize = 41_525;
 
@@ -367,6 +371,33 @@ pub const DEPLOYMENT_NAME_BYTES_MAX: usize = 64;
 /// Deployments of one server, with those that are about to be gone: each is a few processes of the machine.
 pub const DEPLOYMENTS_MAX: usize = 256;
 
+/// A package that is uploaded, in bytes: sources, and some data; half of what any body may have.
+pub const PACKAGE_BYTES_MAX: usize = 32 << 20;
+
+/// Packages of one server, in numbers: as many as deployments.
+pub const PACKAGES_MAX: usize = DEPLOYMENTS_MAX;
+
+/// All packages of one server, in bytes when they are unpacked: where they lie is often memory.
+pub const PACKAGES_BYTES_MAX: u64 = 512 << 20;
+
+/// Entries of a zip archive: as many as a folder that is built may have files.
+pub const ZIP_ENTRIES_MAX: usize = BUILD_FILES_MAX;
+
+/// A zip archive when it is unpacked, in bytes: sources become four times as large, and all of it is held at once.
+pub const ZIP_BYTES_MAX: usize = 4 * PACKAGE_BYTES_MAX;
+
+/// Name of an entry of a zip archive, in bytes: with the directory before it, it must fit the 4,096 of a path.
+pub const ZIP_PATH_BYTES_MAX: usize = 1024;
+
+/// Directories in each other in a zip archive: deeper than packages of packages nest.
+pub const ZIP_DEPTH_MAX: usize = 64;
+
+/// Parts of a form: it has five fields.
+pub const FORM_PARTS_MAX: usize = 64;
+
+/// Headers of one part of a form, in bytes: a name and a media type.
+pub const FORM_HEAD_BYTES_MAX: usize = 4 << 10;
+
 /// Generations of one deployment that end their calls or are unloaded, at once: beyond it the next waits until one is gone,
 /// so that many redeploys don't fill the machine with what is on its way out.
 pub const LEAVING_MAX: usize = 2;
@@ -445,3 +476,40 @@ pub const FLOW_OBJECTS_MAX: usize = 100_000;
 
 /// Lines of two texts that are compared, multiplied: what is different beyond it is shown as taken out and put in.
 pub const FLOW_DIFF_CELLS_MAX: usize = 4_000_000;
+
+/// The code of a snippet, in bytes: hundreds of times what anyone writes into a specification; each call carries it.
+pub const SNIPPET_BYTES_MAX: usize = 1 << 20;
+
+/// An expression of CEL, in bytes: far more than anyone writes by hand, little enough that its positions are cheap.
+pub const FLOW_CEL_BYTES_MAX: usize = 64 << 10;
+
+/// Nesting of an expression of CEL, in levels: deeper than anyone can read, shallow enough for a parser that recurses.
+pub const FLOW_CEL_DEPTH_MAX: usize = 96;
+
+/// Names that an expression of CEL may use beside its own variables: those who evaluate bind a handful.
+pub const FLOW_CEL_NAMES_MAX: usize = 256;
+
+/// Nodes that one evaluation of CEL visits: some 50 milliseconds, in which nothing else is served.
+pub const FLOW_CEL_STEPS_MAX: u32 = 1_000_000;
+
+/// Work of one evaluation of CEL beside its steps, in bytes that it makes or looks through: some 50 milliseconds, and as
+/// much as the largest body of a request.
+pub const FLOW_CEL_WORK_MAX: usize = 64 << 20;
+
+/// Expression of CEL that an error shows, in characters: what fits on a line beside the rest.
+pub const FLOW_CEL_SHOWN_CHARS_MAX: usize = 60;
+
+/// Digits behind the point that CEL's `format` writes: more than a float has.
+pub const FLOW_CEL_PRECISION_MAX: usize = 100;
+
+/// Instructions of a regular expression of CEL: each letter of a text may visit all.
+pub const FLOW_CEL_PATTERN_OPS_MAX: usize = 4096;
+
+/// A regular expression of CEL, in bytes: four for each instruction.
+pub const FLOW_CEL_PATTERN_BYTES_MAX: usize = 4 * FLOW_CEL_PATTERN_OPS_MAX;
+
+/// Groups of a regular expression in each other: deeper than anyone can read; its parser recurses.
+pub const FLOW_CEL_PATTERN_DEPTH_MAX: usize = 64;
+
+/// Repetitions that a regular expression may count: as RE2 has it.
+pub const FLOW_CEL_PATTERN_REPEATS_MAX: usize = 1000;

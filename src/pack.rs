@@ -1,4 +1,4 @@
-//! The build script: packs the runtimes of the languages and the server's page, which the binary carries. Builds no other language's code.
+//! The build script: packs the runtimes of the languages, the pools of snippets and the server's page, which the binary carries. Builds no other language's code.
 
 #[path = "codec/checksum.rs"]
 mod checksum;
@@ -8,12 +8,16 @@ mod squeeze;
 use std::path::Path;
 use std::{env, fs};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 12] = [
     "src/runtimes/python/nexus_pool.py",
     "src/runtimes/cpp/nexus.hpp",
     "src/runtimes/r/nexus_pool.R",
     "src/runtimes/r/nexus_pool.c",
     "src/runtimes/js/nexus_pool.js",
+    "src/flow/languages/snippet.py",
+    "src/flow/languages/snippet.js",
+    "src/flow/languages/snippet.R",
+    "src/flow/languages/sql.py",
     "src/serve/page/page.html",
     "src/serve/page/page.css",
     "src/serve/page/page.js",

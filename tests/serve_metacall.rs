@@ -6,9 +6,11 @@ mod harness;
 use harness::{NEXUS, Program, Ran, finish, has, search_path};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
 
 const PYTHON: &str = r#"
 import asyncio
@@ -53,7 +55,18 @@ module.exports.echo = same;
 struct Server {
     program: Program,
     child: Child,
-    stderr: BufReader<std::process::ChildStderr>,
+    stderr: BufReader<ChildStderr>,
+}
+
+/// An archive that a script writes to `z`, a `zipfile.ZipFile` of python3.
+fn archive(script: &str) -> Vec<u8> {
+    let script = format!(
+        "import io, sys, zipfile\nb = io.BytesIO()\nz = zipfile.ZipFile(b, 'w', zipfile.ZIP_DEFLATED)\n\
+         {script}\nz.close()\nsys.stdout.buffer.write(b.getvalue())"
+    );
+    let made = Command::new("python3").args(["-c", &script]).output().unwrap();
+    assert!(made.status.success(), "{script}");
+    made.stdout
 }
 
 impl Server {
@@ -75,6 +88,15 @@ impl Server {
             "prog/js/lib/pair/index.js",
             "exports.pair = (x) => ({ x, y: x });\n",
         );
+        let (child, stderr) = Server::spawn(&program);
+        Server {
+            program,
+            child,
+            stderr,
+        }
+    }
+
+    fn spawn(program: &Program) -> (Child, BufReader<ChildStderr>) {
         let dir = &program.dir;
         let mut serve = Command::new(NEXUS);
         serve
@@ -96,23 +118,36 @@ impl Server {
             line.clear();
             assert!(stderr.read_line(&mut line).unwrap() > 0, "the server listens");
         }
-        Server {
-            program,
-            child,
-            stderr,
-        }
+        (child, stderr)
     }
 
     /// The status and the body of an answer.
     fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.send(method, path, "application/json", body.as_bytes())
+    }
+
+    fn send(&self, method: &str, path: &str, media_type: &str, body: &[u8]) -> (u16, String) {
+        let token = "authorization: jwt secret\r\n";
+        self.send_with(token, method, path, media_type, body)
+    }
+
+    fn send_with(
+        &self,
+        header: &str,
+        method: &str,
+        path: &str,
+        media_type: &str,
+        body: &[u8],
+    ) -> (u16, String) {
         let mut stream = UnixStream::connect(self.program.dir.join("web")).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let length = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: jwt secret\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nhost: x\r\n{header}connection: close\r\n\
+             content-type: {media_type}\r\ncontent-length: {length}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -153,13 +188,60 @@ impl Server {
         finish(command.spawn().unwrap())
     }
 
-    /// The directories of what the server has built.
-    fn builds(&self) -> usize {
-        let all = fs::read_dir(self.program.temp_dir().join("nexus")).unwrap();
-        let names = all.map(|entry| entry.unwrap().file_name());
-        names
-            .filter(|name| name.to_string_lossy().starts_with("built-"))
-            .count()
+    /// The directories of the server's own whose names begin so.
+    fn scratches(&self, kind: &str) -> Vec<PathBuf> {
+        let all = fs::read_dir(self.program.temp_dir().join("nexus"));
+        let paths = all.into_iter().flatten().map(|entry| entry.unwrap().path());
+        let is_kind = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(kind);
+        paths.filter(is_kind).collect()
+    }
+
+    /// The folders of packages.
+    fn packages(&self) -> usize {
+        self.scratches("package-").len()
+    }
+
+    /// Waits until there are so many, which may be as long as a program takes to end.
+    fn wait_for_packages(&self, expected: usize) {
+        let start = Instant::now();
+        while self.packages() != expected {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "{} packages are left",
+                self.packages()
+            );
+            self.check("GET", "/api/readiness", "", 200, "ready");
+        }
+    }
+
+    /// Uploads what python3 makes of a script that writes an archive to `z`, with those fields.
+    fn upload(&self, id: &str, script: &str, fields: &[(&str, &str)]) -> (u16, String) {
+        let mut body = Vec::new();
+        for (name, value) in fields.iter().chain(&[("id", id)]) {
+            body.extend(
+                format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes(),
+            );
+        }
+        body.extend(
+            b"--b\r\nContent-Disposition: form-data; name=\"raw\"; filename=\"blob\"\r\n\
+              Content-Type: application/x-zip-compressed\r\n\r\n",
+        );
+        body.extend(archive(script));
+        body.extend(b"\r\n--b--\r\n");
+        self.send(
+            "POST",
+            "/api/package/create",
+            "multipart/form-data; boundary=b",
+            &body,
+        )
+    }
+
+    fn check_upload(&self, id: &str, script: &str, fields: &[(&str, &str)], status: u16, part: &str) {
+        let (found, answer) = self.upload(id, script, fields);
+        assert!(
+            found == status && answer.contains(part),
+            "{id} {script}: {found} {answer}"
+        );
     }
 
     fn stop(mut self) {
@@ -168,7 +250,8 @@ impl Server {
         let mut said = String::new();
         self.stderr.read_to_string(&mut said).unwrap();
         assert!(self.child.wait().unwrap().success(), "{said}");
-        assert_eq!(self.builds(), 0, "builds are left");
+        assert!(self.scratches("built-").is_empty(), "builds are left");
+        assert_eq!(self.packages(), 0, "packages are left");
         fs::remove_dir(self.program.temp_dir().join("nexus")).unwrap();
     }
 }
@@ -301,7 +384,14 @@ fn deployments_are_described_made_anew_and_deleted() {
         404,
         "default/other@latest",
     );
-    server.check("POST", "/api/package/create", "", 501, "takes no packages");
+    server.check("POST", "/api/package/create", "", 400, "the body is no form");
+    server.check(
+        "POST",
+        "/api/deploy/create",
+        r#"{"suffix": "prog", "resourceType": "Repository"}"#,
+        501,
+        "fetches no repositories",
+    );
     server.check(
         "POST",
         "/api/deploy/delete",
@@ -315,5 +405,141 @@ fn deployments_are_described_made_anew_and_deleted() {
     let deployed = server.tool(&["deploy", &folder]);
     assert_eq!(deployed.code, Some(0), "{}", deployed.stderr);
     server.check_call("add", "[5, 2]", 200, "3");
+    server.stop();
+}
+
+const SUM: &str = r#"
+z.writestr('metacall.json', '{"language_id": "py", "path": ".", "scripts": ["sum.py"]}')
+z.writestr('sum.py', 'from lib.beside import twice\ndef add(a, b): return twice(a) + b\n')
+z.writestr('lib/beside.py', 'def twice(x): return 2 * x\n')
+"#;
+
+const CREATE: &str = r#"{"suffix": "sum", "resourceType": "Package", "release": "1", "env": [], "plan": "Essential", "version": "v1"}"#;
+const DELETE: &str = r#"{"prefix": "default", "suffix": "sum", "version": "v1"}"#;
+const CALL: &str = "/default/sum/v1/call/add";
+
+#[test]
+fn packages_are_uploaded_deployed_replaced_and_deleted() {
+    if !has(&["python3", "node"]) {
+        return;
+    }
+    let server = Server::start();
+    let check = |path: &str, body: &str, status: u16, part: &str| {
+        server.check("POST", path, body, status, part);
+    };
+    check("/api/deploy/create", CREATE, 404, "there is no package 'sum'");
+    let usual = [
+        ("type", "application/x-zip-compressed"),
+        ("jsons", "[]"),
+        ("runners", "[\"python\"]"),
+    ];
+    server.check_upload("sum", SUM, &usual, 201, r#"{"id":"sum"}"#);
+    check(CALL, "[1, 2]", 404, "default/sum@latest");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&server.scratches("package-")[0]), 0o700);
+    check(
+        "/api/deploy/create",
+        CREATE,
+        200,
+        r#"{"prefix":"default","suffix":"sum","version":"v1"}"#,
+    );
+    check(CALL, "[1, 2]", 200, "4");
+    check("/default/sum/v1/await/add", r#"{"a": 1, "b": 3}"#, 200, "5");
+    // Another of its name is deployed when that is asked for, and the first goes then.
+    let other = "z.writestr('sum.py', 'def add(a, b): return a - b')\n\
+                 z.writestr('metacall.json', '{\"language_id\": \"rb\", \"scripts\": [\"a.rb\"]}')\n\
+                 z.writestr('index.js', 'exports.join = (a, b) => `${a}${b}`;')\n";
+    let jsons = r#"[{"language_id": "py", "path": ".", "scripts": ["sum.py"]},
+        {"language_id": "node", "path": ".", "scripts": ["index.js"]}]"#;
+    server.check_upload("sum", other, &[("jsons", jsons)], 201, "sum");
+    check(CALL, "[1, 2]", 200, "4");
+    assert_eq!(server.packages(), 2);
+    check("/api/deploy/create", CREATE, 200, "…");
+    check(CALL, "[1, 2]", 200, "-1");
+    check("/default/sum/v1/call/join", "[1, 2]", 200, r#""12""#);
+    server.wait_for_packages(1);
+    // One that can't be served leaves what is.
+    server.check_upload("sum", "z.writestr('sum.py', 'import none')", &[], 201, "sum");
+    check("/api/deploy/create", CREATE, 422, "can be a command");
+    check(CALL, "[1, 2]", 200, "-1");
+    check("/api/deploy/delete", DELETE, 200, "deleted");
+    check(CALL, "[1, 2]", 404, "default/sum@latest");
+    server.wait_for_packages(0);
+    check("/api/deploy/create", CREATE, 404, "there is no package 'sum'");
+    check("/api/deploy/delete", DELETE, 404, "default/sum@latest");
+    // What was not deployed is deleted as well; what is deployed twice stays for the other.
+    server.check_upload("sum", SUM, &[], 201, "sum");
+    check("/api/deploy/delete", DELETE, 200, "deleted");
+    server.wait_for_packages(0);
+    server.check_upload("sum", SUM, &[], 201, "sum");
+    check("/api/deploy/create", CREATE, 200, "…");
+    let lab = r#"{"prefix": "lab", "suffix": "sum", "version": "v2"}"#;
+    check("/api/deploy/create", lab, 200, "…");
+    check("/api/deploy/delete", DELETE, 200, "deleted");
+    check("/lab/sum/v2/call/add", "[1, 2]", 200, "4");
+    assert_eq!(server.packages(), 1);
+    server.stop();
+}
+
+#[test]
+fn packages_that_are_none_are_refused() {
+    if !has(&["python3", "node"]) {
+        return;
+    }
+    let server = Server::start();
+    let check = |script: &str, status: u16, part: &str| server.check_upload("x", script, &[], status, part);
+    let link = "i = zipfile.ZipInfo('a'); i.external_attr = 0o120777 << 16; z.writestr(i, '/etc')";
+    check(link, 400, "'a' is a symbolic link");
+    check(
+        "z.writestr('../a', '')",
+        400,
+        "has an empty part, '.' or '..' in its name",
+    );
+    check("z.writestr('/a', '')", 400, "has an absolute name");
+    check("z.writestr('a', 'x', zipfile.ZIP_LZMA)", 400, "by method 14");
+    check(
+        "import warnings; warnings.simplefilter('ignore'); z.writestr('a', ''); z.writestr('a', '')",
+        400,
+        "has 'a' twice",
+    );
+    let damaged = "z.writestr('a', 'abcdef', zipfile.ZIP_STORED); b.seek(33); b.write(b'x'); b.seek(0, 2)";
+    check(damaged, 400, "its checksum is another one");
+    check(
+        "z.writestr('a', 'x'); z.close(); b.truncate(40)",
+        400,
+        "no zip archive",
+    );
+    // A bomb: a megabyte of zeros becomes a kilobyte.
+    let bomb = "for i in range(129): z.writestr(str(i), bytes(1 << 20))";
+    check(bomb, 413, "bytes when it is unpacked");
+    let large = "z.writestr('a', bytes(33 << 20), zipfile.ZIP_STORED)";
+    check(large, 413, "expected at most 33554432");
+    server.check_upload("../x", "", &[], 400, "the name of a deployment is '../x'");
+    server.check_upload("x", "", &[("jsons", "{}")], 400, "no list of objects");
+    server.check_upload("x", "", &[("id", "y")], 400, "the field 'id' twice");
+    let (status, answer) = server.send_with("", "POST", "/api/package/create", "text/plain", b"");
+    assert!(status == 401, "{status} {answer}");
+    assert_eq!(server.packages(), 0);
+    server.stop();
+}
+
+#[test]
+fn what_a_killed_server_has_left_is_cleared_by_the_next() {
+    if !has(&["python3", "node"]) {
+        return;
+    }
+    let mut server = Server::start();
+    server.check_upload("sum", SUM, &[], 201, "sum");
+    server.check("POST", "/api/deploy/create", CREATE, 200, "…");
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    assert_eq!(server.packages(), 1);
+    fs::remove_file(server.program.dir.join("web")).unwrap();
+    (server.child, server.stderr) = Server::spawn(&server.program);
+    assert_eq!(server.packages(), 0);
+    server.check("POST", CALL, "[1, 2]", 404, "default/sum@latest");
+    server.check_upload("sum", SUM, &[], 201, "sum");
+    server.check("POST", "/api/deploy/create", CREATE, 200, "…");
+    server.check("POST", CALL, "[1, 2]", 200, "4");
     server.stop();
 }

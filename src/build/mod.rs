@@ -17,6 +17,7 @@ mod python;
 mod r;
 pub mod runtimes;
 pub mod served;
+pub mod snippets;
 mod stage;
 mod state;
 pub mod template;

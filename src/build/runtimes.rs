@@ -1,4 +1,4 @@
-//! The runtimes of the languages, which the binary carries packed. Knows nothing of what they do.
+//! The runtimes of the languages and the pools of snippets, which the binary carries packed. Knows nothing of what they do.
 
 use crate::codec::checksum::{EMPTY, sum};
 use crate::codec::squeeze::unpack;
@@ -20,7 +20,7 @@ macro_rules! runtime {
         Runtime {
             name: $name,
             packed: include_bytes!(concat!(env!("OUT_DIR"), "/", $file)),
-            len: include_bytes!(concat!("../runtimes/", $folder, "/", $file)).len(),
+            len: include_bytes!(concat!("../", $folder, "/", $file)).len(),
             sum: include_bytes!(concat!(env!("OUT_DIR"), "/", $file, ".sum")),
         }
     };
@@ -28,11 +28,19 @@ macro_rules! runtime {
 
 /// All of them.
 pub static RUNTIMES: [Runtime; 5] = [
-    runtime!("py", "python", "nexus_pool.py"),
-    runtime!("cpp", "cpp", "nexus.hpp"),
-    runtime!("r", "r", "nexus_pool.R"),
-    runtime!("r.c", "r", "nexus_pool.c"),
-    runtime!("js", "js", "nexus_pool.js"),
+    runtime!("py", "runtimes/python", "nexus_pool.py"),
+    runtime!("cpp", "runtimes/cpp", "nexus.hpp"),
+    runtime!("r", "runtimes/r", "nexus_pool.R"),
+    runtime!("r.c", "runtimes/r", "nexus_pool.c"),
+    runtime!("js", "runtimes/js", "nexus_pool.js"),
+];
+
+/// The pools of snippets and SQL.
+pub static SNIPPETS: [Runtime; 4] = [
+    runtime!("python", "flow/languages", "snippet.py"),
+    runtime!("javascript", "flow/languages", "snippet.js"),
+    runtime!("r", "flow/languages", "snippet.R"),
+    runtime!("sql", "flow/languages", "sql.py"),
 ];
 
 impl Runtime {

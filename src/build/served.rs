@@ -10,6 +10,7 @@ use crate::codec::document::{Document, Node};
 use crate::codec::json::line_column;
 use crate::error::{Error, Kind, Result};
 use crate::limits::MANIFEST_BYTES_MAX;
+use crate::serve::api::metacall::is_description;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -60,9 +61,7 @@ pub fn requirements(folder: &Path) -> impl Iterator<Item = &'static str> {
 fn scripts(folder: &Path) -> Result<Vec<String>> {
     let entries = fs::read_dir(folder).map_err(|error| failed("read", folder, &error))?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let is_metacall =
-        |name: &String| name == "metacall.json" || name.starts_with("metacall-") && name.ends_with(".json");
-    let names: BTreeSet<String> = names.filter(is_metacall).collect();
+    let names: BTreeSet<String> = names.filter(|name| is_description(name)).collect();
     let mut scripts = Vec::new();
     for name in names {
         let path = folder.join(&name);

@@ -1,6 +1,7 @@
 //! `nexus serve`: its options and its configuration file, and how a program is read that it is to serve. Serves nothing
 //! itself.
 
+use crate::build::snippets;
 use crate::cli::files::{self, reason};
 use crate::cli::making;
 use crate::cli::program;
@@ -8,18 +9,19 @@ use crate::cli::report;
 use crate::codec::document::{Document, Node};
 use crate::codec::json::line_column;
 use crate::error::{Error, Kind, Result};
+use crate::flow::languages::Carried;
 use crate::ids::PoolId;
 use crate::limits::{MANIFEST_BYTES_MAX, TIMEOUT_MS_MAX};
 use crate::serve::deployment::{Name, Start};
 use crate::serve::server::{Access, Config, name_of_source};
 use crate::shell::private_socket::{PrivateSocket, default_path, make_directory, path_of};
-use crate::shell::serve::{Address, Loaded, Plan, Scratch, run};
+use crate::shell::serve::scratch::{Scratch, clear_left};
+use crate::shell::serve::{Address, Loaded, Plan, run};
 use crate::sys::clock::now_ms;
 use crate::sys::random;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where it listens if nobody says.
 const ADDRESS: &str = "127.0.0.1:7979";
@@ -61,6 +63,7 @@ pub fn serve(options: &Options<'_>) -> Result<ExitCode> {
         addresses.push(address(text, setup.config.token.is_some())?);
     }
     let private = private_socket(options.server)?;
+    clear_left();
     let mut load = load;
     let mut reconfigure = || read(options).map(|setup| setup.config);
     run(Plan {
@@ -307,12 +310,19 @@ fn load(source: &str) -> (PathBuf, Result<Loaded>) {
         }
         first
     };
-    let (found, scratch) = match Path::new(source).is_dir() && program::find(Path::new(source)).is_err() {
-        true => match build_folder(Path::new(source)) {
-            Ok((manifest, scratch)) => (manifest, Some(scratch)),
-            Err(error) => return (PathBuf::from(format!("{source}.manifest")), Err(error)),
-        },
-        false => (PathBuf::from(source), None),
+    let made = if let Some(carried) = Carried::of_source(source) {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        Some(build(&mut |home| snippets::make(carried, home, &path)))
+    } else if Path::new(source).is_dir() && program::find(Path::new(source)).is_err() {
+        let folder = std::path::absolute(source).unwrap_or_else(|_| PathBuf::from(source));
+        Some(build(&mut |home| making::build_served(&folder, home)))
+    } else {
+        None
+    };
+    let (found, scratch) = match made {
+        Some(Ok((manifest, scratch))) => (manifest, Some(scratch)),
+        Some(Err(error)) => return (PathBuf::from(format!("{source}.manifest")), Err(error)),
+        None => (PathBuf::from(source), None),
     };
     match program::find(&found) {
         Ok((path, text)) => {
@@ -328,36 +338,9 @@ fn load(source: &str) -> (PathBuf, Result<Loaded>) {
     }
 }
 
-/// Builds a folder into a directory of this server's own, so that nothing is written into the folder: the path of the
-/// manifest, and the directory, which goes with the program.
-fn build_folder(folder: &Path) -> Result<(PathBuf, Scratch)> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
-    let all = make_directory()?;
-    clear_builds(&all);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let home = all.join(format!("{BUILT}{}-{count}", std::process::id()));
-    let scratch = Scratch(home.clone());
-    std::fs::create_dir(&home).map_err(|error| {
-        let message = format!("can't make the directory {}: {}", home.display(), reason(&error));
-        Error::new(Kind::Io, message)
-    })?;
-    let manifest = making::build_served(&folder, &home)?;
-    Ok((manifest, scratch))
-}
-
-/// How the names of directories begin in which a server has built folders; its process id follows.
-const BUILT: &str = "built-";
-
-/// Removes what servers have built that were killed.
-fn clear_builds(all: &Path) {
-    for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let id = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(BUILT)?.split('-').next());
-        if id.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
-            drop(Scratch(entry.path()));
-        }
-    }
+/// Builds a program in a directory of this server's own: the path of the manifest, and the directory, which goes with the
+/// program.
+fn build(make: &mut dyn FnMut(&Path) -> Result<PathBuf>) -> Result<(PathBuf, Scratch)> {
+    let scratch = Scratch::new("built")?;
+    Ok((make(scratch.path())?, scratch))
 }

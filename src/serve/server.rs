@@ -3,12 +3,13 @@
 //!
 //! What it does stands in its siblings: `calls` (a call from its request to its answer), `web` (what comes over HTTP),
 //! `tools` (from assistants), `private` (over the private socket), `operate` (what operators ask for), `describe` (what there
-//! is to call), `journal` (logs).
+//! is to call), `packages` (what was uploaded), `journal` (logs).
 
 mod calls;
 mod describe;
 mod journal;
 mod operate;
+mod packages;
 mod private;
 #[cfg(test)]
 mod simulation;
@@ -20,10 +21,12 @@ pub use operate::{PoolInfo, ProcessInfo, name_of_source};
 use self::calls::Call;
 use self::journal::Journal;
 use self::operate::Asking;
+use self::packages::Packages;
 use self::tools::Assistants;
 use super::api::Settings;
 use super::deployment::{DeploymentId, Deployments, Name, Notice, PoolState, Start};
 use super::{deployment, http, rpc};
+use crate::codec::zip::Entry;
 use crate::core::deadlines::Deadlines;
 use crate::core::hub::Note;
 use crate::core::slab::{Key, Slab};
@@ -123,6 +126,17 @@ pub enum Effect {
     Survey(u64),
     /// End a worker's process: [`Server::handle_killed`].
     Kill(u64, u32),
+    /// Put what was uploaded into a new directory: [`Server::handle_unpacked`].
+    Unpack {
+        /// What to name when it is done.
+        ticket: u64,
+        /// A name for the directory.
+        id: String,
+        /// What belongs there.
+        entries: Vec<Entry>,
+    },
+    /// Remove such a directory; nothing uses it any more.
+    Remove(String),
     /// Write a line to the log.
     Log(String),
     /// Read the configuration again.
@@ -175,6 +189,7 @@ pub struct Server {
     journal: Journal,
     /// Those who wait for what operators asked for.
     asking: Asking,
+    packages: Packages,
     assistants: Assistants,
     metrics: Metrics,
     begun_ms: u64,
@@ -202,6 +217,7 @@ impl Server {
             listed: VecDeque::new(),
             journal: Journal::default(),
             asking: Asking::default(),
+            packages: Packages::default(),
             assistants: Assistants::default(),
             metrics: Metrics::new(),
             begun_ms: now_ms,
@@ -549,6 +565,7 @@ impl Server {
                 deployment::Effect::Notice(notice) => self.take_notice(*notice, now_ms),
             }
         }
+        self.sweep_packages();
     }
 
     fn take_notice(&mut self, notice: Notice, now_ms: u64) {

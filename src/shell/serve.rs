@@ -2,11 +2,15 @@
 //! Carries bytes, effects and events between the server's state machine and the system. Decides nothing.
 
 mod log;
+mod packages;
 mod running;
+pub mod scratch;
 mod socket;
 
 use self::log::Log;
+use self::packages::Packages;
 use self::running::{Outcome, Running};
+use self::scratch::Scratch;
 use self::socket::{Listener, Received, Socket, Stream};
 use super::private_socket::{PrivateSocket, is_trusted};
 use super::session::poll_refused;
@@ -60,15 +64,6 @@ pub struct Loaded {
     pub scratch: Option<Scratch>,
 }
 
-/// A directory that is removed when this is dropped.
-pub struct Scratch(pub PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// What the server is to do.
 pub struct Plan<'a> {
     /// How it is set up.
@@ -108,6 +103,7 @@ struct Host<'a> {
     programs: Map<usize, (DeploymentId, Running)>,
     numbers: Map<DeploymentId, usize>,
     next_number: usize,
+    packages: Packages,
     /// Sources by the directories of their manifests, with the manifests' paths.
     watched: Vec<(i32, PathBuf, String)>,
     load: &'a mut dyn FnMut(&str) -> (PathBuf, Result<Loaded>),
@@ -154,6 +150,7 @@ impl<'a> Host<'a> {
             programs: Map::new(),
             numbers: Map::new(),
             next_number: 0,
+            packages: Packages::default(),
             watched: Vec::new(),
             load: plan.load,
             reconfigure: plan.reconfigure,
@@ -580,9 +577,12 @@ impl<'a> Host<'a> {
                 }
                 self.server.handle_killed(ticket, pid, is_own, now);
             }
-            Effect::Log(line) => {
-                self.log.add(&line);
+            Effect::Unpack { ticket, id, entries } => {
+                let unpacked = self.packages.unpack(&id, &entries);
+                self.server.handle_unpacked(ticket, unpacked, now);
             }
+            Effect::Remove(folder) => self.packages.remove(&folder),
+            Effect::Log(line) => self.log.add(&line),
             Effect::Reconfigure => match (self.reconfigure)() {
                 Ok(config) => self.server.configure(config),
                 Err(error) => self

@@ -189,6 +189,9 @@ impl Maker {
                     _ if self.random.one_in(2) => both(&format!("-{digits}")),
                     _ => both(digits),
                 }
+                if self.random.one_in(4) {
+                    written.push_str([".0", "e0", ".000E+0"][self.random.below(3)]);
+                }
             }
             Type::Number(number) => {
                 let (text, other) = self.number(number);
@@ -331,7 +334,13 @@ impl Maker {
             2 => small.clamp(low, high),
             _ => low + i128::from(bits) % (high - low + 1),
         };
-        (value.to_string(), value.to_string())
+        let written = match self.random.below(6) {
+            0 => format!("{value}.{}", "0".repeat(1 + self.random.below(30))),
+            1 => format!("{value:e}"),
+            2 if value != 0 => format!("{value}00e-2"),
+            _ => value.to_string(),
+        };
+        (value.to_string(), written)
     }
 
     fn text(&mut self) -> String {

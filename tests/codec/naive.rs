@@ -11,6 +11,7 @@ use nexus::ids::TypeId;
 
 const DEPTH_MAX: usize = 512;
 const BIG: i8 = 11;
+const FLOAT_DIGITS_MAX: usize = 309;
 
 pub fn json_to_msgpack(types: &Types, ty: TypeId, text: &[u8]) -> Option<Vec<u8>> {
     let document = Document::parse(text).ok()?;
@@ -37,10 +38,7 @@ fn encode(types: &Types, ty: TypeId, node: Node, out: &mut Vec<u8>) -> Option<()
             bits => write::unsigned(out, bits),
         },
         Type::Integer => {
-            let text = node.as_number()?;
-            if text.contains(['.', 'e', 'E']) {
-                return None;
-            }
+            let text = &whole(node.as_number()?)?;
             match text.parse::<i128>() {
                 Ok(value) if i64::try_from(value).is_ok() => write::int(out, value as i64),
                 Ok(value) if u64::try_from(value).is_ok() => write::unsigned(out, value as u64),
@@ -124,9 +122,39 @@ fn number_bits(number: Number, node: Node) -> Option<u64> {
             f4.to_bits().into()
         });
     }
-    let value: i128 = node.as_number()?.parse().ok()?;
+    let value: i128 = whole(node.as_number()?)?.parse().ok()?;
     let (low, high) = number.range();
     (low <= value && value <= high).then_some(value as u64)
+}
+
+/// The digits of an integer, behind its minus, which may have a point that only zeros follow, and an exponent.
+fn whole(text: &str) -> Option<String> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (before, behind) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if mantissa == text && before == text {
+        return Some(text.into());
+    }
+    let sign = if text.starts_with('-') { "-" } else { "" };
+    let digits = format!("{}{behind}", &before[sign.len()..]);
+    let mut digits = digits.trim_start_matches('0').to_string();
+    if digits.is_empty() {
+        return Some("0".into());
+    }
+    let mut exponent = exponent.parse::<i64>().ok()? - behind.len() as i64;
+    while exponent < 0 {
+        if digits.pop()? != '0' {
+            return None;
+        }
+        exponent += 1;
+    }
+    while exponent > 0 {
+        digits.push('0');
+        exponent -= 1;
+        if digits.len() > FLOAT_DIGITS_MAX {
+            return None;
+        }
+    }
+    (digits.len() <= FLOAT_DIGITS_MAX).then(|| format!("{sign}{digits}"))
 }
 
 /// A msgpack value.

@@ -77,6 +77,30 @@ fn values() {
         "c7 09 0b 01 00 00 00 00 00 00 00 00",
         "18446744073709551616",
     );
+    // Integers as a writer of floats writes them.
+    check("i1", "-128.0", "d0 80", "-128");
+    check("u1", "2.55e2", "cc ff", "255");
+    check("u1", "-0.0", "00", "0");
+    check(
+        "[i2]",
+        "[1.0, 1e3, 120E-1]",
+        "c7 06 02 01 00 e8 03 0c 00",
+        "[1,1000,12]",
+    );
+    check(
+        "u8",
+        "18446744073709551615.0",
+        "cf ff ff ff ff ff ff ff ff",
+        "18446744073709551615",
+    );
+    check("j", "1.0", "01", "1");
+    check("j", "-1e3", "d1 fc 18", "-1000");
+    check(
+        "j",
+        "18446744073709551616.000",
+        "c7 09 0b 01 00 00 00 00 00 00 00 00",
+        "18446744073709551616",
+    );
     check("f8", "1", "cb 3f f0 00 00 00 00 00 00", "1");
     check("f8", "-0", "cb 80 00 00 00 00 00 00 00", "-0");
     check(
@@ -280,8 +304,8 @@ fn mistakes() {
     );
     refuse(
         "i4",
-        "1.0",
-        "@0: expected an integer of 32 bits (i4), found 1.0 (write an integer without a point and without an exponent)",
+        "1.5",
+        "@0: expected an integer of 32 bits (i4), found 1.5 (write an integer without a point and without an exponent)",
     );
     refuse(
         "{name:s}",
@@ -319,8 +343,23 @@ fn mistakes() {
     );
     refuse(
         "[j]",
-        "[1e3]",
-        "[0]@1: expected an integer (j), found 1e3 (write an integer without a point and without an exponent)",
+        "[1e-3]",
+        "[0]@1: expected an integer (j), found 1e-3 (write an integer without a point and without an exponent)",
+    );
+    refuse(
+        "j",
+        "1e309",
+        "@0: expected an integer (j), found 1e309 (write an integer without a point and without an exponent)",
+    );
+    refuse(
+        "i1",
+        "12.8e1",
+        "@0: expected an integer of 8 bits (i1), found 12.8e1 (i1 goes from -128 to 127)",
+    );
+    refuse(
+        "[u8]",
+        "[18446744073709551616.0]",
+        "[0]@1: expected an unsigned integer of 64 bits (u8), found 18446744073709551616.0 (u8 goes from 0 to 18446744073709551615)",
     );
     refuse(
         "f8",

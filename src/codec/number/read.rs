@@ -5,6 +5,7 @@
 use super::powers;
 use crate::codec::natural::Natural;
 use crate::codec::schema::Number;
+use crate::limits::{INTEGER_DIGITS_MAX, SHIFTED_DIGITS_MAX};
 use std::cmp::Ordering;
 
 /// A number of JSON's grammar, taken apart: `mantissa * 10^exponent`.
@@ -83,6 +84,35 @@ impl<'a> Decimal<'a> {
             false if self.mantissa <= most => Some(self.mantissa),
             _ => None,
         }
+    }
+
+    /// The digits, behind its minus, of an integer that is written with a point or an exponent: of `1.0` and `1e3` they are
+    /// `1` and `1000`. None if it is no integer, or one of more than [`SHIFTED_DIGITS_MAX`] digits.
+    #[cold]
+    pub fn shifted(self) -> Option<Vec<u8>> {
+        if self.text.len() > INTEGER_DIGITS_MAX {
+            return None;
+        }
+        let mantissa = self.text.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
+        let digits = mantissa.filter(|byte| byte.is_ascii_digit());
+        let mut digits: Vec<u8> = digits.copied().skip_while(|digit| *digit == b'0').collect();
+        let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
+        digits.truncate(digits.len() - zeros);
+        let exponent = match digits.is_empty() {
+            true => 0,
+            false => usize::try_from(self.exponent.checked_add_unsigned(zeros as u32)?).ok()?,
+        };
+        if digits.len().checked_add(exponent)? > SHIFTED_DIGITS_MAX {
+            return None;
+        }
+        digits.resize(digits.len() + exponent, b'0');
+        if digits.is_empty() {
+            digits.push(b'0');
+        }
+        if self.negative {
+            digits.insert(0, b'-');
+        }
+        Some(digits)
     }
 
     /// The nearest `f8`; infinite when the number is beyond all of them.
@@ -518,6 +548,40 @@ mod tests {
                 assert_eq!(Some(number.f4()), text.parse().ok(), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn integers_with_a_point_or_an_exponent() {
+        let check = |text: &str, expected: Option<&str>| {
+            let found = Decimal::scan(text.as_bytes()).unwrap().shifted();
+            let found = found.map(|digits| String::from_utf8(digits).unwrap());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        };
+        check("1.0", Some("1"));
+        check("-1.0", Some("-1"));
+        check("1e3", Some("1000"));
+        check("1E+3", Some("1000"));
+        check("-12.50e2", Some("-1250"));
+        check("1200e-2", Some("12"));
+        check("1200.00e-2", Some("12"));
+        check("1201e-2", None);
+        check("0.5", None);
+        check("0.0", Some("0"));
+        check("-0.0", Some("-0"));
+        check("0e99999999999999999999", Some("0"));
+        check("0.000e-99999999999999999999", Some("0"));
+        check("0.001e3", Some("1"));
+        check("0.001e2", None);
+        check("9007199254740993.0", Some("9007199254740993"));
+        check("18446744073709551615.0", Some("18446744073709551615"));
+        check("1e-1", None);
+        check("1e99999999999999999999", None);
+        check("1e-99999999999999999999", None);
+        let most = format!("1{}", "0".repeat(SHIFTED_DIGITS_MAX - 1));
+        check(&format!("{most}.000"), Some(&most));
+        check(&format!("1e{}", SHIFTED_DIGITS_MAX - 1), Some(&most));
+        check(&format!("1e{SHIFTED_DIGITS_MAX}"), None);
+        check(&format!("1.{}", "0".repeat(INTEGER_DIGITS_MAX)), None);
     }
 
     #[test]

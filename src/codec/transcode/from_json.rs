@@ -5,6 +5,7 @@ use super::late_head::{self, LateHead};
 use super::value_error::{ValueError, Walk, describe, quoted};
 use crate::codec::json::{Reader, Shape};
 use crate::codec::msgpack::write;
+use crate::codec::number::Decimal;
 use crate::codec::schema::{Field, Number, Type, Types};
 use crate::codec::{base64, integer};
 use crate::ids::TypeId;
@@ -124,11 +125,15 @@ impl<'a, 't> Walker<'a, 't> {
         let mut ahead = self.reader.clone();
         let shape = ahead.peek();
         let offset = ahead.offset();
+        let mut is_integer = false;
         let found = shape.and_then(|shape| {
             let text = match shape {
                 Shape::Null => ahead.null().map(|()| "null".to_string()),
                 Shape::Bool => ahead.boolean().map(|value| value.to_string()),
-                Shape::Number => ahead.number().map(shortened),
+                Shape::Number => ahead.number().map(|text| {
+                    is_integer = is_written_integer(text);
+                    shortened(text)
+                }),
                 Shape::Str => ahead.string().map(|text| quoted(&text)),
                 Shape::Array | Shape::Object => Ok(shape.name().to_string()),
             };
@@ -137,9 +142,9 @@ impl<'a, 't> Walker<'a, 't> {
         let (error, hint) = match found {
             Ok((shape, text)) => {
                 let error = ValueError::mismatch(offset, &describe(self.types, ty), &text);
-                (error, hint(ty, Some(shape), &text))
+                (error, hint(ty, Some(shape), is_integer))
             }
-            Err(error) => (error.into(), hint(ty, None, "")),
+            Err(error) => (error.into(), hint(ty, None, is_integer)),
         };
         match hint {
             Some(hint) => error.hint(hint),
@@ -228,7 +233,19 @@ impl<'a, 't> Walker<'a, 't> {
 
     fn integer(&mut self) -> Walk {
         let start = self.reader.offset();
-        let number = self.reader.decimal()?;
+        let found = self.reader.decimal()?;
+        let shifted;
+        let number = match found.is_whole {
+            true => Some(found),
+            false => {
+                shifted = found.shifted();
+                shifted.as_deref().and_then(|text| Decimal::scan(text).ok())
+            }
+        };
+        let Some(number) = number else {
+            self.reader.seek(start);
+            return Err(self.mismatch(Type::Integer));
+        };
         if let Some(value) = number.whole(Number::I8) {
             write::int(self.out, value as i64);
             return Ok(());
@@ -237,14 +254,9 @@ impl<'a, 't> Walker<'a, 't> {
             write::unsigned(self.out, value);
             return Ok(());
         }
-        if !number.is_whole {
-            self.reader.seek(start);
-            return Err(self.mismatch(Type::Integer));
-        }
-        let offset = self.reader.offset() - number.text.len();
         let bytes = integer::from_decimal(number.text).map_err(|_| {
             ValueError::new(
-                offset,
+                start,
                 format!("integer has more than {INTEGER_DIGITS_MAX} digits"),
             )
         })?;
@@ -267,7 +279,10 @@ impl<'a, 't> Walker<'a, 't> {
     #[inline]
     fn whole_bits(&mut self, number: Number) -> Walk<u64> {
         let start = self.reader.offset();
-        if let Some(bits) = self.reader.decimal().ok().and_then(|found| found.whole(number)) {
+        let found = self.reader.decimal().ok();
+        if let Some(bits) =
+            found.and_then(|found| found.whole(number).or_else(|| shifted_bits(found, number)))
+        {
             return Ok(bits);
         }
         self.reader.seek(start);
@@ -472,9 +487,14 @@ impl<'a, 't> Walker<'a, 't> {
     }
 }
 
+/// An integer of fixed width that is written with a point or an exponent.
+#[cold]
+fn shifted_bits(found: Decimal, number: Number) -> Option<u64> {
+    Decimal::scan(&found.shifted()?).ok()?.whole(number)
+}
+
 /// What to write instead of a value of that shape, or of something that is no value.
-fn hint(ty: Type, found: Option<Shape>, text: &str) -> Option<String> {
-    let is_whole = !text.contains(['.', 'e', 'E']);
+fn hint(ty: Type, found: Option<Shape>, is_integer: bool) -> Option<String> {
     match (ty, found) {
         (Type::Str, None | Some(Shape::Null | Shape::Bool | Shape::Number)) => {
             Some("write a string in double quotes".into())
@@ -486,7 +506,7 @@ fn hint(ty: Type, found: Option<Shape>, text: &str) -> Option<String> {
         (Type::Number(Number::F4 | Number::F8), Some(Shape::Str)) => {
             Some("the only strings that are numbers are \"NaN\", \"Infinity\" and \"-Infinity\"".into())
         }
-        (Type::Number(_) | Type::Integer, Some(Shape::Number)) if !is_whole => {
+        (Type::Number(_) | Type::Integer, Some(Shape::Number)) if !is_integer => {
             Some("write an integer without a point and without an exponent".into())
         }
         (Type::Number(number), Some(Shape::Number)) => {
@@ -495,6 +515,11 @@ fn hint(ty: Type, found: Option<Shape>, text: &str) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether a number's text is that of an integer, in one form or the other.
+fn is_written_integer(text: &str) -> bool {
+    Decimal::scan(text.as_bytes()).is_ok_and(|number| number.is_whole || number.shifted().is_some())
 }
 
 /// A number's text, cut when it is long.

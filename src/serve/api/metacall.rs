@@ -4,10 +4,11 @@
 use crate::codec::document::{Document, Node};
 use crate::codec::json_text::JsonText;
 use crate::codec::schema::{Number, Type, Types};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind};
 use crate::ids::TypeId;
 use crate::manifest::model::{Arg, Body, Command, Manifest};
 use crate::manifest::names::full_name;
+use crate::serve::api::failure::Failure;
 use crate::serve::api::parameter::parameter_names;
 use crate::serve::deployment::{Name, State};
 use crate::serve::http::Response;
@@ -17,16 +18,21 @@ use crate::serve::http::Response;
 pub enum MetaCall {
     /// To describe all deployments.
     Inspect,
-    /// To load a deployment again.
+    /// To deploy a package, or to load a deployment again.
     Create,
     /// To take it away.
     Delete,
-    /// To take a package, which is not done.
+    /// To take a package.
     Package,
 }
 
 /// MetaCall's name of the version that is meant where none is named: its clients always name one.
 const VERSION: &str = "v1";
+
+/// Whether a file of that name in a program's folder tells MetaCall of its scripts.
+pub fn is_description(name: &str) -> bool {
+    name == "metacall.json" || name.starts_with("metacall-") && name.ends_with(".json")
+}
 
 /// The version as this server has it; none: the usual one.
 pub fn version(of_client: &str) -> Option<&str> {
@@ -44,8 +50,9 @@ fn version_of(name: &Name) -> &str {
 /// The deployment that a body means: `{"suffix": NAME, "prefix"?: NAMESPACE, "version"?: VERSION}`.
 ///
 /// # Errors
-/// Kind `usage`: it can't be read; it has variables for the environment, which a deployment has from its server.
-pub fn deployment(body: &[u8]) -> Result<Name> {
+/// Kind `usage`: it can't be read; it has variables for the environment, which a deployment has from its server. Status 501:
+/// it means a repository.
+pub fn deployment(body: &[u8]) -> Result<Name, Failure> {
     let document = Document::parse(body).map_err(|error| {
         let place = format!("byte {}", error.offset);
         Error::new(Kind::Usage, format!("body is no JSON: {}", error.message)).at(place)
@@ -54,14 +61,30 @@ pub fn deployment(body: &[u8]) -> Result<Name> {
     let word = |key: &str| root.member(key).and_then(Node::as_str);
     let Some(suffix) = word("suffix") else {
         let message = "body has no \"suffix\", expected the name of a deployment";
-        return Err(Error::new(Kind::Usage, message));
+        return Err(Error::new(Kind::Usage, message).into());
     };
+    match word("resourceType") {
+        None | Some("Package") => {}
+        Some("Repository") => {
+            let failure = Failure::new(501, Kind::Usage, "this server fetches no repositories");
+            return Err(failure.hint("send what is in it to /api/package/create, as a package"));
+        }
+        Some(other) => {
+            let message = format!("\"resourceType\" is '{other}', expected Package");
+            return Err(Error::new(Kind::Usage, message).into());
+        }
+    }
     let mut variables = root.member("env").and_then(Node::elements).into_iter().flatten();
     if variables.next().is_some() {
         let message = "\"env\" has variables, which a deployment can't be given";
-        return Err(Error::new(Kind::Usage, message).hint("set them where the server is started"));
+        let error = Error::new(Kind::Usage, message).hint("set them where the server is started");
+        return Err(error.into());
     }
-    Name::new(word("prefix"), suffix, word("version").and_then(version))
+    Ok(Name::new(
+        word("prefix"),
+        suffix,
+        word("version").and_then(version),
+    )?)
 }
 
 /// The answer to whoever has deployed.
@@ -198,7 +221,7 @@ mod tests {
         let check = |body: &str, expected: &str| {
             let found = match deployment(body.as_bytes()) {
                 Ok(name) => name.to_string(),
-                Err(error) => error.message,
+                Err(failure) => failure.error.message,
             };
             assert_eq!(found, expected, "{body}");
         };
@@ -213,6 +236,14 @@ mod tests {
         check(
             r#"{"version": "v1"}"#,
             "body has no \"suffix\", expected the name of a deployment",
+        );
+        check(
+            r#"{"suffix": "a", "resourceType": "Repository"}"#,
+            "this server fetches no repositories",
+        );
+        check(
+            r#"{"suffix": "a", "resourceType": "Image"}"#,
+            "\"resourceType\" is 'Image', expected Package",
         );
         check(
             "[",

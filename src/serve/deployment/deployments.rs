@@ -401,7 +401,8 @@ impl Deployments {
         let is_there = |key: &EntryId| self.entries.get(*key).is_some_and(|entry| !entry.is_deleted);
         key.filter(is_there).ok_or_else(|| {
             let error = Error::new(Kind::NotFound, format!("there is no deployment '{name}'"));
-            let others = self.entries.iter().filter(|(_, entry)| !entry.is_deleted);
+            let is_shown = |entry: &Deployment| !entry.is_deleted && !entry.name.is_own();
+            let others = self.entries.iter().filter(|(_, entry)| is_shown(entry));
             let others: Vec<String> = others.map(|(_, entry)| entry.name.to_string()).collect();
             match nearest(&name.to_string(), others.iter().map(String::as_str)) {
                 Some(near) => error.hint(format!("'{near}' is there")),

@@ -7,6 +7,9 @@ use std::fmt;
 const NAMESPACE: &str = "default";
 const VERSION: &str = "latest";
 
+/// Where the deployments are that the server has for itself. Nobody else can name one.
+const OWN: &str = "nexus";
+
 /// A full name. Its text leaves nothing out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
@@ -19,13 +22,33 @@ pub struct Name {
 }
 
 impl Name {
-    /// The name of these parts; those that are not given are the usual ones. [`Kind::Usage`] for a part that no name may have.
+    /// The name of these parts; those that are not given are the usual ones. [`Kind::Usage`] for a part that no name may have,
+    /// and for the namespace of the server's own.
     pub fn new(namespace: Option<&str>, name: &str, version: Option<&str>) -> Result<Name> {
+        if namespace == Some(OWN) {
+            let message = format!("the namespace '{OWN}' is the server's own");
+            return Err(Error::new(Kind::Usage, message).hint("choose another namespace"));
+        }
         Ok(Name {
             namespace: part("namespace", namespace.unwrap_or(NAMESPACE))?,
             name: part("name", name)?,
             version: part("version", version.unwrap_or(VERSION))?,
         })
+    }
+
+    /// The name of a deployment that the server has for itself: it runs as any other, and is neither listed nor called by
+    /// others.
+    pub fn own(name: &str, version: &str) -> Name {
+        Name {
+            namespace: OWN.to_string(),
+            name: name.to_string(),
+            version: version.to_string(),
+        }
+    }
+
+    /// Whether it is one of the server's own.
+    pub fn is_own(&self) -> bool {
+        self.namespace == OWN
     }
 
     /// Reads `name`, `namespace/name`, `name@version` or `namespace/name@version`. Errors as [`Name::new`].
@@ -112,5 +135,9 @@ mod tests {
         check("-a", Err("with '-' in it"));
         check("é", Err("with 'é' in it"));
         check("a\n", Err("with '\\n' in it"));
+        check("nexus/a@v1", Err("the namespace 'nexus' is the server's own"));
+        let own = Name::own("a", "v1");
+        assert_eq!((own.to_string().as_str(), own.is_own()), ("nexus/a@v1", true));
+        assert!(!Name::parse("nexus").unwrap().is_own());
     }
 }

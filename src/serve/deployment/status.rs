@@ -37,9 +37,10 @@ pub struct Status<'d> {
 }
 
 impl Deployments {
-    /// All deployments, ordered by name, with those that are about to be gone.
+    /// All deployments but the server's own, ordered by name, with those that are about to be gone.
     pub fn list(&self) -> impl Iterator<Item = Status<'_>> {
         let entries = self.names.values().filter_map(|key| self.entries.get(*key));
+        let entries = entries.filter(|entry| !entry.name.is_own());
         entries.map(|entry| self.status_of(entry))
     }
 
@@ -47,6 +48,18 @@ impl Deployments {
     pub fn status(&self, name: &Name) -> Option<Status<'_>> {
         let entry = self.entries.get(*self.names.get(name)?)?;
         Some(self.status_of(entry))
+    }
+
+    /// Whether a source is deployed under any name.
+    pub fn is_deployed(&self, source: &str) -> bool {
+        let mut entries = self.entries.iter().map(|(_, entry)| entry);
+        entries.any(|entry| !entry.is_deleted && entry.source == source)
+    }
+
+    /// Whether a source is deployed, or something is left that was loaded from it.
+    pub fn is_used(&self, source: &str) -> bool {
+        let mut generations = self.generations.iter().map(|(_, generation)| generation);
+        self.is_deployed(source) || generations.any(|generation| generation.source == source)
     }
 
     /// The deployment of a generation that is not gone.

@@ -359,3 +359,19 @@ fn names_that_are_near_are_told() {
     assert_eq!(error.message, "there is no deployment 'default/irsi@latest'");
     assert_eq!(error.hint.unwrap(), "'default/iris@latest' is there");
 }
+
+#[test]
+fn the_servers_own_are_not_shown() {
+    let mut deployments = Deployments::new();
+    let own = Name::own("a", "v1");
+    deployments
+        .deploy(own.clone(), "x".into(), Start::OnCall, 0)
+        .unwrap();
+    assert_eq!(deployments.list().count(), 0);
+    assert!(deployments.status(&own).is_some() && deployments.is_ready());
+    assert!(deployments.begin_call(&own, 1, 0).is_ok());
+    let error = deployments
+        .resolve(&Name::parse("nexu/a@v1").unwrap())
+        .unwrap_err();
+    assert_eq!(error.hint, None);
+}

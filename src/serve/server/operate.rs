@@ -137,7 +137,12 @@ impl Server {
             Asked::Reload(name) => self.deployments.reload(&name, now_ms).map(Some),
             Asked::Delete(name) => {
                 self.journal.forget(&name);
-                self.deployments.delete(&name, now_ms).map(|()| None)
+                let deleted = self.deployments.delete(&name, now_ms);
+                // A package that was not deployed goes all the same.
+                match self.retire_package(&name.name) {
+                    true => Ok(None),
+                    false => deleted.map(|()| None),
+                }
             }
             Asked::ReloadAll => {
                 self.effects.push_back(Effect::Reconfigure);
@@ -295,7 +300,12 @@ impl Server {
         self.settle(now_ms);
     }
 
-    fn answer_operator(&mut self, waiting: Waiting, answer: std::result::Result<Told, Failure>, now_ms: u64) {
+    pub(super) fn answer_operator(
+        &mut self,
+        waiting: Waiting,
+        answer: std::result::Result<Told, Failure>,
+        now_ms: u64,
+    ) {
         match waiting {
             Waiting::Web(client, request) => {
                 self.respond_later(client, &request, answer.map(Told::response), now_ms);

@@ -411,6 +411,7 @@ impl World {
             Effect::Cancel(call, _) => self.plan(20, Event::Answer(call, false)),
             Effect::Survey(ticket) => self.plan(10, Event::Survey(ticket)),
             Effect::Kill(..) | Effect::Log(_) | Effect::Reconfigure | Effect::Stop => {}
+            Effect::Unpack { .. } | Effect::Remove(_) => panic!("nobody uploads packages"),
         }
     }
 

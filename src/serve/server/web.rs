@@ -32,7 +32,7 @@ impl Server {
         }
     }
 
-    fn take_request(&mut self, client: ClientId, request: Request, now_ms: u64) {
+    fn take_request(&mut self, client: ClientId, mut request: Request, now_ms: u64) {
         self.requests += 1;
         let route = api::route(&request, &self.config.settings);
         let answer = match route {
@@ -44,7 +44,7 @@ impl Server {
                 // It is answered later.
                 None => return,
             },
-            Ok(Route::MetaCall(asked)) => match self.take_metacall(client, &request, asked, now_ms) {
+            Ok(Route::MetaCall(asked)) => match self.take_metacall(client, &mut request, asked, now_ms) {
                 Some(answer) => answer,
                 None => return,
             },
@@ -165,7 +165,7 @@ impl Server {
     fn take_metacall(
         &mut self,
         client: ClientId,
-        request: &Request,
+        request: &mut Request,
         asked: MetaCall,
         now_ms: u64,
     ) -> Option<Result<Response, Failure>> {
@@ -176,8 +176,10 @@ impl Server {
         if let Err(failure) = allowed {
             return Some(Err(failure));
         }
-        let (asked, answer) = match (asked, metacall::deployment(&request.body)) {
-            (MetaCall::Inspect, _) => {
+        let named = match asked {
+            MetaCall::Create | MetaCall::Delete => metacall::deployment(&request.body),
+            MetaCall::Package => return self.take_package(client, request),
+            MetaCall::Inspect => {
                 let deployments = self.deployments.list().map(|status| {
                     let program = status.serving.and_then(|id| self.programs.get(&id));
                     (
@@ -188,17 +190,17 @@ impl Server {
                 });
                 return Some(Ok(metacall::inspect(deployments)));
             }
-            (MetaCall::Package, _) => {
-                let message = "this server takes no packages";
-                let failure = Failure::new(501, Kind::Usage, message);
-                return Some(Err(failure.hint("deploy a folder: nexus deploy FOLDER")));
-            }
-            (_, Err(error)) => return Some(Err(error.into())),
-            (MetaCall::Create, Ok(name)) => {
-                let answer = metacall::created(&name);
-                (Asked::Reload(name), answer)
-            }
-            (MetaCall::Delete, Ok(name)) => (Asked::Delete(name), text("deleted\n")),
+        };
+        let name = match named {
+            Ok(name) => name,
+            Err(failure) => return Some(Err(failure)),
+        };
+        let (asked, answer) = match asked {
+            MetaCall::Delete => (Asked::Delete(name), text("deleted\n")),
+            _ => match self.deploy_package(&name) {
+                Ok(asked) => (asked, metacall::created(&name)),
+                Err(error) => return Some(Err(error.into())),
+            },
         };
         let waiting = Waiting::WebFor(client, Box::new(request.clone()), Box::new(answer.clone()));
         self.operate(asked, waiting, now_ms)

@@ -1,6 +1,7 @@
 //! A program that is served: its session, and which of the server's calls run in it.
 
-use super::{Loaded, Scratch};
+use super::Loaded;
+use super::scratch::Scratch;
 use crate::core::health::Health;
 use crate::error::{Error, Result};
 use crate::ids::PoolId;
