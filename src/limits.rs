@@ -513,3 +513,60 @@ pub const FLOW_CEL_PATTERN_DEPTH_MAX: usize = 64;
 
 /// Repetitions that a regular expression may count: as RE2 has it.
 pub const FLOW_CEL_PATTERN_REPEATS_MAX: usize = 1000;
+
+/// Nodes of one namespace: as many as a store has.
+pub const FLOW_NODES_MAX: usize = FLOW_OBJECTS_MAX;
+
+/// Links of one port: each is a packet for every one that is sent there.
+pub const FLOW_LINKS_MAX: usize = 1000;
+
+/// Nodes within one block, with those in the blocks within it: far more than one can read.
+pub const FLOW_INNER_MAX: usize = 1000;
+
+/// Blocks in each other: deeper than anyone can follow.
+pub const FLOW_INNER_DEPTH_MAX: usize = 16;
+
+/// Breakpoints of flows at once: each is looked at for every packet.
+pub const FLOW_BREAKPOINTS_MAX: usize = 256;
+
+/// Records of the trace of one run: some screens; the rest is counted.
+pub const FLOW_TRACE_RECORDS_MAX: usize = 256;
+
+/// A packet that a trace keeps, in bytes of memory: a request of a browser with its headers.
+pub const FLOW_TRACE_VALUE_BYTES_MAX: usize = 8 << 10;
+
+/// All packets that the trace of one run keeps, in bytes of memory.
+pub const FLOW_TRACE_BYTES_MAX: usize = 64 << 10;
+
+/// Runs whose traces are kept after their end: with [`FLOW_TRACE_BYTES_MAX`] and [`FLOW_TRACE_RECORDS_MAX`] of the largest, 10 MiB.
+pub const FLOW_TRACES_MAX: usize = 100;
+
+/// Namespaces of flows: each is somebody's.
+pub const FLOW_NAMESPACES_MAX: usize = 256;
+
+/// Runs of one namespace at once: as many as there may be clients.
+pub const FLOW_RUNS_MAX: usize = CLIENTS_MAX;
+
+/// Runs that one run has begun and that go on: what one request should set off.
+pub const FLOW_CHILDREN_MAX: usize = 1024;
+
+/// Packets at nodes that are not answered, of one run: with the largest frames 30 MiB.
+pub const FLOW_RUN_FRAMES_MAX: usize = 1 << 16;
+
+/// Packets at nodes that are not answered, of all runs.
+pub const FLOW_FRAMES_MAX: usize = 1 << 20;
+
+/// Packets that one node has, of all runs: one node should not take all of [`FLOW_FRAMES_MAX`].
+pub const FLOW_NODE_PACKETS_MAX: u32 = 1 << 17;
+
+/// Nodes that wait for each other in one run: longer than any chain, so that a circle without an end is found soon.
+pub const FLOW_DEPTH_MAX: u32 = 10_000;
+
+/// Elements of a list that one node has sent and that are not answered.
+pub const FLOW_WIDTH_MAX: usize = 1024;
+
+/// Wait until a run whose deadline has passed while it was held at a breakpoint is looked at again, in milliseconds.
+pub const FLOW_HELD_AGAIN_MS: u64 = 1000;
+
+/// A value that a message of a flow shows, in characters: a line or two.
+pub const FLOW_SHOWN_CHARS_MAX: usize = 200;

@@ -1,7 +1,13 @@
 //! Flows: nodes declared in files, compiled to a graph and run, as state machines. Opens no socket and no file.
 
 pub mod cel;
+pub mod engine;
+pub mod graph;
+pub mod kinds;
 pub mod languages;
+pub mod run;
+#[cfg(test)]
+mod simulation;
 pub mod spec;
 pub mod store;
 pub mod value;

@@ -1,0 +1,137 @@
+//! The kind `sql`: a statement on a SQLite database, within the transaction of the run. Opens no database.
+
+use super::fields::{self, Condition};
+use super::node::{Context, FrameState, Known, Node, Step, Work};
+use crate::error::{Error, Kind, Result};
+use crate::flow::spec::{Port, Spec};
+use crate::flow::value::Value;
+use std::rc::Rc;
+
+struct Sql {
+    source: Rc<str>,
+    /// If the packet doesn't say it.
+    statement: Option<Rc<str>>,
+    params: Params,
+}
+
+enum Params {
+    Fixed(Value),
+    Expression(Condition),
+    /// The packet, if it is a list or a map.
+    Packet,
+}
+
+/// Builds one.
+///
+/// # Errors
+/// Fields that are wrong.
+pub fn build(spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
+    if let Some(driver) = fields::text(spec, "driver")?
+        && !matches!(&*driver, "sqlite3" | "sqlite")
+    {
+        let message = format!("driver is '{driver}', expected sqlite3");
+        return Err(fields::wrong(spec, "driver", message));
+    }
+    let params = match spec.field("parameters") {
+        None | Some(Value::Null) => Params::Packet,
+        Some(fixed @ (Value::List(_) | Value::Map(_))) => Params::Fixed(fixed.clone()),
+        Some(_) => match Condition::field(spec, "parameters")? {
+            Some(expression) => Params::Expression(expression),
+            None => Params::Packet,
+        },
+    };
+    Ok(Box::new(Sql {
+        source: fields::needed_text(spec, "source", "the file of a database")?,
+        statement: fields::text(spec, "statement")?,
+        params,
+    }))
+}
+
+impl Sql {
+    fn work(&self, packet: Value, cx: &Context) -> std::result::Result<Work, Rc<Error>> {
+        let (statement, packet) = match (&self.statement, packet) {
+            (Some(statement), packet) => (statement.clone(), packet),
+            (None, Value::Str(statement)) => (statement, Value::Null),
+            (None, packet) => match packet.get("statement") {
+                Some(Value::Str(statement)) => (
+                    statement.clone(),
+                    packet.get("parameters").cloned().unwrap_or_default(),
+                ),
+                _ => {
+                    let message = format!(
+                        "the packet is {}, expected a statement, since '{}' has none",
+                        packet.name(),
+                        cx.node()
+                    );
+                    return Err(Rc::from(Error::new(Kind::BadArgument, message)));
+                }
+            },
+        };
+        let params = match &self.params {
+            Params::Fixed(params) => params.clone(),
+            Params::Expression(expression) => expression.value(&packet)?,
+            Params::Packet if matches!(packet, Value::List(_) | Value::Map(_)) => packet,
+            Params::Packet => Value::Null,
+        };
+        Ok(Work::Sql {
+            source: self.source.clone(),
+            statement,
+            params,
+            run: cx.run,
+        })
+    }
+}
+
+impl Node for Sql {
+    fn receive(&self, _port: &Port, packet: Value, _frame: &mut FrameState, cx: &Context) -> Step {
+        match self.work(packet, cx) {
+            Ok(work) => Step::Do(work),
+            Err(error) => Step::Finish(Err(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::flow::kinds::check::check;
+
+    #[test]
+    fn statements() {
+        let check = |fields: &str, packet: &str, expected| {
+            check(&format!("- {{kind: sql, name: a, {fields}}}"), packet, expected);
+        };
+        check("source: f, statement: s", "1", Ok("[\"f\",\"s\",null]"));
+        check("source: f, statement: s", "[1]", Ok("[\"f\",\"s\",[1]]"));
+        check(
+            "driver: sqlite3, source: f, statement: s, parameters: [2]",
+            "[1]",
+            Ok("[\"f\",\"s\",[2]]"),
+        );
+        check(
+            "source: f, statement: s, parameters: '[self.x, 1]'",
+            "{\"x\":5}",
+            Ok("[\"f\",\"s\",[5,1]]"),
+        );
+        check("source: f", "\"select 1\"", Ok("[\"f\",\"select 1\",null]"));
+        check(
+            "source: f",
+            "{\"statement\":\"s\",\"parameters\":[3]}",
+            Ok("[\"f\",\"s\",[3]]"),
+        );
+        check(
+            "source: f",
+            "1",
+            Err("the packet is an integer, expected a statement, since 'a' has none"),
+        );
+        check(
+            "driver: pg, source: f",
+            "1",
+            Err("driver is 'pg', expected sqlite3"),
+        );
+        check(
+            "statement: s",
+            "1",
+            Err("a node of kind 'sql' needs source, the file of a database"),
+        );
+    }
+}
