@@ -104,6 +104,8 @@ pub struct Client {
     door: Door,
     /// The run of the request under way, at a flow's listener.
     run: Option<RunId>,
+    /// Its request waits until another run may begin.
+    is_stalled: bool,
 }
 
 enum Wire {
@@ -242,6 +244,7 @@ impl Server {
             due: None,
             door,
             run: None,
+            is_stalled: false,
         });
         self.set_client_deadline(id);
         Some(id)
@@ -250,7 +253,7 @@ impl Server {
     /// Whether to read from a client.
     pub fn wants_input(&self, id: ClientId) -> bool {
         self.clients.get(id).is_some_and(|client| match &client.wire {
-            Wire::Web(wire) => wire.wants_input() && !self.is_stalled(id),
+            Wire::Web(wire) => wire.wants_input() && !client.is_stalled,
             Wire::Private(wire) => wire.wants_input(),
         })
     }

@@ -125,14 +125,19 @@ impl Served<'_> {
     /// Where a listener listens, once it does.
     #[track_caller]
     pub fn find_address(&self, listener: &str) -> String {
-        let begin = format!("{listener} listens on http://");
+        self.find_address_of(&format!("{listener} listens on http://"))
+    }
+
+    /// What stands behind that in the log.
+    #[track_caller]
+    pub fn find_address_of(&self, begin: &str) -> String {
         let mut found = None;
         until("the listener", || {
             let log = self.log();
             found = log
                 .lines()
                 .rev()
-                .find_map(|line| line.strip_prefix(&begin).map(String::from));
+                .find_map(|line| line.strip_prefix(begin).map(String::from));
             found.is_some()
         });
         found.unwrap()

@@ -140,3 +140,39 @@ fn a_flow_calls_a_program() {
     assert!(status.contains("alone   add        active"), "{status}");
     served.stop();
 }
+
+#[test]
+fn a_server_of_all_namespaces_counts_runs() {
+    let place = Place::new();
+    for (namespace, text) in [("one", "first"), ("two", "second")] {
+        let nodes = format!(
+            "- {{kind: listener, name: web, port: 0, links: {{out: [{{name: say}}]}}}}\n\
+             - {{kind: snippet, name: say, language: text, code: {text}}}\n\
+             - {{kind: nop, name: lost, links: {{out: [{{name: nowhere}}]}}}}\n"
+        );
+        place.file(&format!("store/{namespace}/specs/nodes.yaml"), &nodes);
+    }
+    let served = place.serve(
+        &["serve", "--listen", "127.0.0.1:0", "--flows", "store"],
+        "one/web",
+    );
+    served.ask("GET", "/", "").check(200, &["first"]);
+    let mut client = crate::http::Client::tcp(&served.find_address("two/web"));
+    client.ask("GET", "/", "", b"");
+    client.answer().check(200, &["second"]);
+    let address = served.find_address_of("listening on http://");
+    let mut client = crate::http::Client::tcp(&address);
+    client.ask("GET", "/metrics", "", b"");
+    client.answer().check(
+        200,
+        &[
+            "deployment=\"flows:one\",command=\"web\"",
+            "nexus_flow_nodes{namespace=\"two\",state=\"active\"} 2",
+            "nexus_flow_nodes{namespace=\"two\",state=\"waiting\"} 1",
+        ],
+    );
+    // Nobody calls what is the server's own.
+    client.ask("POST", "/v1/call/nexus/javascript/snippet", "", b"[]");
+    client.answer().check(400, &["the server's own"]);
+    served.stop();
+}

@@ -75,6 +75,8 @@ struct Source {
     state: State,
     /// Its node is not active any more, or is built again.
     is_closing: bool,
+    /// Where the runs are counted that it begins.
+    series: Option<SeriesId>,
 }
 
 enum State {
@@ -302,6 +304,7 @@ impl Server {
             service,
             state: State::Asked,
             is_closing: false,
+            series: None,
         };
         self.effects.push_back(open(&source));
         self.flows.sources.push(source);

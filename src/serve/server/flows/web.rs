@@ -9,6 +9,7 @@ use crate::flow::kinds::node::Outcome;
 use crate::flow::value::Value;
 use crate::serve::api::Failure;
 use crate::serve::http::{Request, Response};
+use crate::serve::metrics::SeriesId;
 use std::rc::Rc;
 
 impl Server {
@@ -30,12 +31,17 @@ impl Server {
             if !wire.has_request() {
                 return;
             }
-            let found = self.flows.sources.iter().find(|known| known.id == source);
-            let found = found.map(|found| (Rc::clone(&found.namespace), Rc::clone(&found.node)));
-            if let Some((namespace, _)) = &found
+            let mut sources = self.flows.sources.iter_mut();
+            let found = sources.find(|known| known.id == source).map(|found| {
+                let (namespace, node) = (Rc::clone(&found.namespace), Rc::clone(&found.node));
+                let mut make = || self.metrics.series(&format!("flows:{namespace}"), &node);
+                let series = *found.series.get_or_insert_with(&mut make);
+                (namespace, node, series)
+            });
+            if let Some((namespace, _, _)) = &found
                 && !self.flows.engine.can_begin(namespace)
             {
-                if !self.flows.stalled.contains(&id) {
+                if !std::mem::replace(&mut client.is_stalled, true) {
                     self.flows.stalled.push(id);
                 }
                 return;
@@ -50,21 +56,15 @@ impl Server {
     fn begin_run(
         &mut self,
         client: ClientId,
-        node: Option<(Rc<str>, Rc<str>)>,
+        node: Option<(Rc<str>, Rc<str>, SeriesId)>,
         request: Request,
         now_ms: u64,
     ) {
         self.requests += 1;
-        let (series, node) = match node {
-            Some((namespace, name)) => {
-                let series = self.metrics.series(&format!("flows:{namespace}"), &name);
-                (Some(series), Some((namespace, name)))
-            }
-            None => (None, None),
-        };
+        let series = node.as_ref().map(|(_, _, series)| *series);
         let begun = (|| {
             let gone = || Error::new(Kind::Unavailable, "the listener is gone");
-            let (namespace, node) = node.ok_or_else(gone)?;
+            let (namespace, node, _) = node.ok_or_else(gone)?;
             let timeout_ms = super::super::web::timeout_ms(&request).map_err(|failure| failure.error)?;
             let timeout_ms = timeout_ms.unwrap_or(self.config.timeout_ms);
             let headers: Vec<(&str, &str)> = request.headers.iter().collect();
@@ -171,14 +171,12 @@ impl Server {
 
     /// Requests that had to wait may begin, if there is room now.
     pub(super) fn resume_stalled(&mut self, now_ms: u64) {
-        for client in std::mem::take(&mut self.flows.stalled) {
-            self.serve(client, now_ms);
+        for id in std::mem::take(&mut self.flows.stalled) {
+            if let Some(client) = self.clients.get_mut(id) {
+                client.is_stalled = false;
+            }
+            self.serve(id, now_ms);
         }
-    }
-
-    /// Whether a client's request waits until another run may begin.
-    pub(in crate::serve::server) fn is_stalled(&self, client: ClientId) -> bool {
-        self.flows.stalled.contains(&client)
     }
 }
 
