@@ -23,8 +23,11 @@ impl Server {
                 return;
             };
             if wire.is_client_gone() {
-                if let Some(run) = client.run.take() {
-                    self.flows.engine.cancel(run, client_gone().into(), now_ms);
+                match client.run.take() {
+                    Some(run) => self.flows.engine.cancel(run, client_gone().into(), now_ms),
+                    // One that was never begun needs no answer.
+                    None if wire.poll_request().is_some() => wire.abort(now_ms),
+                    None => {}
                 }
                 return;
             }
@@ -63,6 +66,9 @@ impl Server {
         self.requests += 1;
         let series = node.as_ref().map(|(_, _, series)| *series);
         let begun = (|| {
+            if self.is_ending {
+                return Err(Error::new(Kind::Unavailable, "the server is ending"));
+            }
             let gone = || Error::new(Kind::Unavailable, "the listener is gone");
             let (namespace, node, _) = node.ok_or_else(gone)?;
             let timeout_ms = super::super::web::timeout_ms(&request).map_err(|failure| failure.error)?;
