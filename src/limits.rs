@@ -570,3 +570,6 @@ pub const FLOW_HELD_AGAIN_MS: u64 = 1000;
 
 /// A value that a message of a flow shows, in characters: a line or two.
 pub const FLOW_SHOWN_CHARS_MAX: usize = 200;
+
+/// Packets of one run that wait for others at nodes with several inputs: each that comes looks through all.
+pub const FLOW_WAITING_MAX: usize = 4096;
