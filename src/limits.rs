@@ -457,6 +457,26 @@ pub const WARM_FILES_MAX: usize = 1000;
 /// Nesting of a value in a flow, in levels: deeper than people's data, shallow enough for readers that recurse.
 pub const FLOW_VALUE_DEPTH_MAX: usize = 128;
 
+/// Name or id of a node, a value or a namespace, in bytes: percent-encoded three times as long, it fits a file's name with
+/// `.yaml` behind it.
+pub const FLOW_NAME_BYTES_MAX: usize = 80;
+
+/// Index of a port: more than a node has links.
+pub const FLOW_PORT_INDEX_MAX: u32 = 9999;
+
+/// A file of nodes or values, in bytes: some tens of thousands of them; what it becomes takes twenty times as much.
+pub const FLOW_FILE_BYTES_MAX: usize = 16 << 20;
+
+/// Values in a file of nodes or values, aliases written out: three times as many as tens of thousands of nodes have, and a few
+/// lines of YAML can name more than there are atoms.
+pub const FLOW_FILE_NODES_MAX: usize = 1 << 20;
+
+/// Nodes and values of a store: ten times as many as the largest flows have; all are kept.
+pub const FLOW_OBJECTS_MAX: usize = 100_000;
+
+/// Lines of two texts that are compared, multiplied: what is different beyond it is shown as taken out and put in.
+pub const FLOW_DIFF_CELLS_MAX: usize = 4_000_000;
+
 /// The code of a snippet, in bytes: hundreds of times what anyone writes into a specification; each call carries it.
 pub const SNIPPET_BYTES_MAX: usize = 1 << 20;
 
@@ -493,26 +513,6 @@ pub const FLOW_CEL_PATTERN_DEPTH_MAX: usize = 64;
 
 /// Repetitions that a regular expression may count: as RE2 has it.
 pub const FLOW_CEL_PATTERN_REPEATS_MAX: usize = 1000;
-
-/// Name or id of a node, a value or a namespace, in bytes: percent-encoded three times as long, it fits a file's name with
-/// `.yaml` behind it.
-pub const FLOW_NAME_BYTES_MAX: usize = 80;
-
-/// Index of a port: more than a node has links.
-pub const FLOW_PORT_INDEX_MAX: u32 = 9999;
-
-/// A file of nodes or values, in bytes: some tens of thousands of them; what it becomes takes twenty times as much.
-pub const FLOW_FILE_BYTES_MAX: usize = 16 << 20;
-
-/// Values in a file of nodes or values, aliases written out: three times as many as tens of thousands of nodes have, and a few
-/// lines of YAML can name more than there are atoms.
-pub const FLOW_FILE_NODES_MAX: usize = 1 << 20;
-
-/// Nodes and values of a store: ten times as many as the largest flows have; all are kept.
-pub const FLOW_OBJECTS_MAX: usize = 100_000;
-
-/// Lines of two texts that are compared, multiplied: what is different beyond it is shown as taken out and put in.
-pub const FLOW_DIFF_CELLS_MAX: usize = 4_000_000;
 
 /// Nodes of one namespace: as many as a store has.
 pub const FLOW_NODES_MAX: usize = FLOW_OBJECTS_MAX;

@@ -12,7 +12,7 @@ mod launch;
 pub mod mcp;
 pub mod notes;
 mod output;
-mod polling;
+pub mod polling;
 pub mod private_socket;
 mod processes;
 pub mod serve;

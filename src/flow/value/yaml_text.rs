@@ -8,7 +8,8 @@ use crate::codec::number::{write_f8, write_int, write_unsigned};
 use crate::error::{Error, Kind, Result};
 use crate::limits::FLOW_VALUE_DEPTH_MAX;
 
-/// Keys beyond this many bytes are written in the form for those of any length: readers take a thousand characters.
+/// Keys beyond this many bytes, with what is escaped in them, are written in the form for those of any length: readers take a
+/// thousand characters.
 const KEY_BYTES_MAX: usize = 500;
 
 /// Appends a value as a document, with a line's end.
@@ -100,14 +101,16 @@ fn write_key(key: &Value, columns: usize, out: &mut Vec<u8>) {
             &other
         }
     };
-    let is_long = text.len() > KEY_BYTES_MAX;
+    let mut written = Vec::new();
+    match is_plain(text) && text != "<<" {
+        true => written.extend_from_slice(text.as_bytes()),
+        false => write_quoted(text, &mut written),
+    }
+    let is_long = written.len() > KEY_BYTES_MAX;
     if is_long {
         out.extend_from_slice(b"? ");
     }
-    match is_plain(text) && text != "<<" {
-        true => out.extend_from_slice(text.as_bytes()),
-        false => write_quoted(text, out),
-    }
+    out.extend_from_slice(&written);
     if is_long {
         out.push(b'\n');
         indent(columns, out);
@@ -269,6 +272,11 @@ mod tests {
         check("{\"<<\":1,\"a b\":2,\"\":3}", "\"<<\": 1\na b: 2\n\"\": 3\n");
         let long = "k".repeat(2000);
         check(&format!("{{\"{long}\":[1]}}"), &format!("? {long}\n:\n  - 1\n"));
+        let escaped = "\\u0001".repeat(200);
+        check(
+            &format!("{{\"{escaped}\":1}}"),
+            &format!("? \"{escaped}\"\n: 1\n"),
+        );
     }
 
     #[test]
