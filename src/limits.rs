@@ -84,11 +84,13 @@ pub const CANCEL_AGAIN_MS: u64 = 50;
 
 /// Wait before a pool that has died by itself is started again, in milliseconds: the first, doubled with each death.
 pub const BACKOFF_MS_MIN: u64 = 100;
+
 /// See [`BACKOFF_MS_MIN`].
 pub const BACKOFF_MS_MAX: u64 = 30_000;
 
 /// Deaths of a pool within [`DEATHS_WINDOW_MS`] after which it is left alone for the rest of that time.
 pub const DEATHS_MAX: usize = 5;
+
 /// Time for which the death of a pool counts, in milliseconds.
 pub const DEATHS_WINDOW_MS: u64 = 60_000;
 
@@ -110,6 +112,7 @@ pub const DEADLOCK_CALLS_SHOWN: usize = 8;
 
 /// Last lines of a pool's standard error that an error shows, and the most bytes kept of one.
 pub const TAIL_LINES_MAX: usize = 20;
+
 /// See [`TAIL_LINES_MAX`].
 pub const TAIL_LINE_BYTES_MAX: usize = 500;
 
@@ -205,6 +208,7 @@ pub const PATTERN_PLACES_MAX: usize = 128;
 /// Files in the folder of a program, and folders in each other, that `nexus build` looks at: a folder with more is none
 /// that was made for a program.
 pub const BUILD_FILES_MAX: usize = 10_000;
+
 /// See [`BUILD_FILES_MAX`].
 pub const BUILD_DEPTH_MAX: usize = 16;
 
@@ -287,6 +291,7 @@ pub const MCP_RESULT_BYTES_MAX: usize = 16 << 20;
 
 /// Tools on one page of the list: more than most programs have.
 pub const MCP_TOOLS_PER_PAGE: usize = 100;
+
 /// Bytes after which a page of the list of tools is full: descriptions may be long.
 pub const MCP_PAGE_BYTES_MAX: usize = 1 << 20;
 
@@ -361,6 +366,27 @@ pub const HTTP_LINGER_MS: u64 = 3000;
 /// Time from a whole request until an end of the input no longer belongs to it, in milliseconds: a client that says all and
 /// then listens ends its side at once; one that leaves does so later.
 pub const HTTP_HALF_CLOSE_MS: u64 = 250;
+
+/// Frames of flows that are worked on before effects are looked at: some runs each.
+pub const FLOW_FRAMES_PER_STEP: usize = 1024;
+
+/// Such steps in one turn of the loop, so that sockets are looked at all the same while flows compute.
+pub const FLOW_STEPS_PER_TURN: usize = 16;
+
+/// Requests of flows to other servers at once: as many descriptors.
+pub const FLOW_FETCHES_MAX: usize = 256;
+
+/// A packet as it stands in a line of a trace, in characters: what one looks at, beside the rest.
+pub const FLOW_TRACE_CHARS_MAX: usize = 120;
+
+/// Words of one request about flows: a command with its arguments.
+pub const FLOW_WORDS_MAX: usize = 16;
+
+/// Time that another server has for its answer if a node doesn't say, in milliseconds: as long as people wait.
+pub const FLOW_FETCH_MS: u64 = 30_000;
+
+/// Routes of a router: more than the largest services have; each is a few hundred bytes.
+pub const FLOW_ROUTES_MAX: usize = 10_000;
 
 /// Commands that are counted apart: twenty lines of text each, of which a scrape must not bring megabytes.
 pub const METRIC_SERIES_MAX: usize = 1000;
@@ -477,43 +503,6 @@ pub const FLOW_OBJECTS_MAX: usize = 100_000;
 /// Lines of two texts that are compared, multiplied: what is different beyond it is shown as taken out and put in.
 pub const FLOW_DIFF_CELLS_MAX: usize = 4_000_000;
 
-/// The code of a snippet, in bytes: hundreds of times what anyone writes into a specification; each call carries it.
-pub const SNIPPET_BYTES_MAX: usize = 1 << 20;
-
-/// An expression of CEL, in bytes: far more than anyone writes by hand, little enough that its positions are cheap.
-pub const FLOW_CEL_BYTES_MAX: usize = 64 << 10;
-
-/// Nesting of an expression of CEL, in levels: deeper than anyone can read, shallow enough for a parser that recurses.
-pub const FLOW_CEL_DEPTH_MAX: usize = 96;
-
-/// Names that an expression of CEL may use beside its own variables: those who evaluate bind a handful.
-pub const FLOW_CEL_NAMES_MAX: usize = 256;
-
-/// Nodes that one evaluation of CEL visits: some 50 milliseconds, in which nothing else is served.
-pub const FLOW_CEL_STEPS_MAX: u32 = 1_000_000;
-
-/// Work of one evaluation of CEL beside its steps, in bytes that it makes or looks through: some 50 milliseconds, and as
-/// much as the largest body of a request.
-pub const FLOW_CEL_WORK_MAX: usize = 64 << 20;
-
-/// Expression of CEL that an error shows, in characters: what fits on a line beside the rest.
-pub const FLOW_CEL_SHOWN_CHARS_MAX: usize = 60;
-
-/// Digits behind the point that CEL's `format` writes: more than a float has.
-pub const FLOW_CEL_PRECISION_MAX: usize = 100;
-
-/// Instructions of a regular expression of CEL: each letter of a text may visit all.
-pub const FLOW_CEL_PATTERN_OPS_MAX: usize = 4096;
-
-/// A regular expression of CEL, in bytes: four for each instruction.
-pub const FLOW_CEL_PATTERN_BYTES_MAX: usize = 4 * FLOW_CEL_PATTERN_OPS_MAX;
-
-/// Groups of a regular expression in each other: deeper than anyone can read; its parser recurses.
-pub const FLOW_CEL_PATTERN_DEPTH_MAX: usize = 64;
-
-/// Repetitions that a regular expression may count: as RE2 has it.
-pub const FLOW_CEL_PATTERN_REPEATS_MAX: usize = 1000;
-
 /// Nodes of one namespace: as many as a store has.
 pub const FLOW_NODES_MAX: usize = FLOW_OBJECTS_MAX;
 
@@ -525,6 +514,9 @@ pub const FLOW_INNER_MAX: usize = 1000;
 
 /// Blocks in each other: deeper than anyone can follow.
 pub const FLOW_INNER_DEPTH_MAX: usize = 16;
+
+/// The code of a snippet, in bytes: hundreds of times what anyone writes into a specification; each call carries it.
+pub const SNIPPET_BYTES_MAX: usize = 1 << 20;
 
 /// Breakpoints of flows at once: each is looked at for every packet.
 pub const FLOW_BREAKPOINTS_MAX: usize = 256;
@@ -568,8 +560,42 @@ pub const FLOW_WIDTH_MAX: usize = 1024;
 /// Wait until a run whose deadline has passed while it was held at a breakpoint is looked at again, in milliseconds.
 pub const FLOW_HELD_AGAIN_MS: u64 = 1000;
 
+/// Nesting of an expression of CEL, in levels: deeper than anyone can read, shallow enough for a parser that recurses.
+pub const FLOW_CEL_DEPTH_MAX: usize = 96;
+
+/// Names that an expression of CEL may use beside its own variables: those who evaluate bind a handful.
+pub const FLOW_CEL_NAMES_MAX: usize = 256;
+
+/// Nodes that one evaluation of CEL visits: some 50 milliseconds, in which nothing else is served.
+pub const FLOW_CEL_STEPS_MAX: u32 = 1_000_000;
+
+/// Work of one evaluation of CEL beside its steps, in bytes that it makes or looks through: some 50 milliseconds, and as
+/// much as the largest body of a request.
+pub const FLOW_CEL_WORK_MAX: usize = 64 << 20;
+
+/// Expression of CEL that an error shows, in characters: what fits on a line beside the rest.
+pub const FLOW_CEL_SHOWN_CHARS_MAX: usize = 60;
+
+/// Digits behind the point that CEL's `format` writes: more than a float has.
+pub const FLOW_CEL_PRECISION_MAX: usize = 100;
+
+/// Instructions of a regular expression of CEL: each letter of a text may visit all.
+pub const FLOW_CEL_PATTERN_OPS_MAX: usize = 4096;
+
+/// A regular expression of CEL, in bytes: four for each instruction.
+pub const FLOW_CEL_PATTERN_BYTES_MAX: usize = 4 * FLOW_CEL_PATTERN_OPS_MAX;
+
+/// Groups of a regular expression in each other: deeper than anyone can read; its parser recurses.
+pub const FLOW_CEL_PATTERN_DEPTH_MAX: usize = 64;
+
+/// Repetitions that a regular expression may count: as RE2 has it.
+pub const FLOW_CEL_PATTERN_REPEATS_MAX: usize = 1000;
+
 /// A value that a message of a flow shows, in characters: a line or two.
 pub const FLOW_SHOWN_CHARS_MAX: usize = 200;
+
+/// An expression of CEL, in bytes: far more than anyone writes by hand, little enough that its positions are cheap.
+pub const FLOW_CEL_BYTES_MAX: usize = 64 << 10;
 
 /// Packets of one run that wait for others at nodes with several inputs: each that comes looks through all.
 pub const FLOW_WAITING_MAX: usize = 4096;

@@ -16,7 +16,7 @@ use crate::serve::deployment::{Name, Start};
 use crate::serve::server::{Access, Config, name_of_source};
 use crate::shell::private_socket::{PrivateSocket, default_path, make_directory, path_of};
 use crate::shell::serve::scratch::{Scratch, clear_left};
-use crate::shell::serve::{Address, Loaded, Plan, run};
+use crate::shell::serve::{Address, FlowPlan, Loaded, Plan, Tests, run};
 use crate::sys::clock::now_ms;
 use crate::sys::random;
 use std::net::SocketAddr;
@@ -33,7 +33,6 @@ const GRACE_MS: u64 = 10_000;
 const TIMEOUT_MS: u64 = 60_000;
 
 /// What follows `nexus serve`.
-#[derive(Debug)]
 pub struct Options<'a> {
     /// Programs, each as `PATH` or `NAME=PATH`.
     pub programs: &'a [String],
@@ -49,6 +48,10 @@ pub struct Options<'a> {
     pub has_metacall: bool,
     /// The private socket; none: the user's own, where no other server has it.
     pub server: Option<&'a str>,
+    /// The store of nodes that it serves.
+    pub flows: Option<FlowPlan>,
+    /// It speaks HTTP at no address of its own.
+    pub is_without_web: bool,
 }
 
 /// Serves programs until a signal ends it.
@@ -56,7 +59,9 @@ pub struct Options<'a> {
 /// # Errors
 /// Kind `usage`: an option or the configuration can't be read; `denied`: an address that others can reach, and no token;
 /// `io`: it can't listen.
-pub fn serve(options: &Options<'_>) -> Result<ExitCode> {
+pub fn serve(mut options: Options<'_>) -> Result<ExitCode> {
+    let flows = options.flows.take();
+    let options = &options;
     let setup = read(options)?;
     let mut addresses = Vec::new();
     for text in &setup.listen {
@@ -72,10 +77,42 @@ pub fn serve(options: &Options<'_>) -> Result<ExitCode> {
         private,
         pools: Vec::new(),
         programs: setup.programs,
+        flows,
+        tests: None,
         load: &mut load,
         reconfigure: &mut reconfigure,
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the tests of a namespace, with those programs beside it.
+///
+/// # Errors
+/// As [`serve`].
+pub fn test(programs: &[String], flows: FlowPlan, tests: Tests) -> Result<()> {
+    let setup = read(&Options {
+        programs,
+        listen: &[],
+        config: None,
+        access: Some("none"),
+        lazy: false,
+        has_metacall: false,
+        server: None,
+        flows: None,
+        is_without_web: true,
+    })?;
+    let config = setup.config.clone();
+    run(Plan {
+        config: setup.config,
+        addresses: Vec::new(),
+        private: None,
+        pools: Vec::new(),
+        programs: setup.programs,
+        flows: Some(flows),
+        tests: Some(tests),
+        load: &mut load,
+        reconfigure: &mut || Ok(config.clone()),
+    })
 }
 
 /// The private socket. It is an error only of one that was named that it can't be had.
@@ -118,6 +155,8 @@ pub fn keep_warm(source: &str, socket: &str, idle_ms: u64, pools: &[u32]) -> Res
         addresses: Vec::new(),
         private: Some(private),
         pools: pools.iter().copied().map(PoolId).collect(),
+        flows: None,
+        tests: None,
         programs: vec![(Name::parse("warm")?, source.to_string(), Start::OnCall)],
         load: &mut load,
         reconfigure: &mut || Ok(config()),
@@ -157,7 +196,7 @@ fn read(options: &Options<'_>) -> Result<Setup> {
     if !options.listen.is_empty() {
         setup.listen = options.listen.to_vec();
     }
-    if setup.listen.is_empty() {
+    if setup.listen.is_empty() && !options.is_without_web {
         setup.listen.push(ADDRESS.to_string());
     }
     let is_local = |text: &String| {
@@ -340,7 +379,7 @@ fn load(source: &str) -> (PathBuf, Result<Loaded>) {
 
 /// Builds a program in a directory of this server's own: the path of the manifest, and the directory, which goes with the
 /// program.
-fn build(make: &mut dyn FnMut(&Path) -> Result<PathBuf>) -> Result<(PathBuf, Scratch)> {
+pub fn build(make: &mut dyn FnMut(&Path) -> Result<PathBuf>) -> Result<(PathBuf, Scratch)> {
     let scratch = Scratch::new("built")?;
     Ok((make(scratch.path())?, scratch))
 }

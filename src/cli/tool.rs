@@ -3,7 +3,9 @@
 use crate::build::runtimes::{RUNTIMES, Runtime as RuntimeFile};
 use crate::cli::admin::{self, Admin};
 use crate::cli::explain::{Drawing, Telling};
+use crate::cli::flows::start::{self, Start};
 use crate::cli::flows::words::{self as flows, Flows};
+use crate::cli::flows::{look, test};
 use crate::cli::input::{self, Content};
 use crate::cli::launcher;
 use crate::cli::making;
@@ -47,6 +49,12 @@ enum Action {
     Mcp(Mcp),
     Runtime(Runtime),
     Serve(Serve),
+    Start(Start),
+    Test(test::Test),
+    Status(look::Status),
+    Graph(look::Graph),
+    Trace(look::Trace),
+    Debug(look::Debug),
     #[argh(dynamic)]
     Listed(Listed),
 }
@@ -92,8 +100,9 @@ impl DynamicSubCommand for Listed {
 const STDIN: &str = "/dev/stdin";
 
 /// The names of the subcommands, for suggestions.
-const ACTIONS: [&str; 9] = [
-    "new", "build", "run", "check", "explain", "view", "mcp", "runtime", "serve",
+const ACTIONS: [&str; 15] = [
+    "new", "build", "run", "check", "explain", "view", "mcp", "runtime", "serve", "start", "test", "status",
+    "graph", "trace", "debug",
 ];
 
 /// Make a small program to begin with, in a new or empty folder.
@@ -259,6 +268,10 @@ struct Serve {
     #[argh(switch)]
     lazy: bool,
 
+    /// serve the nodes in this directory too, of all namespaces
+    #[argh(option, arg_name = "DIR")]
+    flows: Option<String>,
+
     /// answer under the paths of MetaCall's FaaS as well: /PREFIX/SUFFIX/VERSION/call/FUNCTION, /api/inspect and so on
     #[argh(switch)]
     metacall: bool,
@@ -322,7 +335,7 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
         Some(Action::View(view)) => show(&view).map(|()| ExitCode::SUCCESS),
         Some(Action::Mcp(asked)) => mcp::serve_path(&asked.program, asked.timeout.as_deref()),
         Some(Action::Runtime(runtime)) => print_runtime(&runtime.lang).map(|()| ExitCode::SUCCESS),
-        Some(Action::Serve(given)) => serve::serve(&serve::Options {
+        Some(Action::Serve(given)) => serve::serve(serve::Options {
             programs: &given.programs,
             listen: &given.listen,
             config: given.config.as_deref(),
@@ -330,7 +343,15 @@ fn dispatch(tool: Tool) -> Result<ExitCode> {
             lazy: given.lazy,
             has_metacall: given.metacall,
             server: given.server.as_deref(),
+            flows: given.flows.as_deref().map(start::plan_of),
+            is_without_web: false,
         }),
+        Some(Action::Start(start)) => start::run(&start),
+        Some(Action::Test(test)) => test::run(&test),
+        Some(Action::Status(asked)) => look::status(&asked),
+        Some(Action::Graph(asked)) => look::graph(&asked),
+        Some(Action::Trace(asked)) => look::trace(&asked),
+        Some(Action::Debug(asked)) => look::debug(&asked),
         None => Err(Error::new(Kind::Usage, "no subcommand is given").hint("nexus --help lists them")),
     }
 }

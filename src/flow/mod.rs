@@ -3,11 +3,15 @@
 pub mod cel;
 pub mod engine;
 pub mod graph;
+pub mod http;
 pub mod kinds;
 pub mod languages;
 pub mod run;
+pub mod shown;
 #[cfg(test)]
 mod simulation;
 pub mod spec;
 pub mod store;
+pub mod supply;
+pub mod syscall;
 pub mod value;

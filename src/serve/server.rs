@@ -7,6 +7,8 @@
 
 mod calls;
 mod describe;
+mod effect;
+mod flows;
 mod journal;
 mod operate;
 mod packages;
@@ -16,9 +18,12 @@ mod simulation;
 mod tools;
 mod web;
 
+pub use effect::Effect;
+pub use flows::{IsWanted, StoreAsk, Tested};
 pub use operate::{PoolInfo, ProcessInfo, name_of_source};
 
 use self::calls::Call;
+use self::flows::Flows;
 use self::journal::Journal;
 use self::operate::Asking;
 use self::packages::Packages;
@@ -26,11 +31,11 @@ use self::tools::Assistants;
 use super::api::Settings;
 use super::deployment::{DeploymentId, Deployments, Name, Notice, PoolState, Start};
 use super::{deployment, http, rpc};
-use crate::codec::zip::Entry;
 use crate::core::deadlines::{Deadlines, sooner};
 use crate::core::hub::Note;
 use crate::core::slab::{Key, Slab};
 use crate::error::{Error, Kind, Result};
+use crate::flow::engine::RunId;
 use crate::ids::PoolId;
 use crate::limits::CLIENTS_MAX;
 use crate::manifest::model::Manifest;
@@ -85,64 +90,8 @@ pub enum Door {
     Web,
     /// The private socket, which only the server's own user can open.
     Private,
-}
-
-/// What the server wants done.
-#[derive(Debug)]
-pub enum Effect {
-    /// Load a program; [`Server::handle_loaded`] or [`Server::handle_load_failed`] is told, once, and
-    /// [`Server::handle_unloaded`] after an [`Effect::Unload`].
-    Load {
-        /// The generation.
-        id: DeploymentId,
-        /// Path of the program or folder.
-        source: String,
-        /// Its pools start with its first call.
-        is_lazy: bool,
-    },
-    /// Unload it.
-    Unload {
-        /// The generation.
-        id: DeploymentId,
-        /// Whatever runs in it.
-        is_at_once: bool,
-    },
-    /// Run a command; [`Server::handle_answer`] is told, once.
-    Run {
-        /// The call.
-        call: CallId,
-        /// The generation that runs it.
-        id: DeploymentId,
-        /// The position of the command in its manifest.
-        command: usize,
-        /// The arguments, each as msgpack.
-        args: Vec<Vec<u8>>,
-        /// When to give up, in milliseconds, if its client has said.
-        timeout_ms: Option<u64>,
-    },
-    /// Give up a call, with that error.
-    Cancel(CallId, Box<Error>),
-    /// Tell which processes run and how pools stand: [`Server::handle_survey`].
-    Survey(u64),
-    /// End a worker's process: [`Server::handle_killed`].
-    Kill(u64, u32),
-    /// Put what was uploaded into a new directory: [`Server::handle_unpacked`].
-    Unpack {
-        /// What to name when it is done.
-        ticket: u64,
-        /// A name for the directory.
-        id: String,
-        /// What belongs there.
-        entries: Vec<Entry>,
-    },
-    /// Remove such a directory; nothing uses it any more.
-    Remove(String),
-    /// Write a line to the log.
-    Log(String),
-    /// Read the configuration again.
-    Reconfigure,
-    /// End the server.
-    Stop,
+    /// HTTP, at the listener of a flow: the source of that number.
+    Flow(u64),
 }
 
 /// A connection.
@@ -152,12 +101,20 @@ pub struct Client {
     calls: Vec<CallId>,
     is_listed: bool,
     due: Option<u64>,
+    door: Door,
+    /// The run of the request under way, at a flow's listener.
+    run: Option<RunId>,
+    /// Its request waits until another run may begin.
+    is_stalled: bool,
 }
 
 enum Wire {
     Web(Box<http::Connection>),
     Private(Box<rpc::Connection>),
 }
+
+/// What is loaded, by its generation.
+type Programs = BTreeMap<DeploymentId, Program>;
 
 /// A program that is loaded.
 struct Program {
@@ -181,7 +138,8 @@ pub struct Server {
     clients: Slab<Client>,
     calls: Slab<Call>,
     deployments: Deployments,
-    programs: BTreeMap<DeploymentId, Program>,
+    programs: Programs,
+    flows: Flows,
     deadlines: Deadlines<Timer>,
     effects: VecDeque<Effect>,
     /// Clients that have something to be written or to be closed.
@@ -212,6 +170,7 @@ impl Server {
             calls: Slab::new(),
             deployments: Deployments::new(),
             programs: BTreeMap::new(),
+            flows: Flows::default(),
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
             listed: VecDeque::new(),
@@ -275,7 +234,7 @@ impl Server {
             return None;
         }
         let wire = match door {
-            Door::Web => Wire::Web(Box::new(http::Connection::new(now_ms))),
+            Door::Web | Door::Flow(_) => Wire::Web(Box::new(http::Connection::new(now_ms))),
             Door::Private => Wire::Private(Box::default()),
         };
         let id = self.clients.insert(Client {
@@ -283,6 +242,9 @@ impl Server {
             calls: Vec::new(),
             is_listed: false,
             due: None,
+            door,
+            run: None,
+            is_stalled: false,
         });
         self.set_client_deadline(id);
         Some(id)
@@ -291,7 +253,7 @@ impl Server {
     /// Whether to read from a client.
     pub fn wants_input(&self, id: ClientId) -> bool {
         self.clients.get(id).is_some_and(|client| match &client.wire {
-            Wire::Web(wire) => wire.wants_input(),
+            Wire::Web(wire) => wire.wants_input() && !client.is_stalled,
             Wire::Private(wire) => wire.wants_input(),
         })
     }
@@ -389,6 +351,7 @@ impl Server {
     /// When [`Server::handle_timeout`] is due next, in milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
         let due = sooner(self.deadlines.next_ms(), self.deployments.next_deadline());
+        let due = sooner(due, self.flows_deadline());
         sooner(
             due,
             sooner(self.idle_due_ms(), self.assistants.sessions.next_deadline()),
@@ -424,6 +387,7 @@ impl Server {
             }
         }
         self.assistants.sessions.handle_timeout(now_ms);
+        self.time_flows(now_ms);
         self.deployments.handle_timeout(now_ms);
         self.settle(now_ms);
     }
@@ -447,6 +411,7 @@ impl Server {
             };
             self.programs.insert(id, program);
         }
+        self.tell_commands(now_ms);
         self.deployments.handle_loaded(id, fingerprint, now_ms);
         self.settle(now_ms);
     }
@@ -465,6 +430,7 @@ impl Server {
             return self.deployments.handle_unloaded(id, now_ms);
         }
         self.programs.remove(&id);
+        self.tell_commands(now_ms);
         self.deployments.handle_unloaded(id, now_ms);
         self.settle(now_ms);
     }
@@ -520,12 +486,15 @@ impl Server {
     pub fn drain(&mut self, now_ms: u64) {
         if self.is_ending {
             // Whoever asks twice does not want to wait.
+            self.cancel_runs(now_ms);
             self.deployments.terminate(now_ms);
             return self.settle(now_ms);
         }
         self.is_ending = true;
         self.end_followers(None);
-        self.deployments.drain(self.config.grace_ms, now_ms);
+        if !self.drain_flows(now_ms) {
+            self.deployments.drain(self.config.grace_ms, now_ms);
+        }
         let ids: Vec<ClientId> = self.clients.iter().map(|(id, _)| id).collect();
         for id in ids {
             if let Some(client) = self.clients.get_mut(id) {
@@ -541,12 +510,24 @@ impl Server {
 
     /// Whether all is answered and unloaded after [`Server::drain`].
     pub fn is_finished(&self) -> bool {
-        self.is_ending && self.deployments.is_finished() && self.calls.is_empty()
+        self.is_ending
+            && self.flows.ends_at.is_none()
+            && self.deployments.is_finished()
+            && self.calls.is_empty()
     }
 
     /// Does what the deployments want done.
     fn settle(&mut self, now_ms: u64) {
         self.tell_followers();
+        loop {
+            self.settle_deployments(now_ms);
+            if !self.drive_flows(now_ms) {
+                break;
+            }
+        }
+    }
+
+    fn settle_deployments(&mut self, now_ms: u64) {
         while let Some(effect) = self.deployments.poll_effect() {
             match effect {
                 deployment::Effect::Load { id, source } => {
@@ -586,9 +567,10 @@ impl Server {
 
     /// Takes what a client asks for, as far as it can be done now.
     fn serve(&mut self, id: ClientId, now_ms: u64) {
-        match self.clients.get(id).map(|client| &client.wire) {
-            Some(Wire::Web(_)) => self.serve_web(id, now_ms),
-            Some(Wire::Private(_)) => self.serve_private(id, now_ms),
+        match self.clients.get(id).map(|client| client.door) {
+            Some(Door::Web) => self.serve_web(id, now_ms),
+            Some(Door::Private) => self.serve_private(id, now_ms),
+            Some(Door::Flow(_)) => self.serve_flow(id, now_ms),
             None => return,
         }
         let is_wanted = self.clients.get(id).is_some_and(|client| match &client.wire {
@@ -628,6 +610,10 @@ impl Server {
         self.idle_since_ms = now_ms;
         self.assistants.sessions.handle_gone(id.raw());
         self.end_followers(Some(id));
+        self.forget_debugger(id);
+        if let Some(run) = client.run {
+            self.flows.engine.cancel(run, client_gone().into(), now_ms);
+        }
         for call in client.calls {
             self.abandon(call, now_ms);
         }

@@ -1,12 +1,20 @@
 //! The loop of the server: one thread, one poll for its sockets and those of all programs' sessions.
 //! Carries bytes, effects and events between the server's state machine and the system. Decides nothing.
 
+mod effects;
+mod fetching;
+mod flows;
 mod log;
+mod names;
 mod packages;
 mod running;
 pub mod scratch;
 mod socket;
+mod store;
 
+pub use self::store::{FlowPlan, Tests};
+
+use self::flows::FlowSide;
 use self::log::Log;
 use self::packages::Packages;
 use self::running::{Outcome, Running};
@@ -22,10 +30,10 @@ use crate::limits::{ACCEPT_AGAIN_MS, LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_M
 use crate::manifest::model::Manifest;
 use crate::map::Map;
 use crate::serve::deployment::{DeploymentId, Name, Start};
-use crate::serve::server::{ClientId, Config, Door, Effect, Server};
+use crate::serve::server::{ClientId, Config, Door, Server};
 use crate::sys::clock::now_ms;
 use crate::sys::inotify::Watch;
-use crate::sys::process::{adopt_orphans, kill, reap_others};
+use crate::sys::process::{adopt_orphans, reap_others};
 use crate::sys::signal::Signals;
 use mio::net::{TcpListener, UnixListener};
 use mio::unix::SourceFd;
@@ -38,9 +46,13 @@ use std::time::Duration;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const FILES: Token = Token(usize::MAX - 2);
-/// Tokens of clients have this bit, of programs the next with their number behind it, of listeners neither.
+const STORE: Token = Token(usize::MAX - 3);
+/// Tokens of clients have this bit, of programs the next with their number behind it, of connections to other servers the one
+/// after, of listeners none.
 const CLIENT_BIT: usize = 1 << 63;
 const PROGRAM_BIT: usize = 1 << 62;
+/// Looked at last: those of programs may have it.
+const FETCH_BIT: usize = 1 << 61;
 /// Numbers of programs; they are used again when as many were loaded.
 const NUMBERS: usize = PROGRAM_BIT >> MARK_SHIFT;
 const EVENTS_PER_TURN: usize = 256;
@@ -80,6 +92,10 @@ pub struct Plan<'a> {
     pub pools: Vec<PoolId>,
     /// The programs that it begins with.
     pub programs: Vec<(Name, String, Start)>,
+    /// The store of nodes that it serves.
+    pub flows: Option<FlowPlan>,
+    /// It runs tests instead, and ends.
+    pub tests: Option<Tests>,
     /// Reads the program at a path: the path of its manifest, and what is wrong with it or it.
     pub load: &'a mut dyn FnMut(&str) -> (PathBuf, Result<Loaded>),
     /// Reads the configuration again.
@@ -102,7 +118,8 @@ struct Host<'a> {
     registry: Rc<Registry>,
     signals: Signals,
     watch: Watch,
-    listeners: Vec<(Listener, Door)>,
+    /// By their tokens; none: closed.
+    listeners: Vec<Option<(Listener, Door)>>,
     /// By the lower half of their ids, which no two have at once.
     clients: Map<usize, (ClientId, Socket)>,
     /// By their numbers.
@@ -128,6 +145,7 @@ struct Host<'a> {
     /// Removes its file when it is dropped.
     private: Option<PrivateSocket>,
     pools: Vec<PoolId>,
+    flows: FlowSide,
 }
 
 impl<'a> Host<'a> {
@@ -170,6 +188,7 @@ impl<'a> Host<'a> {
             paths: Vec::new(),
             private: None,
             pools: plan.pools,
+            flows: FlowSide::default(),
         };
         if let Some(private) = plan.private {
             let refused = || poll_refused("listen on the private socket");
@@ -183,6 +202,12 @@ impl<'a> Host<'a> {
         }
         for (name, source, start) in plan.programs {
             host.server.deploy(name, source, start, now)?;
+        }
+        if let Some(flows) = plan.flows {
+            host.serve_store(flows, plan.tests.is_some(), now)?;
+        }
+        if let Some(tests) = plan.tests {
+            host.test(tests, now);
         }
         Ok(host)
     }
@@ -217,12 +242,17 @@ impl<'a> Host<'a> {
     }
 
     fn add_listener(&mut self, mut listener: Listener, door: Door) -> Result<()> {
-        let token = Token(self.listeners.len());
+        let free = self.listeners.iter().position(Option::is_none);
+        let number = free.unwrap_or(self.listeners.len());
+        let token = Token(number);
         self.poll
             .registry()
             .register(listener.source(), token, Interest::READABLE)
             .map_err(poll_refused("poll a listening socket"))?;
-        self.listeners.push((listener, door));
+        match self.listeners.get_mut(number) {
+            Some(place) => *place = Some((listener, door)),
+            None => self.listeners.push(Some((listener, door))),
+        }
         Ok(())
     }
 
@@ -250,6 +280,7 @@ impl<'a> Host<'a> {
                 self.accept(number, now);
             }
             self.read_clients(now);
+            self.step_fetches(now);
             self.step_programs(events.is_empty() && wait_ms == Some(LOCK_CHECK_MS), now);
             self.server.handle_timeout(now);
         }
@@ -260,7 +291,7 @@ impl<'a> Host<'a> {
     }
 
     fn wait_ms(&self, now: u64) -> Option<u64> {
-        if !self.unread.is_empty() {
+        if !self.unread.is_empty() || self.has_unmoved() {
             return Some(0);
         }
         let server = self.server.next_deadline().map(|due| due.saturating_sub(now));
@@ -277,6 +308,7 @@ impl<'a> Host<'a> {
         match event.token() {
             SIGNALS => self.take_signals(now),
             FILES => self.take_changes(now),
+            STORE => self.look_at_store(now),
             _ if token & CLIENT_BIT != 0 => {
                 let key = token & !CLIENT_BIT;
                 if let Some((id, socket)) = self.clients.get_mut(&key) {
@@ -296,6 +328,7 @@ impl<'a> Host<'a> {
                     running.note_event(Token(token & OWN_BITS), event);
                 }
             }
+            _ if token & FETCH_BIT != 0 => self.step_fetch(token & !FETCH_BIT, now),
             _ => self.accept(token, now),
         }
     }
@@ -320,6 +353,7 @@ impl<'a> Host<'a> {
                 .log
                 .add(&format!("the configuration stays as it was: {error}")),
         }
+        self.look_at_store(now);
         self.server.reload_all(now);
     }
 
@@ -338,12 +372,13 @@ impl<'a> Host<'a> {
                 let fingerprint = fingerprint(path);
                 self.server.handle_changed(&source.clone(), fingerprint, now);
             }
+            self.take_watched(&change, now);
         }
     }
 
     fn accept(&mut self, number: usize, now: u64) {
         loop {
-            let Some((listener, door)) = self.listeners.get(number) else {
+            let Some(Some((listener, door))) = self.listeners.get(number) else {
                 return;
             };
             let door = *door;
@@ -522,82 +557,6 @@ impl<'a> Host<'a> {
                 self.log.flush();
                 return Ok(());
             }
-        }
-    }
-
-    /// Writes what is to be in the log.
-    fn perform(&mut self, effect: Effect, now: u64) {
-        match effect {
-            Effect::Load { id, source, is_lazy } => self.load(id, &source, is_lazy, now),
-            Effect::Unload { id, is_at_once } => match self.numbers.get(&id).copied() {
-                Some(number) => {
-                    if let Some((_, running)) = self.programs.get_mut(&number) {
-                        running.end(is_at_once, now);
-                    }
-                    self.take_outcomes(number, now);
-                }
-                None => self.server.handle_unloaded(id, now),
-            },
-            Effect::Run {
-                call,
-                id,
-                command,
-                args,
-                timeout_ms,
-            } => {
-                let number = self.numbers.get(&id).copied();
-                let running = number.and_then(|number| self.programs.get_mut(&number));
-                match (number, running) {
-                    (Some(number), Some((_, running))) => {
-                        running.begin(call, command, args, timeout_ms);
-                        self.take_outcomes(number, now);
-                    }
-                    _ => {
-                        let error = Error::new(Kind::Unavailable, "the program is gone");
-                        self.server.handle_answer(call, Err(error), now);
-                    }
-                }
-            }
-            Effect::Cancel(call, error) => {
-                let numbers: Vec<usize> = self.programs.keys().copied().collect();
-                for number in numbers {
-                    if let Some((_, running)) = self.programs.get_mut(&number) {
-                        running.cancel(call, &error);
-                    }
-                    self.take_outcomes(number, now);
-                }
-            }
-            Effect::Survey(ticket) => {
-                let (mut processes, mut pools) = (Vec::new(), Vec::new());
-                for (id, running) in self.programs.values() {
-                    let name = self.server.name_of(*id);
-                    processes.extend(running.processes(&name));
-                    pools.extend(running.pools(&name));
-                }
-                self.server.handle_survey(ticket, &processes, &pools, now);
-            }
-            Effect::Kill(ticket, pid) => {
-                let mut programs = self.programs.values();
-                let is_own = programs
-                    .any(|(_, running)| running.processes("").iter().any(|process| process.pid == pid));
-                if is_own {
-                    kill(pid, SIGKILL);
-                }
-                self.server.handle_killed(ticket, pid, is_own, now);
-            }
-            Effect::Unpack { ticket, id, entries } => {
-                let unpacked = self.packages.unpack(&id, &entries);
-                self.server.handle_unpacked(ticket, unpacked, now);
-            }
-            Effect::Remove(folder) => self.packages.remove(&folder),
-            Effect::Log(line) => self.log.add(&line),
-            Effect::Reconfigure => match (self.reconfigure)() {
-                Ok(config) => self.server.configure(config),
-                Err(error) => self
-                    .log
-                    .add(&format!("the configuration stays as it was: {error}")),
-            },
-            Effect::Stop => self.server.drain(now),
         }
     }
 

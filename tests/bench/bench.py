@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import flowing
 import serving
 
 WORK = os.path.abspath(sys.argv[1])
@@ -32,6 +33,7 @@ def main():
     pipes()
     built()
     serving.rows(WORK, row, run, measure)
+    flowing.rows(WORK, row, run)
     for count, rounds, goal_ms, goal_mib in ((10**6, 5, 60, 60), (10**7, 3, 600, 400)):
         floats(count, rounds, goal_ms, goal_mib)
     throughput()

@@ -3,5 +3,8 @@
 mod apply;
 mod diff;
 mod get;
+pub mod look;
 mod rows;
+pub mod start;
+pub mod test;
 pub mod words;

@@ -89,7 +89,7 @@ pub(super) fn unfit(function: Function, value: &Value) -> Box<Error> {
 /// The bytes of a text in base64, whose padding may be missing.
 fn decode(text: &str) -> Result<Value> {
     let mut padded = text.as_bytes().to_vec();
-    while padded.len() % 4 != 0 {
+    while !padded.len().is_multiple_of(4) {
         padded.push(b'=');
     }
     let mut out = Vec::new();

@@ -82,6 +82,7 @@ impl Settings {
         let mut response = Response {
             status: 204,
             headers: Vec::new(),
+            others: Vec::new(),
             body: Vec::new(),
         };
         let is_preflight = request.header("access-control-request-method").is_some();

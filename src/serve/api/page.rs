@@ -48,6 +48,7 @@ pub fn page(asset: Asset, request: &Request) -> Response {
         true => Response {
             status: 304,
             headers: Vec::new(),
+            others: Vec::new(),
             body: Vec::new(),
         },
         false => Response::new(200, file.media_type, unpack(file.packed, file.len)),

@@ -2,7 +2,7 @@
 //! trailers nowhere.
 
 use super::failure::Fault;
-use super::letters::{TOKEN, are_all};
+use crate::codec::letters::{TOKEN, are_all};
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_CHUNK_LINE_BYTES_MAX, HTTP_TRAILERS_BYTES_MAX};
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -164,6 +164,11 @@ impl Connection {
         self.input = Vec::new();
     }
 
+    /// Whether [`Self::poll_request`] has one.
+    pub fn has_request(&self) -> bool {
+        matches!(self.phase, Phase::Whole)
+    }
+
     /// The next whole request; it is to be answered by [`Self::respond`], or by [`Self::begin`] and [`Self::end`].
     pub fn poll_request(&mut self) -> Option<Request> {
         if !matches!(self.phase, Phase::Whole) {

@@ -2,8 +2,8 @@
 
 use super::chunked::too_large;
 use super::failure::{Fault, shown};
-use super::letters::{TOKEN, are_all, is_named};
 use super::request::{Headers, Method, Request, split_absolute};
+use crate::codec::letters::{TOKEN, are_all, is_named};
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_HEADERS_MAX};
 use std::mem::MaybeUninit;
 

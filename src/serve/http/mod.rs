@@ -5,16 +5,15 @@ mod chunked;
 mod connection;
 mod failure;
 mod head;
-mod letters;
 mod pace;
 mod request;
 mod response;
 mod scan;
-pub mod target;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::codec::target;
 pub use connection::Connection;
 pub use failure::error_body;
 pub use request::{Headers, Method, Request};

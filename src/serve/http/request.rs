@@ -1,6 +1,6 @@
 //! A request as it was received. Interprets no path and no header.
 
-use super::letters::{find, is_named};
+use crate::codec::letters::{find, is_named};
 
 /// Method of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

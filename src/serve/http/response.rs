@@ -1,7 +1,7 @@
 //! An answer and how its head is written: nothing that a caller puts into it can change the framing. Sends nothing.
 
 use super::failure::error_body;
-use super::letters::{PLAIN, TOKEN, are_all, is_named};
+use crate::codec::letters::{PLAIN, TOKEN, are_all, is_named};
 use crate::error::{Error, Kind};
 use std::borrow::Cow;
 
@@ -13,6 +13,8 @@ pub struct Response {
     /// Headers but for those that frame: `content-length`, `transfer-encoding` and `connection` are left out, for the
     /// connection writes its own. A name that is no token, or a value with a control byte, makes the answer a 500.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// Further ones, whose names come from elsewhere; the same holds for them.
+    pub others: Vec<(String, String)>,
     /// Body; not sent to HEAD and with a status that has none.
     pub body: Vec<u8>,
 }
@@ -26,6 +28,7 @@ impl Response {
         Response {
             status,
             headers,
+            others: Vec::new(),
             body,
         }
     }
@@ -37,19 +40,26 @@ impl Response {
 
     /// The answer itself, or one that says why it can't be sent.
     pub(super) fn checked(self) -> Response {
-        let is_sound = |(name, value): &(&str, Cow<str>)| {
+        let is_sound = |(name, value): &(&str, &str)| {
             !name.is_empty() && are_all(name.as_bytes(), TOKEN) && are_all(value.as_bytes(), PLAIN)
         };
         let unsound = match self.status {
-            200..=599 => match self.headers.iter().find(|header| !is_sound(header)) {
-                None => return self,
-                Some((name, _)) => {
+            200..=599 => {
+                let unsound = self.all_headers().find(|header| !is_sound(header));
+                unsound.map(|(name, _)| {
                     format!("header '{}' of the answer has control bytes", name.escape_debug())
-                }
-            },
-            status => format!("status {status} of the answer, expected 200 to 599"),
+                })
+            }
+            status => Some(format!("status {status} of the answer, expected 200 to 599")),
         };
+        let Some(unsound) = unsound else { return self };
         Response::error(500, &Error::new(Kind::Protocol, unsound))
+    }
+
+    fn all_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.headers.iter().map(|(name, value)| (*name, &**value));
+        let others = self.others.iter();
+        own.chain(others.map(|(name, value)| (name.as_str(), value.as_str())))
     }
 
     /// Whether the status goes with a body.
@@ -63,7 +73,7 @@ impl Response {
         push_number(u64::from(self.status), 10, out);
         out.push(b' ');
         out.extend_from_slice(reason(self.status).as_bytes());
-        for (name, value) in &self.headers {
+        for (name, value) in self.all_headers() {
             if !is_framing(name) {
                 push_header(name, value.as_bytes(), out);
             }

@@ -2,7 +2,7 @@
 //! line ends, control bytes, too much of anything. Knows nothing of what the lines mean.
 
 use super::failure::Fault;
-use super::letters::{PLAIN, find, leading};
+use crate::codec::letters::{PLAIN, find, leading};
 use crate::limits::{HTTP_HEAD_BYTES_MAX, HTTP_METHOD_BYTES_MAX, HTTP_TARGET_BYTES_MAX};
 
 /// How far a head has been looked at.

@@ -477,6 +477,7 @@ impl Waiting {
 
 fn empty(status: u16) -> Response {
     Response {
+        others: Vec::new(),
         status,
         headers: Vec::new(),
         body: Vec::new(),

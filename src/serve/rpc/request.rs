@@ -7,11 +7,11 @@
 //!
 //! `ping []`; `list []`; `ps []`; `stop []`; `deploy [source, options]` with `name`, `namespace`, `version`, `lazy`;
 //! `delete [name]`; `reload [name]`; `kill [pid]`; `inspect [name, form]` with `json`, `openapi` or `manifest`;
-//! `logs [name, options]` with `follow` and `lines`. A name may be nil where one program is meant.
+//! `flow [word, ...]` as `serve::server::flows` has them; `logs [name, options]` with `follow` and `lines`. A name may be nil where one program is meant.
 
 use crate::codec::msgpack::{MsgpackError, Reader, Token};
 use crate::error::{Error, Kind};
-use crate::limits::{RPC_LOG_LINES_MAX, RPC_NAME_BYTES_MAX, TIMEOUT_MS_MAX};
+use crate::limits::{FLOW_WORDS_MAX, RPC_LOG_LINES_MAX, RPC_NAME_BYTES_MAX, TIMEOUT_MS_MAX};
 
 /// One request.
 #[derive(Debug, PartialEq)]
@@ -53,6 +53,8 @@ pub enum Action {
     Reload(Option<String>),
     /// To end the server.
     Stop,
+    /// To look at flows, or hold them: a word and what it is about.
+    Flow(Vec<String>),
 }
 
 /// A command with its arguments.
@@ -141,7 +143,7 @@ pub enum Flaw {
 
 /// The methods, for suggestions.
 const METHODS: &str =
-    "call, command, request, ping, list, ps, stop, deploy, delete, reload, kill, inspect or logs";
+    "call, command, request, ping, list, ps, stop, deploy, delete, reload, kill, inspect, flow or logs";
 
 /// Reads a frame, without its length.
 ///
@@ -293,6 +295,7 @@ impl<'a> Params<'a> {
                 })?;
                 return Ok(What::Call { deployment, command });
             }
+            "flow" => Action::Flow(self.words()?),
             "ping" => Action::Ping,
             "list" => Action::List,
             "ps" => Action::Ps,
@@ -325,6 +328,14 @@ impl<'a> Params<'a> {
                 Err(Problem::Params(Error::new(Kind::BadArgument, message)))
             }
         }
+    }
+
+    fn words(&mut self) -> Read<Vec<String>> {
+        let mut words = Vec::new();
+        while self.left > 0 && words.len() < FLOW_WORDS_MAX {
+            words.push(self.text("a word")?.to_string());
+        }
+        Ok(words)
     }
 
     fn deploy(&mut self) -> Read<Deploy> {

@@ -1,10 +1,14 @@
 //! A call from its request to its answer: it begins when its deployment is loaded, and ends with an answer, with its deadline,
 //! or with its client. Writes no answer itself.
 
+use super::flows::FlowArgs;
 use super::{CallId, ClientId, Effect, Server, Timer, client_gone};
 use crate::core::deadlines::Due;
 use crate::core::hub::Note;
 use crate::error::{Error, Kind, Result};
+use crate::flow::engine::TaskId;
+use crate::flow::languages;
+use crate::flow::value::{Value, json};
 use crate::limits::CLIENT_GRACE_MS;
 use crate::manifest::model::{Command, Manifest};
 use crate::manifest::positional::positional;
@@ -68,6 +72,13 @@ pub enum Origin {
         request: u64,
         /// The arguments, until it begins.
         args: Option<Box<Arguments>>,
+    },
+    /// From a node of a flow.
+    Flow {
+        /// By which the flow waits.
+        task: TaskId,
+        /// The arguments, until it begins.
+        args: Option<FlowArgs>,
     },
     /// From an assistant, as the call of a tool.
     Tool {
@@ -258,6 +269,14 @@ impl Server {
                 status
             }
             (Origin::Private { .. }, None) => 499,
+            (Origin::Flow { task, .. }, _) => {
+                let (task, is_snippet) = (*task, call.name.is_own());
+                let answer = result
+                    .map_err(|failure| failure.error)
+                    .and_then(|done| done.value(is_snippet));
+                // Whoever wants to know what a flow has called looks at its trace.
+                return self.answer_flow(task, answer, now_ms);
+            }
             (Origin::Tool { call, manifest, .. }, _) => {
                 let answer = result.map(|done| done.result).map_err(|failure| failure.error);
                 let status = answer
@@ -312,7 +331,7 @@ impl Server {
         let error = Error::new(Kind::Timeout, message);
         let error = match &call.origin {
             Origin::Web(_) => error.hint("ask for more time with the header X-Request-Timeout-Ms"),
-            Origin::Private { .. } | Origin::Tool { .. } => error,
+            Origin::Private { .. } | Origin::Tool { .. } | Origin::Flow { .. } => error,
         };
         self.give_up(id, error, now_ms);
     }
@@ -352,7 +371,7 @@ impl Server {
                 };
                 self.notify_private(client, *request, notice);
             }
-            Origin::Web(_) | Origin::Tool { .. } => {}
+            Origin::Web(_) | Origin::Tool { .. } | Origin::Flow { .. } => {}
         }
     }
 }
@@ -362,6 +381,29 @@ pub(super) struct Done<'m> {
     pub manifest: &'m Manifest,
     pub command: &'m Command,
     pub result: Vec<u8>,
+}
+
+impl Done<'_> {
+    /// The result as a value of a flow.
+    fn value(&self, is_snippet: bool) -> Result<Value> {
+        if is_snippet {
+            return languages::answer(&self.result);
+        }
+        let mut text = Vec::new();
+        api::json(
+            &self.manifest.types,
+            self.command.returns.ty,
+            &self.result,
+            &mut text,
+        )?;
+        json::read(&text).map_err(|error| {
+            let message = format!(
+                "the result of '{}' is no value of a flow: {}",
+                self.command.name, error.message
+            );
+            Error::new(Kind::Protocol, message)
+        })
+    }
 }
 
 impl Call {
@@ -392,6 +434,10 @@ impl Call {
                 None => Vec::new(),
             },
             Origin::Tool { args, .. } => std::mem::take(args),
+            Origin::Flow { args, .. } => match args.take() {
+                Some(args) => args.read(manifest, command)?,
+                None => Vec::new(),
+            },
         };
         if args.len() != command.args.len() {
             let message = format!("command '{}' has changed meanwhile", self.command);

@@ -107,6 +107,7 @@ impl Server {
         };
         let mut out = String::new();
         self.metrics.write(&gauges, &mut out);
+        self.write_nodes(&mut out);
         out
     }
 }

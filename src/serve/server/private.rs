@@ -97,6 +97,12 @@ impl Server {
             Action::Kill(pid) => Ok(Asked::Kill(pid)),
             Action::Reload(name) => self.named(name.as_deref()).map(Asked::Reload),
             Action::Stop => Ok(Asked::Stop),
+            Action::Flow(words) => {
+                if let Some(answer) = self.look_at_flows(client, id, &words, now_ms) {
+                    self.answer_private(client, id, answer.map(|text| text_msgpack(&text)));
+                }
+                return;
+            }
         };
         let answer = match asked {
             Ok(asked) => self.operate(asked, Waiting::Private(client, id), now_ms),
@@ -136,7 +142,7 @@ impl Server {
             .find(|id| self.calls.get(*id).is_some_and(|call| is_it(&call.origin)));
         match call {
             Some(call) => self.give_up(call, client_gone(), now_ms),
-            None if self.unfollow(client, request) => {
+            None if self.unfollow(client, request) || self.stop_waiting(client, request) => {
                 self.answer_private(client, request, Err(client_gone()))
             }
             None => {}
@@ -171,4 +177,10 @@ impl Server {
         write::bin(&mut out, &program.text);
         Ok(out)
     }
+}
+
+fn text_msgpack(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::string(&mut out, text);
+    out
 }

@@ -226,7 +226,7 @@ impl World {
         }
         peer.open.push_back(number);
         match peer.door {
-            Door::Web => {
+            Door::Web | Door::Flow(_) => {
                 let path = match drawn {
                     0 => "/healthz".to_string(),
                     1 => "/nothing".to_string(),
@@ -411,6 +411,12 @@ impl World {
             Effect::Cancel(call, _) => self.plan(20, Event::Answer(call, false)),
             Effect::Survey(ticket) => self.plan(10, Event::Survey(ticket)),
             Effect::Kill(..) | Effect::Log(_) | Effect::Reconfigure | Effect::Stop => {}
+            Effect::OpenSource { .. }
+            | Effect::CloseSource(_)
+            | Effect::Connect { .. }
+            | Effect::Disconnect(_)
+            | Effect::Store(_)
+            | Effect::Tested(_) => panic!("there are no flows: {effect:?}"),
             Effect::Unpack { .. } | Effect::Remove(_) => panic!("nobody uploads packages"),
         }
     }
@@ -438,7 +444,7 @@ impl World {
             is_busy = true;
         }
         let good = match peer.door {
-            Door::Web => take_web(peer),
+            Door::Web | Door::Flow(_) => take_web(peer),
             Door::Private => take_private(peer),
         };
         self.good += good;

@@ -64,7 +64,8 @@ impl Server {
         if let Some(offered) = &self.assistants.offered {
             return Rc::clone(offered);
         }
-        let serving = self.deployments.list().filter_map(|status| {
+        let serving = self.deployments.list();
+        let serving = serving.filter_map(|status| {
             let program = self.programs.get(&status.serving?)?;
             Some((status.name.clone(), Rc::clone(&program.manifest)))
         });

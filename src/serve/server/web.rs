@@ -275,7 +275,7 @@ impl Server {
         status
     }
 
-    fn web(&mut self, client: ClientId) -> Option<&mut Connection> {
+    pub(super) fn web(&mut self, client: ClientId) -> Option<&mut Connection> {
         match &mut self.clients.get_mut(client)?.wire {
             Wire::Web(wire) => Some(wire),
             Wire::Private(_) => None,
@@ -383,7 +383,7 @@ impl Server {
 }
 
 /// How long the client wants to wait, in milliseconds.
-fn timeout_ms(request: &Request) -> Result<Option<u64>, Failure> {
+pub(super) fn timeout_ms(request: &Request) -> Result<Option<u64>, Failure> {
     let Some(given) = request.header("x-request-timeout-ms") else {
         return Ok(None);
     };

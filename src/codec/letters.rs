@@ -1,10 +1,10 @@
 //! Which bytes may stand where in a head, as one table, and where one stands. Knows nothing of their meaning.
 
 /// What may stand within a line.
-pub(super) const PLAIN: u8 = 1;
+pub const PLAIN: u8 = 1;
 
 /// What names and options are made of (RFC 9110, 5.6.2).
-pub(super) const TOKEN: u8 = 2;
+pub const TOKEN: u8 = 2;
 
 static KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
@@ -25,7 +25,7 @@ static KINDS: [u8; 256] = {
 };
 
 /// How many bytes of that kind come before the first other.
-pub(super) fn leading(bytes: &[u8], kind: u8) -> usize {
+pub fn leading(bytes: &[u8], kind: u8) -> usize {
     let mut count = 0;
     while let Some(byte) = bytes.get(count)
         && KINDS[*byte as usize] & kind != 0
@@ -36,12 +36,12 @@ pub(super) fn leading(bytes: &[u8], kind: u8) -> usize {
 }
 
 /// Whether all bytes are of that kind.
-pub(super) fn are_all(bytes: &[u8], kind: u8) -> bool {
+pub fn are_all(bytes: &[u8], kind: u8) -> bool {
     leading(bytes, kind) == bytes.len()
 }
 
 /// Where the first such byte is. For short texts: what is fast for long ones takes longer to begin.
-pub(super) fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
+pub fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         if *byte == wanted {
@@ -53,7 +53,7 @@ pub(super) fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
 }
 
 /// Whether a header has that name, in whatever letters. Most differ in length already.
-pub(super) fn is_named(found: &[u8], name: &str) -> bool {
+pub fn is_named(found: &[u8], name: &str) -> bool {
     let mut pairs = found.iter().zip(name.as_bytes());
     found.len() == name.len() && pairs.all(|(a, b)| a.eq_ignore_ascii_case(b))
 }

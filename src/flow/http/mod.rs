@@ -1,0 +1,12 @@
+//! HTTP as flows have it: requests and answers as values, routes, and a client. Opens no socket; the framing of what clients of
+//! a listener send is in the layer above.
+
+mod answer;
+mod body;
+pub mod fetch;
+mod packet;
+mod routes;
+
+pub use answer::Answer;
+pub use packet::{Asked, packet};
+pub use routes::{Found, Route, Routed, Routes};

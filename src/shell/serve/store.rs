@@ -1,0 +1,165 @@
+//! The store of nodes and values beside the server: what is in it is told, and what flows ask of it is done. Decides nothing.
+
+use super::scratch::Scratch;
+use super::{Host, STORE, say};
+use crate::error::{Error, Result};
+use crate::flow::shown;
+use crate::flow::spec::Object;
+use crate::flow::store::plan::Wish;
+use crate::flow::syscall::{Deed, answer_of, deed, sort_of};
+use crate::flow::value::Value;
+use crate::map::Map;
+use crate::serve::server::{IsWanted, StoreAsk, Tested};
+use crate::shell::flow_store::FlowStore;
+use crate::shell::session::poll_refused;
+use mio::Interest;
+use mio::unix::SourceFd;
+use std::cell::Cell;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// Where the nodes are that are served.
+pub struct FlowPlan {
+    /// The directory of the store.
+    pub directory: PathBuf,
+    /// The one namespace that is served, if it is not all.
+    pub namespace: Option<String>,
+    /// What templates are replaced by that nobody's env has.
+    pub given: Vec<(String, String)>,
+    /// The directory goes with the server.
+    pub scratch: Option<Scratch>,
+}
+
+/// Tests that are run.
+pub struct Tests {
+    /// Of which namespace.
+    pub namespace: String,
+    /// Which of them.
+    pub is_wanted: IsWanted,
+    /// How many were run, and how many of them have failed, is counted here.
+    pub counts: Rc<Cell<(u32, u32)>>,
+}
+
+/// The store that is served.
+pub struct Stored {
+    /// All that is served, watched.
+    watched: FlowStore,
+    /// Those that write, by their namespaces: each looks by itself at what it replaces.
+    writers: Map<String, FlowStore>,
+    _scratch: Option<Scratch>,
+}
+
+impl Host<'_> {
+    /// Begins to serve a store.
+    pub(super) fn serve_store(&mut self, plan: FlowPlan, is_test: bool, now: u64) -> Result<()> {
+        let mut watched = FlowStore::new(&plan.directory, plan.namespace.as_deref());
+        watched.watch()?;
+        let fd = watched.as_fd().as_raw_fd();
+        self.poll
+            .registry()
+            .register(&mut SourceFd(&fd), STORE, Interest::READABLE)
+            .map_err(poll_refused("poll the store of flows"))?;
+        self.server.give(plan.given, is_test);
+        self.flows.store = Some(Stored {
+            watched,
+            writers: Map::new(),
+            _scratch: plan.scratch,
+        });
+        if !is_test {
+            say(&format!("flows of {}", plan.directory.display()));
+        }
+        self.look_at_store(now);
+        Ok(())
+    }
+
+    /// Begins to run tests.
+    pub(super) fn test(&mut self, tests: Tests, now: u64) {
+        self.flows.counts = Some(tests.counts);
+        self.server.test(tests.namespace, tests.is_wanted, now);
+    }
+
+    /// Prints how a test went.
+    pub(super) fn tell_tested(&mut self, tested: &Tested) {
+        let took_ms = tested.took_ms;
+        if let Some(counts) = &self.flows.counts {
+            let (run, failed) = counts.get();
+            counts.set((run + 1, failed + u32::from(tested.error.is_some())));
+        }
+        let line = match &tested.error {
+            None => format!("PASS {} ({took_ms} ms)\n", tested.node),
+            Some(error) => {
+                format!(
+                    "FAIL {} ({took_ms} ms)\n  {}: {error}\n",
+                    tested.node,
+                    error.kind.name()
+                )
+            }
+        };
+        // Who can't read it has the exit code.
+        let _ = std::io::stdout().lock().write_all(line.as_bytes());
+    }
+
+    /// Tells of what has changed in the store.
+    pub(super) fn look_at_store(&mut self, now: u64) {
+        let Some(store) = &mut self.flows.store else {
+            return;
+        };
+        match store.watched.handle_events() {
+            Ok(changes) => {
+                for change in changes {
+                    self.server.handle_stored_change(change, now);
+                }
+            }
+            Err(error) => self
+                .log
+                .add(&format!("the store of flows stays as it was: {error}")),
+        }
+    }
+
+    /// Does what a flow asks of the store; whoever has asked finds it changed.
+    pub(super) fn store(&mut self, ask: StoreAsk, now: u64) {
+        let answer = self.perform_in_store(&ask);
+        self.look_at_store(now);
+        self.server.handle_stored(ask.task, answer, now);
+    }
+
+    fn perform_in_store(&mut self, ask: &StoreAsk) -> Result<Value> {
+        let Some(store) = &mut self.flows.store else {
+            let message = "this server has no store of nodes";
+            return Err(Error::new(crate::error::Kind::Unavailable, message));
+        };
+        let directory = store.watched.directory().to_path_buf();
+        let namespace = &*ask.namespace;
+        let writer = store.writers.or_insert_with(namespace.to_string(), || {
+            FlowStore::new(&directory, Some(namespace))
+        });
+        writer.changes()?;
+        let (sort, _) = sort_of(&ask.opcode)?;
+        let folder = writer.catalog().folder(namespace, sort);
+        let known = folder.map(|folder| folder.objects().0).unwrap_or_default();
+        let known: Vec<Object> = known.into_iter().map(|(object, _)| object).collect();
+        match deed(&ask.opcode, &ask.arg, namespace, &known)? {
+            Deed::Answer(value) => Ok(value),
+            Deed::Apply {
+                sort,
+                objects,
+                is_list,
+            } => {
+                let wish = Wish::Apply {
+                    objects: &objects,
+                    prune: false,
+                };
+                let plan = writer.write(sort, wish).map_err(shown::first_of)?;
+                Ok(answer_of(&plan, is_list))
+            }
+            Deed::Delete { sort, names, answer } => {
+                writer
+                    .write(sort, Wish::DeleteNamed(&names))
+                    .map_err(shown::first_of)?;
+                Ok(answer)
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! How a server of flows ends: runs in flight have their grace, and nothing is left however it goes.
+
+use crate::served::{Place, has, until};
+
+/// A flow that waits until a file is there, and says so by another.
+fn nodes(place: &Place) -> String {
+    let dir = place.0.display();
+    format!(
+        "- {{kind: listener, name: web, port: 0, links: {{out: [{{name: gate}}]}}}}
+- kind: snippet
+  name: gate
+  language: python
+  code: |
+    import os, time
+    def main(args):
+        open('{dir}/began', 'w').close()
+        while not os.path.exists('{dir}/open'):
+            time.sleep(0.01)
+        return 'through'
+  links: {{out: [{{name: after}}]}}
+- kind: snippet
+  name: after
+  language: python
+  code: |
+    def main(args):
+        return args + ' and after'
+"
+    )
+}
+
+fn start(place: &Place) -> crate::served::Served<'_> {
+    place.file("nodes.yaml", &nodes(place));
+    place.serve(&["start", "--from-specs", "nodes.yaml"], "default/web")
+}
+
+#[test]
+fn runs_in_flight_end_first() {
+    if !has("python3") {
+        return;
+    }
+    let place = Place::new();
+    let mut served = start(&place);
+    let mut client = served.connect();
+    client.ask("GET", "/", "", b"");
+    until("the run has begun", || place.0.join("began").exists());
+    served.signal("TERM");
+    until("nobody listens", || {
+        std::net::TcpStream::connect(&served.address).is_err()
+    });
+    place.file("open", "");
+    // The next node of the run is called after the signal.
+    client.answer().check(200, &["through and after"]);
+    assert_eq!(served.wait().code(), Some(0), "{}", served.log());
+    place.assert_nothing_runs();
+}
+
+#[test]
+fn a_second_signal_gives_runs_up() {
+    if !has("python3") {
+        return;
+    }
+    let place = Place::new();
+    let mut served = start(&place);
+    let mut client = served.connect();
+    client.ask("GET", "/", "", b"");
+    until("the run has begun", || place.0.join("began").exists());
+    served.signal("TERM");
+    until("nobody listens", || {
+        std::net::TcpStream::connect(&served.address).is_err()
+    });
+    served.signal("TERM");
+    client.answer().check(499, &["the server is ending"]);
+    served.wait();
+    place.assert_nothing_runs();
+}
+
+#[test]
+fn a_killed_server_leaves_no_process() {
+    if !has("python3") {
+        return;
+    }
+    let place = Place::new();
+    let mut served = start(&place);
+    let mut client = served.connect();
+    client.ask("GET", "/", "", b"");
+    until("the run has begun", || place.0.join("began").exists());
+    let children = served.children();
+    assert!(!children.is_empty());
+    served.signal("KILL");
+    served.wait();
+    until("its pools are gone", || {
+        children
+            .iter()
+            .all(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists())
+    });
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_run() {
+    if !has("python3") {
+        return;
+    }
+    let place = Place::new();
+    let served = start(&place);
+    let mut client = served.connect();
+    client.ask("GET", "/", "", b"");
+    until("the run has begun", || place.0.join("began").exists());
+    until("half a second", {
+        let begun = std::time::Instant::now();
+        move || begun.elapsed().as_millis() > 500
+    });
+    drop(client);
+    until("the run is over", || {
+        place.tell(&["trace"]).contains("failed: cancelled")
+    });
+    served.stop();
+}

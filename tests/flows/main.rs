@@ -1,0 +1,11 @@
+//! Flows from outside: the real binary, real sockets, real pools. Each test has a server and a store of its own.
+
+#[allow(dead_code)] // A part of it is used.
+#[path = "../serve/http.rs"]
+mod http;
+
+mod ends;
+mod looks;
+mod seed;
+mod served;
+mod work;

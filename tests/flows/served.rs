@@ -1,0 +1,304 @@
+//! A server of flows that runs, until it is stopped or dropped; what it has in directories goes with it.
+
+use crate::http::{Answer, Client};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// The binary under test.
+pub const NEXUS: &str = env!("CARGO_BIN_EXE_nexus");
+
+/// Longest wait for anything: far above any, so that only a hang reaches it.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Waits until that is so.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < WAIT_MAX, "waited for: {what}");
+        thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// A directory of a test's own.
+pub struct Place(pub PathBuf);
+
+impl Place {
+    pub fn new() -> Place {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("nexus-flows-{}-{number}", std::process::id()));
+        fs::create_dir_all(dir.join("run/nexus")).unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(dir.join("run/nexus"), private).unwrap();
+        Place(dir)
+    }
+
+    /// Writes a file.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The tool, with this directory for everything that it has.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(NEXUS);
+        command.args(words).current_dir(&self.0);
+        command
+            .env("XDG_RUNTIME_DIR", self.0.join("run"))
+            .env("TMPDIR", &self.0)
+            .env_remove("NEXUS_SERVER")
+            .env_remove("NEXUS_STORE")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the tool.
+    pub fn tool(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// Runs the tool, which has to succeed: what it prints.
+    #[track_caller]
+    pub fn tell(&self, words: &[&str]) -> String {
+        let output = self.tool(words);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A server of what the words say, which has a listener of that name.
+    pub fn serve(&self, words: &[&str], listener: &str) -> Served<'_> {
+        let mut child = self
+            .command(words)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let copy = Arc::clone(&log);
+        let pipe = BufReader::new(child.stderr.take().unwrap());
+        let reader = thread::spawn(move || {
+            for line in pipe.lines().map_while(Result::ok) {
+                let mut log = copy.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let mut served = Served {
+            place: self,
+            child,
+            address: String::new(),
+            log,
+            reader: Some(reader),
+        };
+        served.address = served.find_address(listener);
+        served
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server.
+pub struct Served<'p> {
+    place: &'p Place,
+    child: Child,
+    /// Host and port of its listener.
+    pub address: String,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Served<'_> {
+    /// Where a listener listens, once it does.
+    #[track_caller]
+    pub fn find_address(&self, listener: &str) -> String {
+        self.find_address_of(&format!("{listener} listens on http://"))
+    }
+
+    /// What stands behind that in the log.
+    #[track_caller]
+    pub fn find_address_of(&self, begin: &str) -> String {
+        let mut found = None;
+        until("the listener", || {
+            let log = self.log();
+            found = log
+                .lines()
+                .rev()
+                .find_map(|line| line.strip_prefix(begin).map(String::from));
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::tcp(&self.address)
+    }
+
+    /// One request on a connection of its own.
+    pub fn ask(&self, method: &str, target: &str, body: &str) -> Answer {
+        let mut client = self.connect();
+        client.ask(
+            method,
+            target,
+            "Content-Type: application/json\r\n",
+            body.as_bytes(),
+        );
+        client.answer()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        assert!(sent.unwrap().success(), "{pid} can't be signalled");
+    }
+
+    /// Its children.
+    pub fn children(&self) -> Vec<u32> {
+        let path = format!("/proc/{0}/task/{0}/children", self.pid());
+        let pids = fs::read_to_string(path).unwrap_or_default();
+        pids.split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut ended = None;
+        until("the end of the server", || {
+            ended = self.child.try_wait().unwrap();
+            ended.is_some()
+        });
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        ended.unwrap()
+    }
+
+    /// Ends it as an operator does, and checks that it goes in order and leaves nothing.
+    #[track_caller]
+    pub fn stop(mut self) {
+        self.signal("TERM");
+        assert_eq!(self.wait().code(), Some(0), "{}", self.log());
+        self.place.assert_nothing_runs();
+    }
+}
+
+impl Place {
+    /// Sockets and directories of servers are gone.
+    #[track_caller]
+    pub fn assert_nothing_runs(&self) {
+        let left = fs::read_dir(self.0.join("run/nexus")).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.is_empty(), "{left:?} is left");
+    }
+}
+
+impl Drop for Served<'_> {
+    /// One that a failed test leaves is ended by force.
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// `nexus debug` with its words on a pipe.
+pub struct Debugger {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    heard: Arc<Mutex<String>>,
+}
+
+impl Debugger {
+    pub fn start(place: &Place, namespace: &str) -> Debugger {
+        let mut child = place
+            .command(&["debug", "-n", namespace])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let heard = Arc::new(Mutex::new(String::new()));
+        let stdout: Box<dyn std::io::Read + Send> = Box::new(child.stdout.take().unwrap());
+        let stderr: Box<dyn std::io::Read + Send> = Box::new(child.stderr.take().unwrap());
+        for pipe in [stdout, stderr] {
+            let copy = Arc::clone(&heard);
+            thread::spawn(move || {
+                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                    let mut heard = copy.lock().unwrap();
+                    heard.push_str(&line);
+                    heard.push('\n');
+                }
+            });
+        }
+        Debugger {
+            stdin: child.stdin.take(),
+            child,
+            heard,
+        }
+    }
+
+    /// Says a line.
+    pub fn say(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().unwrap();
+        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
+        stdin.flush().unwrap();
+    }
+
+    /// Waits until that has been heard; forgets all up to there.
+    #[track_caller]
+    pub fn hear(&self, part: &str) {
+        until(part, || {
+            let mut heard = self.heard.lock().unwrap();
+            let Some(at) = heard.find(part) else { return false };
+            heard.drain(..at + part.len());
+            true
+        });
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> ExitStatus {
+        drop(self.stdin.take());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Debugger {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether there is a program of that name to run.
+pub fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| Path::new(&dir).join(program).exists())
+}
