@@ -152,8 +152,14 @@ impl Engine {
                 process.is_stepping = false;
             }
         }
-        for held in self.held(namespace) {
-            self.go_on(held.frame, false);
+        let all = std::mem::take(&mut self.floor.breakpoints.held);
+        for (run, key) in all {
+            match self.runs.get_mut(run) {
+                Some(process) if &*process.trace.namespace == namespace => {
+                    process.go_on(key, &mut self.floor);
+                }
+                _ => self.floor.breakpoints.held.push((run, key)),
+            }
         }
     }
 }

@@ -385,7 +385,7 @@ fn traces_tell_what_happened() {
 ",
     );
     let run = start(&mut engine, "a", None);
-    finish(&mut engine, run);
+    assert!(finish(&mut engine, run).0.is_ok());
     let trace = engine.trace(run).unwrap();
     let records: Vec<String> = trace
         .records
@@ -415,12 +415,12 @@ fn traces_tell_what_happened() {
     // The last ones are kept, what is large is not.
     let large = Start::In(Port::IN, Value::str(&"x".repeat(10_000)));
     let last = engine.begin("default", "n", large, None, 0).unwrap();
-    finish(&mut engine, last);
+    assert!(finish(&mut engine, last).0.is_ok());
     let text = engine.trace(last).unwrap().records[0].input.text();
     assert_eq!(text, "<a string, too large to keep>");
     for _ in 0..crate::limits::FLOW_TRACES_MAX {
         let run = start(&mut engine, "n", None);
-        finish(&mut engine, run);
+        assert!(finish(&mut engine, run).0.is_ok());
     }
     assert!(engine.trace(run).is_none() && engine.trace(last).is_none());
     assert_eq!(engine.traces("default").count(), crate::limits::FLOW_TRACES_MAX);

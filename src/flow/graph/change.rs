@@ -25,6 +25,9 @@ pub enum Change {
     Remove(Rc<str>),
 }
 
+/// Services and the nodes that they belong to.
+pub type Services = Vec<(Rc<str>, Service)>;
+
 /// What follows from changes, in order.
 #[derive(Default)]
 pub struct Swap {
@@ -36,10 +39,10 @@ pub struct Swap {
 
 impl Swap {
     /// What is to be closed, then what is to be opened. What stays as it is isn't touched.
-    pub fn services(&self) -> (Vec<(Rc<str>, Service)>, Vec<(Rc<str>, Service)>) {
+    pub fn services(&self) -> (Services, Services) {
         let service = |symbol: &Rc<Symbol>| Some((symbol.name.clone(), symbol.node.service()?));
-        let mut opened: Vec<(Rc<str>, Service)> = self.loaded.iter().filter_map(service).collect();
-        let mut closed: Vec<(Rc<str>, Service)> = self.unloaded.iter().filter_map(service).collect();
+        let mut opened: Services = self.loaded.iter().filter_map(service).collect();
+        let mut closed: Services = self.unloaded.iter().filter_map(service).collect();
         // A node whose links alone are others keeps its socket.
         closed.retain(|old| match opened.iter().position(|new| new == old) {
             Some(place) => {

@@ -75,7 +75,7 @@ pub struct Graph {
     /// Rows that were changed and have to be looked at.
     pub(super) dirty: Vec<u32>,
     #[cfg(test)]
-    pub planted: Option<crate::flow::simulation::Bug>,
+    pub(in crate::flow) planted: Option<crate::flow::simulation::Bug>,
 }
 
 impl Graph {

@@ -15,8 +15,8 @@ use crate::flow::kinds::node::{Context, Event, FrameState, Step, Work};
 use crate::flow::spec::Port;
 use crate::flow::value::Value;
 use crate::limits::{
-    FLOW_DEPTH_MAX, FLOW_FRAMES_MAX, FLOW_NODE_PACKETS_MAX, FLOW_RUN_FRAMES_MAX, FLOW_WIDTH_MAX,
-    TIMEOUT_MS_MAX,
+    FLOW_DEPTH_MAX, FLOW_FRAMES_MAX, FLOW_NODE_PACKETS_MAX, FLOW_RUN_FRAMES_MAX, FLOW_WAITING_MAX,
+    FLOW_WIDTH_MAX, TIMEOUT_MS_MAX,
 };
 use std::rc::Rc;
 
@@ -84,14 +84,8 @@ impl Process {
             frame.stage = Stage::Out;
         }
         let mut todo = Vec::new();
-        match packet {
-            // What a source could not understand goes the way of its errors.
-            Value::Error(error) => todo.push(Next::Reply(key, Reply::Given(Err(error)))),
-            packet => {
-                if !self.send(key, &port, packet.clone(), &mut todo, floor) {
-                    todo.push(Next::Reply(key, Reply::Given(Ok(packet))));
-                }
-            }
+        if !self.send(key, &port, packet.clone(), &mut todo, floor) {
+            todo.push(Next::Reply(key, Reply::Given(Ok(packet))));
         }
         self.drive(todo, floor, now_ms);
     }
@@ -271,7 +265,11 @@ impl Process {
                 }
             }
             Step::Hold(packet) => {
-                if let Some(frame) = self.frames.get_mut(key) {
+                if self.waiting.len() >= FLOW_WAITING_MAX {
+                    let message = format!("{FLOW_WAITING_MAX} packets of the run wait for others already");
+                    let error = Rc::from(Error::new(Kind::Overloaded, message));
+                    todo.push(Next::Fail(key, error));
+                } else if let Some(frame) = self.frames.get_mut(key) {
                     frame.wait = Wait::Inputs(packet);
                     self.waiting.push(key);
                     self.match_inputs(key, floor);

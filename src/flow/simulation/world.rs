@@ -413,12 +413,12 @@ impl World {
         for (place, namespace) in NAMESPACES.iter().enumerate() {
             assert_eq!(self.engine.processes(namespace).count(), 0);
             for old in self.tables.iter().filter_map(Weak::upgrade) {
-                let is_served = |namespace: &&str| {
+                let is_served = |namespace: &str| {
                     let table = self.engine.table(namespace);
                     table.is_some_and(|table| Rc::ptr_eq(&table, &old))
                 };
                 assert!(
-                    NAMESPACES.iter().any(|its| is_served(&its)),
+                    NAMESPACES.iter().any(|its| is_served(its)),
                     "an old table is held"
                 );
             }
