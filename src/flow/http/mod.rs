@@ -8,5 +8,5 @@ mod packet;
 mod routes;
 
 pub use answer::Answer;
-pub use packet::{Asked, packet};
+pub use packet::{Asked, Names, packet};
 pub use routes::{Found, Route, Routed, Routes};

@@ -24,13 +24,55 @@ pub struct Asked<'a> {
     pub body: &'a [u8],
 }
 
+/// Texts that most packets have, made once.
+pub struct Names {
+    /// In the order of [`KEYS`], without `params`.
+    keys: Vec<Value>,
+    methods: Vec<Value>,
+    headers: Vec<Value>,
+    scheme: Value,
+    /// HTTP/1.0 and HTTP/1.1.
+    protocols: [Value; 2],
+    empty: Value,
+}
+
+impl Default for Names {
+    fn default() -> Names {
+        let all = |texts: &[&str]| texts.iter().map(|text| Value::str(text)).collect();
+        Names {
+            keys: all(KEYS.get(..KEYS.len() - 1).unwrap_or_default()),
+            methods: all(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+            headers: all(&HEADERS),
+            scheme: Value::str("http"),
+            protocols: ["HTTP/1.0", "HTTP/1.1"].map(Value::str),
+            empty: Value::Map(Rc::new(Vec::new())),
+        }
+    }
+}
+
+/// Headers that most requests have.
+const HEADERS: [&str; 12] = [
+    "Host",
+    "User-Agent",
+    "Accept",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Authorization",
+    "Connection",
+    "Content-Length",
+    "Content-Type",
+    "Cookie",
+    "Origin",
+    "Referer",
+];
+
 /// The packet: `method`, `scheme`, `host`, `path` (not decoded), `query` and `header` (maps of lists, names of headers as
 /// `Content-Type`), `protocol`, `body`, `status` (0, for an answer that is made of it).
 ///
 /// # Errors
 /// Kind `bad_argument`: the query or the body is not what it says to be.
-pub fn packet(asked: Asked<'_>) -> Result<Value> {
-    let mut headers: Vec<(String, Vec<Value>)> = Vec::new();
+pub fn packet(asked: &Asked<'_>, names: &Names) -> Result<Value> {
+    let mut headers: Vec<(&str, Vec<Value>)> = Vec::with_capacity(asked.headers.len());
     let mut media_type = "";
     let mut is_from_page = false;
     for (name, value) in asked.headers.iter().copied() {
@@ -41,31 +83,39 @@ pub fn packet(asked: Asked<'_>) -> Result<Value> {
             .iter()
             .any(|known| name.eq_ignore_ascii_case(known));
         let value = Value::str(value);
-        match headers
-            .iter_mut()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-        {
+        let mut known = headers.iter_mut();
+        match known.find(|(known, _)| known.eq_ignore_ascii_case(name)) {
             Some((_, values)) => values.push(value),
-            None => headers.push((body::canonical(name), vec![value])),
+            None => headers.push((name, vec![value])),
         }
     }
-    let headers = headers
-        .into_iter()
-        .map(|(name, values)| (Value::Str(name.into()), Value::list(values)));
-    Ok(Value::map([
-        ("method", Value::str(asked.method)),
-        ("scheme", Value::str("http")),
-        ("host", Value::str(asked.host)),
-        ("path", Value::str(asked.path)),
-        ("query", body::lists(target::fields(asked.query)?)),
-        (
-            "protocol",
-            Value::str(if asked.is_old { "HTTP/1.0" } else { "HTTP/1.1" }),
-        ),
-        ("header", Value::Map(Rc::new(headers.collect()))),
-        ("body", body::read(media_type, asked.body, !is_from_page)?),
-        ("status", Value::Int(0)),
-    ]))
+    let headers = headers.into_iter().map(|(name, values)| {
+        let known = HEADERS.iter().position(|known| known.eq_ignore_ascii_case(name));
+        let known = known.and_then(|place| names.headers.get(place)).cloned();
+        let name = known.unwrap_or_else(|| Value::Str(body::canonical(name).into()));
+        (name, Value::list(values))
+    });
+    let mut methods = names.methods.iter();
+    let method = methods.find(|known| known.as_str() == Some(asked.method));
+    let query = match asked.query {
+        "" => names.empty.clone(),
+        query => body::lists(target::fields(query)?),
+    };
+    let values = [
+        method.cloned().unwrap_or_else(|| Value::str(asked.method)),
+        names.scheme.clone(),
+        Value::str(asked.host),
+        Value::str(asked.path),
+        query,
+        names.protocols[usize::from(!asked.is_old)].clone(),
+        Value::Map(Rc::new(headers.collect())),
+        body::read(media_type, asked.body, !is_from_page)?,
+        Value::Int(0),
+    ];
+    // A router adds one.
+    let mut entries = Vec::with_capacity(KEYS.len());
+    entries.extend(names.keys.iter().cloned().zip(values));
+    Ok(Value::Map(Rc::new(entries)))
 }
 
 /// The keys that a packet has; `params` is a router's.
@@ -91,7 +141,7 @@ mod tests {
                 headers: &[("content-type", "application/x-www-form-urlencoded"), header],
                 body: b"{\"n\":1}",
             };
-            let packet = packet(asked).unwrap();
+            let packet = packet(&asked, &Names::default()).unwrap();
             assert_eq!(json::text(packet.get("body").unwrap()), expected);
         };
         check(("user-agent", "curl"), "{\"n\":1}");
@@ -112,7 +162,7 @@ mod tests {
             body: b"{\"n\":1}",
         };
         assert_eq!(
-            json::text(&packet(asked).unwrap()),
+            json::text(&packet(&asked, &Names::default()).unwrap()),
             "{\"method\":\"POST\",\"scheme\":\"http\",\"host\":\"h:1\",\"path\":\"/a%20b\",\"query\":{\"q\":[\"1\",\"2\"]},\
              \"protocol\":\"HTTP/1.1\",\"header\":{\"Content-Type\":[\"application/json\"],\"X-A\":[\"1\",\"2\"]},\
              \"body\":{\"n\":1},\"status\":0}"

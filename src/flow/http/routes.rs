@@ -35,7 +35,7 @@ struct Leaf {
     method: Box<str>,
     route: u32,
     /// Names of the segments that it takes, in order; of the rest last.
-    names: Box<[Box<str>]>,
+    names: Box<[Rc<str>]>,
 }
 
 impl Branch {
@@ -64,6 +64,8 @@ fn choose<'l>(leaves: &'l [Leaf], method: &str) -> Option<&'l Leaf> {
 pub struct Routes {
     /// The first is the root.
     branches: Vec<Branch>,
+    /// The key that it adds.
+    params: Value,
 }
 
 /// What a request has found.
@@ -94,6 +96,7 @@ impl Routes {
     pub fn new(routes: &[Route<'_>]) -> Result<Routes> {
         let mut compiled = Routes {
             branches: vec![Branch::default()],
+            params: Value::str("params"),
         };
         if routes.len() > FLOW_ROUTES_MAX {
             let message = format!("{} routes, expected at most {FLOW_ROUTES_MAX}", routes.len());
@@ -125,7 +128,7 @@ impl Routes {
             "*" => String::new(),
             method => method.to_ascii_uppercase(),
         };
-        let mut names: Vec<Box<str>> = Vec::new();
+        let mut names: Vec<Rc<str>> = Vec::new();
         let mut at = 0;
         let mut takes_rest = false;
         for segment in path[1..].split('/') {
@@ -247,7 +250,7 @@ impl Routes {
                         true => segments[*at..].join("/").into(),
                         false => Rc::from(&*segments[*at]),
                     };
-                    (Rc::from(&**name), value)
+                    (Rc::clone(name), value)
                 });
                 return Ok(Found::Route(leaf.route as usize, params.collect()));
             }
@@ -312,10 +315,11 @@ impl Routes {
                     .into_iter()
                     .map(|(name, value)| (Value::Str(name), Value::Str(value)));
                 let params = Value::Map(Rc::new(params.collect()));
-                let entries = packet.entries().unwrap_or_default().iter();
-                let kept = entries.filter(|(key, _)| key.as_str() != Some("params"));
-                let mut entries: Vec<(Value, Value)> = kept.cloned().collect();
-                entries.push((Value::str("params"), params));
+                let known = packet.entries().unwrap_or_default();
+                let kept = known.iter().filter(|(key, _)| key.as_str() != Some("params"));
+                let mut entries: Vec<(Value, Value)> = Vec::with_capacity(known.len() + 1);
+                entries.extend(kept.cloned());
+                entries.push((self.params.clone(), params));
                 Ok(Routed::Send(position, Value::Map(Rc::new(entries))))
             }
         }

@@ -18,6 +18,7 @@ use crate::core::deadlines::Due;
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::{Change, Effect as Wanted, Engine, RunId, Start, TaskId};
 use crate::flow::graph::status::State as Standing;
+use crate::flow::http::Names;
 use crate::flow::kinds::node::{Known, Service};
 use crate::flow::store;
 use crate::flow::supply::Supply;
@@ -46,6 +47,8 @@ pub(super) struct Flows {
     /// The server ends, and runs have until then.
     pub(super) ends_at: Due,
     looking: look::Looking,
+    /// Texts of packets.
+    names: Names,
     /// What is stored.
     pub(super) supply: Supply,
     testing: testing::Testing,

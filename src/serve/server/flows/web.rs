@@ -84,7 +84,7 @@ impl Server {
                 body: &request.body,
             };
             // What can't be understood goes the way of the node's errors.
-            let packet = packet(asked).unwrap_or_else(|error| Value::Error(error.into()));
+            let packet = packet(&asked, &self.flows.names).unwrap_or_else(|error| Value::Error(error.into()));
             let deadline_ms = Some(now_ms.saturating_add(timeout_ms));
             self.flows
                 .engine
