@@ -26,11 +26,28 @@ use crate::map::Map;
 use lives::Launch;
 use namespace::{Namespace, Source};
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::rc::Rc;
 
 /// A run; no two have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunId(pub u64);
+
+impl RunId {
+    /// The run of a text, as [`Display`] writes it.
+    pub fn parse(text: &str) -> Option<RunId> {
+        let (low, high) = text.split_once('.')?;
+        let (low, high): (u32, u32) = (low.parse().ok()?, high.parse().ok()?);
+        Some(RunId(u64::from(high) << 32 | u64::from(low)))
+    }
+}
+
+/// Two short numbers, as `0.12`: the place of the run among those that go on, and how many had it before.
+impl Display for RunId {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}.{}", self.0 as u32, self.0 >> 32)
+    }
+}
 
 /// Something that the world was asked to do; no two have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -57,9 +57,9 @@ pub fn status_head() -> Vec<String> {
 
 /// What happened in a run, each packet below that from which it came.
 pub fn trace(trace: &Trace, secrets: &Secrets) -> String {
-    let mut out = format!("run {} of {}/{}", trace.run.0, trace.namespace, trace.node);
+    let mut out = format!("run {} of {}/{}", trace.run, trace.namespace, trace.node);
     if let Some(parent) = trace.parent {
-        out.push_str(&format!(", begun by run {}", parent.0));
+        out.push_str(&format!(", begun by run {parent}"));
     }
     match &trace.ended {
         None => out.push_str(", goes on\n"),
@@ -158,7 +158,7 @@ pub fn held(held: &Held, secrets: &Secrets) -> String {
     let packet = cut(&json::text(&secrets.mask_value(&held.packet)));
     format!(
         "run {} frame {} at {}.{}: {packet}",
-        held.frame.run.0, held.frame.frame, held.node, held.port
+        held.frame.run, held.frame.frame, held.node, held.port
     )
 }
 

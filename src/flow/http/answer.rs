@@ -20,8 +20,8 @@ impl Answer {
     /// The answer that a value is. A map with a `status`, `header` or `body`, and with no key that a packet doesn't have, says
     /// each; any other value is the body itself. `accept` is what the client takes, if it says so.
     ///
-    /// Bytes go as they are; a string does, too, under a `Content-Type` that isn't JSON's, or if the client wants text rather
-    /// than JSON. All else is JSON; null is no body.
+    /// Bytes and strings go as they are, but a string becomes JSON under a `Content-Type` of JSON, or if the client takes nothing
+    /// else. All else is JSON; null is no body.
     ///
     /// # Errors
     /// Kind `bad_argument`: a status or header that can't be sent, with its name.
@@ -45,7 +45,7 @@ impl Answer {
             .map(|(_, value)| value.as_str());
         let is_raw = match given {
             Some(media_type) => !is_json(media_type),
-            None => wants_text(accept),
+            None => !wants_json(accept),
         };
         let media_type = match body {
             Value::Null => None,
@@ -158,9 +158,9 @@ fn is_whole(value: &Value) -> bool {
         && entries.iter().any(|(key, _)| key.as_str().is_some_and(says))
 }
 
-/// Whether a client names text and not JSON.
-fn wants_text(accept: &str) -> bool {
-    accept.contains("text/plain") && !accept.contains("json") && !accept.contains("*/*")
+/// Whether a client names JSON, and neither text nor everything.
+fn wants_json(accept: &str) -> bool {
+    accept.contains("json") && !accept.contains("text/") && !accept.contains("*/*")
 }
 
 fn is_token(name: &str) -> bool {
@@ -200,7 +200,7 @@ mod tests {
     fn answers() {
         check("null", "200 | ");
         check("{\"a\":1}", "200 Content-Type: application/json | {\"a\":1}");
-        check("\"a\"", "200 Content-Type: application/json | \"a\"");
+        check("\"a\"", "200 Content-Type: text/plain; charset=utf-8 | a");
         check("{\"status\":204}", "204 | ");
         check(
             "{\"status\":201,\"body\":[1],\"header\":{\"x-a\":[\"1\",2]}}",
@@ -228,8 +228,8 @@ mod tests {
         let found = Answer::of(&bytes, "").unwrap();
         assert_eq!((found.body.as_slice(), found.headers.len()), (&b"\xff"[..], 1));
         assert_eq!(
-            told(&Value::str("a"), "text/plain"),
-            "200 Content-Type: text/plain; charset=utf-8 | a"
+            told(&Value::str("a"), "application/json"),
+            "200 Content-Type: application/json | \"a\""
         );
     }
 

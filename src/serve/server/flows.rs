@@ -273,11 +273,7 @@ impl Server {
     fn tell_failed(&mut self, (namespace, node): (&str, &str), run: RunId, error: &Error) {
         let text = error.to_string();
         let secrets = self.flows.supply.secrets(namespace);
-        let line = format!(
-            "{namespace}/{node}: run {} failed: {}",
-            run.0,
-            secrets.mask(&text)
-        );
+        let line = format!("{namespace}/{node}: run {} failed: {}", run, secrets.mask(&text));
         self.effects.push_back(Effect::Log(line));
     }
 

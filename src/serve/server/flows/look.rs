@@ -117,8 +117,8 @@ impl Server {
             Error::new(Kind::NotFound, message)
                 .hint("the last runs are kept; their ids stand in X-Run-Id and in the log")
         };
-        let run: u64 = run.parse().map_err(|_| missing())?;
-        let trace = self.flows.engine.trace(RunId(run)).ok_or_else(missing)?;
+        let found = RunId::parse(run).and_then(|run| self.flows.engine.trace(run));
+        let trace = found.ok_or_else(missing)?;
         Ok(shown::trace(trace, &self.flows.supply.secrets(&trace.namespace)))
     }
 
@@ -130,7 +130,7 @@ impl Server {
                 Some((_, Some(error))) => format!("failed: {}", error.kind.name()),
                 Some((ended_ms, None)) => format!("{} ms", ended_ms.saturating_sub(trace.began_ms)),
             };
-            vec![trace.run.0.to_string(), trace.node.to_string(), state]
+            vec![trace.run.to_string(), trace.node.to_string(), state]
         });
         shown::table(&rows.collect::<Vec<_>>())
     }
@@ -212,7 +212,7 @@ impl Server {
                 let told = engine.processes(namespace).map(|process| {
                     format!(
                         "run {} from {}, {} ms, {} packets, {} held",
-                        process.run.0,
+                        process.run,
                         process.node,
                         now_ms.saturating_sub(process.began_ms),
                         process.frames,

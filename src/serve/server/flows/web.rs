@@ -158,7 +158,7 @@ impl Server {
             },
             Err(failure) => failure.response(),
         };
-        response.headers.push(("x-run-id", run.0.to_string().into()));
+        response.headers.push(("x-run-id", run.to_string().into()));
         self.respond_flow(client, &request, response, now_ms);
         // The next request may have waited for this answer.
         self.serve(client, now_ms);
