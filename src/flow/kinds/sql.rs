@@ -51,21 +51,15 @@ impl Sql {
     fn work(&self, packet: Value, cx: &Context) -> std::result::Result<Work, Rc<Error>> {
         let (statement, packet) = match (&self.statement, packet) {
             (Some(statement), packet) => (statement.clone(), packet),
-            (None, Value::Str(statement)) => (statement, Value::Null),
-            (None, packet) => match packet.get("statement") {
-                Some(Value::Str(statement)) => (
-                    statement.clone(),
-                    packet.get("parameters").cloned().unwrap_or_default(),
-                ),
-                _ => {
-                    let message = format!(
-                        "the packet is {}, expected a statement, since '{}' has none",
-                        packet.name(),
-                        cx.node()
-                    );
-                    return Err(Rc::from(Error::new(Kind::BadArgument, message)));
-                }
-            },
+            (None, packet) => statement_of(&packet).ok_or_else(|| {
+                let message = format!(
+                    "the packet is {}, expected a statement, since '{}' has none",
+                    packet.name(),
+                    cx.node()
+                );
+                Error::new(Kind::BadArgument, message)
+                    .hint("send a text, [statement, parameters], or a map with them")
+            })?,
         };
         let params = match &self.params {
             Params::Fixed(params) => params.clone(),
@@ -79,6 +73,19 @@ impl Sql {
             params,
             run: cx.run,
         })
+    }
+}
+
+/// The statement and its parameters, if a packet says them: a text, a list of both, or a map.
+fn statement_of(packet: &Value) -> Option<(Rc<str>, Value)> {
+    let (statement, parameters) = match packet {
+        Value::Str(_) => (packet, None),
+        Value::List(pair) if pair.len() <= 2 => (pair.first()?, pair.get(1)),
+        packet => (packet.get("statement")?, packet.get("parameters")),
+    };
+    match statement {
+        Value::Str(statement) => Some((statement.clone(), parameters.cloned().unwrap_or_default())),
+        _ => None,
     }
 }
 
@@ -118,6 +125,7 @@ mod tests {
             "{\"statement\":\"s\",\"parameters\":[3]}",
             Ok("[\"f\",\"s\",[3]]"),
         );
+        check("source: f", "[\"s\",[3]]", Ok("[\"f\",\"s\",[3]]"));
         check(
             "source: f",
             "1",
