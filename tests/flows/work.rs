@@ -58,7 +58,7 @@ fn requests_in_a_row_on_one_connection() {
     }
     client.ask("HEAD", "/d", "", b"");
     let head = client.answer_of_head();
-    assert_eq!((head.status, head.header("content-length")), (200, Some("4")));
+    assert_eq!((head.status, head.header("content-length")), (200, Some("2")));
     client.ask("GET", "/e", "Accept: text/plain\r\n", b"");
     let answer = client.answer();
     assert_eq!((answer.text().as_str(), answer.status), ("/e", 200));
