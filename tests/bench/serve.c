@@ -5,6 +5,7 @@
 //     ./serve echo REQUEST CALLS                     of a bare epoll echo over a Unix socket
 //     ./serve relay REQUEST RESPONSE CLIENTS CALLS   of a bare relay: HTTP over TCP, a frame to a worker and back, RESPONSE
 //     ./serve pool REQUEST CALLS COMMAND...          of a worker of that pool, without a server
+//     ./serve wake DIRECTORY CALLS                   of a bare rename to the inotify event of it in another process
 //
 // REQUEST and RESPONSE are files with the bytes of one, HTTP or a frame (u32 big-endian length). Each client keeps its
 // connection and sends the next request when it has its answer. The relay reads requests only as far as it must to find
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -255,6 +257,36 @@ static void load_pool(struct bytes request, long calls, char **words) {
     waitpid(pid, NULL, 0);
 }
 
+// Says a byte for each file that gets its name there.
+static void notify(int fd, const char *directory) {
+    static char events[BUFFER];
+    const int watch = inotify_init1(IN_CLOEXEC);
+    if (inotify_add_watch(watch, directory, IN_MOVED_TO) < 0) die(directory);
+    do transmit(fd, "", 1);
+    while (read(watch, events, BUFFER) > 0);
+    die("read");
+}
+
+static void load_wake(const char *directory, long calls) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair)) die("socketpair");
+    if (begin() == 0) notify(pair[1], directory);
+    close(pair[1]);
+    if (chdir(directory)) die(directory);
+    int64_t best = INT64_MAX;
+    char byte;
+    if (recv(pair[0], &byte, 1, 0) != 1) die("recv");
+    for (long i = 0; i < calls; i++) {
+        const int file = open("new", O_WRONLY | O_CREAT, 0600);
+        if (file < 0 || close(file)) die("new");
+        const int64_t start = now_ns();
+        if (rename("new", "old") || recv(pair[0], &byte, 1, 0) != 1) die("rename");
+        const int64_t spent = now_ns() - start;
+        if (spent < best) best = spent;
+    }
+    printf("%lld\n", (long long)best);
+}
+
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     if (strcmp(what, "load") == 0 && argc == 6) {
@@ -278,9 +310,11 @@ int main(int argc, char **argv) {
         load_relay(read_file(argv[2]), read_file(argv[3]), count, atol(argv[5]));
     } else if (strcmp(what, "pool") == 0 && argc > 4) {
         load_pool(read_file(argv[2]), atol(argv[3]), argv + 4);
+    } else if (strcmp(what, "wake") == 0 && argc == 4) {
+        load_wake(argv[2], atol(argv[3]));
     } else {
         fail("load ADDRESS REQUEST CLIENTS CALLS, echo REQUEST CALLS, relay REQUEST RESPONSE CLIENTS CALLS, "
-             "or pool REQUEST CALLS COMMAND...");
+             "pool REQUEST CALLS COMMAND..., or wake DIRECTORY CALLS");
     }
     return 0;
 }

@@ -152,6 +152,6 @@ def put(work, name, data):
     return path
 
 
-def resident_kib(pid):
+def resident_kib(pid, which="VmRSS:"):
     with open("/proc/%d/status" % pid) as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
+        return next(int(line.split()[1]) for line in file if line.startswith(which))
