@@ -382,6 +382,46 @@ pub const FLOW_TRACE_CHARS_MAX: usize = 120;
 /// Words of one request about flows: a command with its arguments.
 pub const FLOW_WORDS_MAX: usize = 16;
 
+/// Name of a host as it is written, in bytes: what a name of 255 bytes in a message comes to (RFC 1035, 2.3.4).
+pub const DNS_NAME_BYTES_MAX: usize = 253;
+
+/// Answer of a name server, in bytes: 512 is what one may send that wasn't asked for more; some send more.
+pub const DNS_ANSWER_BYTES_MAX: usize = 4096;
+
+/// Aliases that stand between a name and its addresses in one answer: networks that deliver for others use four.
+pub const DNS_ALIASES_MAX: usize = 8;
+
+/// Addresses of one family that are taken from an answer: more than are ever tried within a deadline.
+pub const DNS_ADDRESSES_MAX: usize = 8;
+
+/// Name servers that are asked, as the C library has it (MAXNS).
+pub const DNS_SERVERS_MAX: usize = 3;
+
+/// Domains that a short name is looked for in, as the C library had it for long (MAXDNSRCH).
+pub const DNS_SEARCH_MAX: usize = 6;
+
+/// Dots that make a name whole without a domain, at most, as the C library has it (RES_MAXNDOTS).
+pub const DNS_NDOTS_MAX: usize = 15;
+
+/// Time for an answer of a name server if `options timeout` doesn't say, in seconds: a lost packet is soon asked for again.
+pub const DNS_TIMEOUT_S: u64 = 2;
+
+/// The same, at most: as the C library has it (RES_MAXRETRANS).
+pub const DNS_TIMEOUT_S_MAX: u64 = 30;
+
+/// Rounds through the name servers if `options attempts` doesn't say.
+pub const DNS_ROUNDS: usize = 2;
+
+/// The same, at most: as the C library has it (RES_MAXRETRY).
+pub const DNS_ROUNDS_MAX: usize = 5;
+
+/// Time for addresses of version 6 when those of version 4 are there, in milliseconds: RFC 8305 waits as long, the other way
+/// round; some servers never answer the one question.
+pub const DNS_SECOND_MS: u64 = 50;
+
+/// Configuration of name servers, in bytes: a hundred times a usual one.
+pub const DNS_CONFIGURATION_BYTES_MAX: u64 = 64 << 10;
+
 /// Time that another server has for its answer if a node doesn't say, in milliseconds: as long as people wait.
 pub const FLOW_FETCH_MS: u64 = 30_000;
 

@@ -45,4 +45,4 @@ macro_rules! targets {
     };
 }
 
-targets!(manifest schema msgpack transcode frame message expression args loc compose signatures http mcp routes cel specs zip);
+targets!(manifest schema msgpack transcode frame message expression args loc compose signatures http dns mcp routes cel specs zip);

@@ -1,6 +1,7 @@
 //! The loop of the server: one thread, one poll for its sockets and those of all programs' sessions.
 //! Carries bytes, effects and events between the server's state machine and the system. Decides nothing.
 
+mod asking;
 mod effects;
 mod fetching;
 mod flows;
@@ -300,7 +301,8 @@ impl<'a> Host<'a> {
             .values()
             .filter_map(|(_, running)| running.wait_ms(now));
         let accept = (!self.unaccepted.is_empty()).then_some(ACCEPT_AGAIN_MS);
-        programs.chain(server).chain(accept).min()
+        let lookups = self.lookups_deadline().map(|due| due.saturating_sub(now));
+        programs.chain(server).chain(accept).chain(lookups).min()
     }
 
     fn note_event(&mut self, event: &mio::event::Event, now: u64) {

@@ -6,6 +6,7 @@ mod http;
 
 mod ends;
 mod looks;
+mod names;
 mod seed;
 mod served;
 mod work;

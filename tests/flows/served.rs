@@ -77,8 +77,14 @@ impl Place {
 
     /// A server of what the words say, which has a listener of that name.
     pub fn serve(&self, words: &[&str], listener: &str) -> Served<'_> {
+        self.serve_with(words, &[], listener)
+    }
+
+    /// The same, with variables of its environment.
+    pub fn serve_with(&self, words: &[&str], variables: &[(&str, &str)], listener: &str) -> Served<'_> {
         let mut child = self
             .command(words)
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

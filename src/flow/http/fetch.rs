@@ -178,9 +178,9 @@ impl Fetch {
         }
     }
 
-    /// There is no connection, or it broke.
-    pub fn handle_failed(&mut self, what: &str) {
-        self.fail(Kind::Io, what);
+    /// There is no connection, or it broke, or nobody knows where to.
+    pub fn handle_failed(&mut self, kind: Kind, what: &str) {
+        self.fail(kind, what);
     }
 
     /// When [`Fetch::handle_timeout`] is due, in milliseconds.
@@ -613,7 +613,7 @@ mod tests {
         fetch.handle_timeout(fetch.next_deadline() - 1);
         assert!(fetch.poll_answer().is_none());
         fetch.handle_timeout(fetch.next_deadline());
-        fetch.handle_failed("gone");
+        fetch.handle_failed(Kind::Io, "gone");
         let error = fetch.poll_answer().unwrap().unwrap_err();
         assert_eq!(
             (error.kind, error.message.as_str()),

@@ -1,8 +1,9 @@
-//! HTTP as flows have it: requests and answers as values, routes, and a client. Opens no socket; the framing of what clients of
+//! HTTP as flows have it: requests and answers as values, routes, and a client that finds hosts. Opens no socket; the framing of what clients of
 //! a listener send is in the layer above.
 
 mod answer;
 mod body;
+pub mod dns;
 pub mod fetch;
 mod packet;
 mod routes;

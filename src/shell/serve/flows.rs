@@ -1,12 +1,14 @@
 //! The side of flows that has descriptors: listening sockets and watched files of nodes, connections to other servers, the store.
 //! Decides nothing.
 
+use super::asking::{Asking, Heard};
 use super::fetching::{Came, Fetching};
-use super::names::resolve;
+use super::names;
 use super::store::Stored;
 use super::{FETCH_BIT, Host, Listener};
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::TaskId;
+use crate::flow::http::dns::lookup::Lookup;
 use crate::flow::kinds::node::Service;
 use crate::flow::value::Value;
 use crate::map::Map;
@@ -24,7 +26,7 @@ use std::rc::Rc;
 #[derive(Default)]
 pub struct FlowSide {
     /// By numbers that no two have at once.
-    fetches: Map<usize, (TaskId, Fetching)>,
+    fetches: Map<usize, (TaskId, Way)>,
     next_fetch: u32,
     watches: Vec<Watched>,
     /// What is served of nodes and values, if any is.
@@ -33,6 +35,13 @@ pub struct FlowSide {
     pub(super) counts: Option<Rc<Cell<(u32, u32)>>>,
     /// Connections that have more than a turn takes.
     unmoved: Vec<usize>,
+}
+
+/// How far a connection to another server is.
+enum Way {
+    /// Nobody has said yet where it is.
+    Asking(Box<Asking>),
+    Connected(Fetching),
 }
 
 /// A file or folder that a node watches.
@@ -64,8 +73,8 @@ impl Host<'_> {
             let message = format!("can't listen on {host}:{port}: {what}");
             Error::new(Kind::Io, message)
         };
-        let addresses = resolve(host).map_err(refused)?;
-        let mut last = String::new();
+        let addresses = names::known(host);
+        let mut last = "it is not in /etc/hosts, where names to listen at have to be".to_string();
         for address in addresses {
             match TcpListener::bind(SocketAddr::new(address, port)) {
                 Ok(listener) => {
@@ -148,22 +157,35 @@ impl Host<'_> {
                 break key;
             }
         };
-        let connected = resolve(host).and_then(|addresses| {
-            let addresses = addresses
-                .into_iter()
-                .map(|address| SocketAddr::new(address, port));
-            let token = Token(FETCH_BIT | key);
-            Fetching::connect(addresses.collect(), token, self.poll.registry())
-                .map_err(|error| error.to_string())
-        });
-        match connected {
-            Ok(fetching) => drop(self.flows.fetches.insert(key, (task, fetching))),
-            Err(what) => self.server.handle_fetch_failed(task, &what, now),
+        let token = Token(FETCH_BIT | key);
+        let known = names::known(host);
+        if !known.is_empty() {
+            let known = known.into_iter().map(|address| SocketAddr::new(address, port));
+            return self.connect_to(key, task, known.collect(), now);
+        }
+        match Lookup::new(host, names::servers()) {
+            Ok(lookup) => {
+                let asking = Box::new(Asking::new(lookup, port, token));
+                self.flows.fetches.insert(key, (task, Way::Asking(asking)));
+                self.step_fetch(key, now);
+            }
+            Err((kind, what)) => self.server.handle_fetch_failed(task, kind, &what, now),
+        }
+    }
+
+    fn connect_to(&mut self, key: usize, task: TaskId, addresses: Vec<SocketAddr>, now: u64) {
+        match Fetching::connect(addresses, Token(FETCH_BIT | key), self.poll.registry()) {
+            Ok(fetching) => drop(self.flows.fetches.insert(key, (task, Way::Connected(fetching)))),
+            Err(error) => {
+                self.flows.fetches.remove(&key);
+                self.server
+                    .handle_fetch_failed(task, Kind::Io, &error.to_string(), now);
+            }
         }
     }
 
     pub(super) fn disconnect(&mut self, task: TaskId) {
-        let of_task = |(key, (of, _)): (&usize, &(TaskId, Fetching))| (*of == task).then_some(*key);
+        let of_task = |(key, (of, _)): (&usize, &(TaskId, Way))| (*of == task).then_some(*key);
         let found = self.flows.fetches.iter().find_map(of_task);
         if let Some(key) = found {
             self.flows.fetches.remove(&key);
@@ -173,10 +195,22 @@ impl Host<'_> {
     /// Carries what goes without waiting between the server and another one.
     pub(super) fn step_fetch(&mut self, key: usize, now: u64) {
         for _ in 0..MOVES_PER_TURN_MAX {
-            let Some((task, fetching)) = self.flows.fetches.get_mut(&key) else {
+            let Some((task, way)) = self.flows.fetches.get_mut(&key) else {
                 return;
             };
             let task = *task;
+            let fetching = match way {
+                Way::Connected(fetching) => fetching,
+                Way::Asking(asking) => match asking.step(&mut self.buffer, self.poll.registry(), now) {
+                    Heard::Something => continue,
+                    Heard::Nothing => return,
+                    Heard::Found(addresses) => return self.connect_to(key, task, addresses, now),
+                    Heard::Failed((kind, what)) => {
+                        self.flows.fetches.remove(&key);
+                        return self.server.handle_fetch_failed(task, kind, &what, now);
+                    }
+                },
+            };
             let output = self.server.fetch_output(task);
             match fetching.step(output, &mut self.buffer, self.poll.registry()) {
                 Came::Nothing => return,
@@ -191,7 +225,7 @@ impl Host<'_> {
                 }
                 Came::Failed(what) => {
                     self.flows.fetches.remove(&key);
-                    return self.server.handle_fetch_failed(task, &what, now);
+                    return self.server.handle_fetch_failed(task, Kind::Io, &what, now);
                 }
             }
         }
@@ -199,11 +233,19 @@ impl Host<'_> {
         self.flows.unmoved.push(key);
     }
 
-    /// Goes on with connections that had more than a turn takes.
+    /// Goes on with connections that had more than a turn takes, and with searches for hosts whose time has come.
     pub(super) fn step_fetches(&mut self, now: u64) {
-        for key in std::mem::take(&mut self.flows.unmoved) {
+        let mut keys = std::mem::take(&mut self.flows.unmoved);
+        let due = self.flows.lookups().filter(|(_, due)| *due <= now);
+        keys.extend(due.map(|(key, _)| key));
+        for key in keys {
             self.step_fetch(key, now);
         }
+    }
+
+    /// When the next search for a host is to be looked at.
+    pub(super) fn lookups_deadline(&self) -> Option<u64> {
+        self.flows.lookups().map(|(_, due)| due).min()
     }
 
     pub(super) fn has_unmoved(&self) -> bool {
@@ -211,8 +253,18 @@ impl Host<'_> {
     }
 }
 
+impl FlowSide {
+    /// Searches for hosts that wait, and until when.
+    fn lookups(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.fetches.iter().filter_map(|(key, (_, way))| match way {
+            Way::Asking(asking) => Some((*key, asking.next_deadline()?)),
+            Way::Connected(_) => None,
+        })
+    }
+}
+
 /// What the system says, without its number.
-fn reason(error: &std::io::Error) -> String {
+pub(super) fn reason(error: &std::io::Error) -> String {
     let mut reason = error.to_string();
     reason.truncate(reason.find(" (os error").unwrap_or(reason.len()));
     reason.to_lowercase()

@@ -274,9 +274,9 @@ impl Server {
         self.settle(now_ms);
     }
 
-    /// Another server can't be reached, or the connection broke.
-    pub fn handle_fetch_failed(&mut self, task: TaskId, what: &str, now_ms: u64) {
-        self.with_fetch(task, now_ms, |fetch| fetch.handle_failed(what));
+    /// Another server can't be found or reached, or the connection broke.
+    pub fn handle_fetch_failed(&mut self, task: TaskId, kind: Kind, what: &str, now_ms: u64) {
+        self.with_fetch(task, now_ms, |fetch| fetch.handle_failed(kind, what));
         self.settle(now_ms);
     }
 
