@@ -8,12 +8,15 @@ use crate::flow::spec::template::{self, Values};
 use crate::flow::spec::{FlowValue, Object, Sort, Spec};
 use crate::flow::store;
 use crate::map::Map;
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// All namespaces.
 #[derive(Default)]
 pub struct Supply {
     namespaces: Map<Rc<str>, Stored>,
+    /// What nobody gets to see of any of them, once somebody has asked for it.
+    secrets: OnceCell<Secrets>,
     /// What templates are replaced by that nobody's env has.
     pub given: Vec<(String, String)>,
     /// Nodes that start runs by themselves are left out.
@@ -67,6 +70,7 @@ impl Supply {
             }
         }
         if is_all {
+            self.secrets = OnceCell::new();
             touched = stored.specs.values().cloned().collect();
         }
         for spec in touched {
@@ -99,5 +103,13 @@ impl Supply {
         let stored = self.namespaces.get(namespace);
         let values = stored.into_iter().flat_map(|stored| &stored.values);
         Secrets::of(values.map(|value| &**value))
+    }
+
+    /// What nobody gets to see of any namespace, for what is printed line by line by whom all of them share.
+    pub fn all_secrets(&self) -> &Secrets {
+        self.secrets.get_or_init(|| {
+            let values = self.namespaces.values().flat_map(|stored| &stored.values);
+            Secrets::of(values.map(|value| &**value)).by_lines()
+        })
     }
 }

@@ -40,6 +40,7 @@ use crate::ids::PoolId;
 use crate::limits::CLIENTS_MAX;
 use crate::manifest::model::Manifest;
 use crate::serve::metrics::{Metrics, SeriesId};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -460,8 +461,10 @@ impl Server {
         now_ms: u64,
     ) {
         if let (Note::Log { level, text }, Some(program)) = (note, self.programs.get(&id)) {
+            let secrets = self.flows.secrets_of(&program.name);
             for line in text.lines() {
                 let line = format!("[{pool}] {level}: {line}");
+                let line = secrets.map_or(Cow::Borrowed(&*line), |secrets| secrets.mask(&line));
                 self.journal.add(&program.name, &line, &mut self.effects);
             }
         }
@@ -474,10 +477,10 @@ impl Server {
     /// A process of a generation has printed something. In the course of which call can't be told: each that runs there is.
     pub fn handle_printed(&mut self, id: DeploymentId, bytes: &[u8]) {
         self.tell_printed(id, bytes);
-        if let Some(program) = self.programs.get(&id) {
-            self.journal.add_printed(&program.name, bytes, &mut self.effects);
-        } else if let Some(name) = self.deployments.name_of(id).cloned() {
-            self.journal.add_printed(&name, bytes, &mut self.effects);
+        let name = self.programs.get(&id).map(|program| &program.name);
+        if let Some(name) = name.or_else(|| self.deployments.name_of(id)) {
+            let secrets = self.flows.secrets_of(name);
+            self.journal.add_printed(name, bytes, secrets, &mut self.effects);
         }
         self.tell_followers();
     }

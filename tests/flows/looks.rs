@@ -176,7 +176,15 @@ fn tests_of_flows() {
         place.tool(&[&words[..], &["none"]].concat()).status.code(),
         Some(6)
     );
-    assert_eq!(place.tool(&[&words[..], &["("]].concat()).status.code(), Some(2));
+    for pattern in ["(", "a\"b\\"] {
+        let output = place.tool(&[&words[..], &[pattern]].concat());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(
+            told.contains(&format!("pattern '{pattern}' can't be read: ")) && !told.contains("self"),
+            "{told}"
+        );
+    }
     place.assert_nothing_runs();
 }
 

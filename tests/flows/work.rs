@@ -96,6 +96,68 @@ fn changes_of_files_begin_runs() {
 }
 
 #[test]
+fn secrets_and_errors_of_a_flow() {
+    let place = Place::new();
+    place.file("values.yaml", "{name: TOKEN, data: tok-abcdef}\n");
+    let nodes = r#"
+- kind: listener
+  name: web
+  port: 0
+  links: {out: [{name: routes}]}
+- kind: router
+  name: routes
+  routes:
+    - {method: GET, path: /print, port: "out[0]"}
+    - {method: GET, path: /fail, port: "out[1]"}
+    - {method: GET, path: /answer, port: "out[2]"}
+  links: {"out[0]": [{name: prints}], "out[1]": [{name: fails}], "out[2]": [{name: answers}]}
+- kind: snippet
+  name: prints
+  language: python
+  env: {TOKEN: "{{ .TOKEN }}"}
+  code: |
+    def main(args):
+        print("printed", "{{ .TOKEN }}", "here", flush=True)
+        raise Exception("bad {{ .TOKEN }} here")
+- {kind: throw, name: fails, error: "bad {{ .TOKEN }} there", env: {TOKEN: "{{ .TOKEN }}"}}
+- {kind: snippet, name: answers, language: text, code: "{{ .TOKEN }}", env: {TOKEN: "{{ .TOKEN }}"}}
+"#;
+    place.file("nodes.yaml", nodes);
+    let words = [
+        "start",
+        "--from-values",
+        "values.yaml",
+        "--from-specs",
+        "nodes.yaml",
+    ];
+    let served = place.serve(&words, "default/web");
+    let refused = served.ask("GET", "/fail", "");
+    refused.check(
+        500,
+        &["{\"error\":{\"kind\":\"raised\",\"message\":\"bad <redacted> there\""],
+    );
+    // What a flow answers with on purpose it tells.
+    served.ask("GET", "/answer", "").check(200, &["tok-abcdef"]);
+    // The router's own errors have the same form.
+    served
+        .ask("GET", "/nowhere", "")
+        .check(404, &["{\"error\":{\"kind\":\"not_found\",\"message\":"]);
+    served
+        .ask("POST", "/fail", "")
+        .check(405, &["{\"error\":{\"kind\":\"usage\",\"message\":"]);
+    if crate::served::has("python3") {
+        let failed = served.ask("GET", "/print", "");
+        failed.check(500, &["\"raised\"", "bad <redacted> here"]);
+        assert!(!failed.text().contains("tok-abcdef"), "{}", failed.text());
+        until("what it prints", || {
+            served.log().contains("printed <redacted> here")
+        });
+    }
+    assert!(!served.log().contains("tok-abcdef"), "{}", served.log());
+    served.stop();
+}
+
+#[test]
 fn a_flow_calls_a_program() {
     if !crate::served::has("python3") {
         return;

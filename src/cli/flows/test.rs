@@ -5,7 +5,7 @@ use crate::cli::serve;
 use crate::error::{Error, Kind, Result};
 use crate::flow::cel::Cel;
 use crate::flow::spec::NAMESPACE;
-use crate::flow::value::Value;
+use crate::flow::value::{Value, json};
 use crate::shell::serve::Tests;
 use argh::FromArgs;
 use std::cell::Cell;
@@ -62,17 +62,16 @@ pub fn run(test: &Test) -> Result<ExitCode> {
         values: &test.from_values,
         env: &test.env,
     })?;
-    let pattern = test.pattern.clone().unwrap_or_default();
-    let matches = Cel::compile_with("self.matches(pattern)", &["self", "pattern"])
-        .map_err(|flaw| Error::new(Kind::Usage, flaw.message.to_string()))?;
+    let typed = test.pattern.as_deref().unwrap_or_default();
+    let expression = format!("self.matches({})", json::text(&Value::str(typed)));
+    let matches = Cel::compile_with(&expression, &["self"]).map_err(|flaw| {
+        let message = format!("pattern '{typed}' can't be read: {}", flaw.message);
+        Error::new(Kind::Usage, message)
+    })?;
     let is_wanted = move |name: &str| {
-        let found = matches.evaluate(&[("self", &Value::str(name)), ("pattern", &Value::str(&pattern))])?;
+        let found = matches.evaluate(&[("self", &Value::str(name))])?;
         Ok(found.as_bool() == Some(true))
     };
-    is_wanted("").map_err(|mut error: Box<Error>| {
-        error.kind = Kind::Usage;
-        error
-    })?;
     let counts = Rc::new(Cell::new((0, 0)));
     serve::test(
         &test.program,

@@ -123,13 +123,19 @@ fn a_change_that_is_wrong_leaves_the_old_node() {
 
 #[test]
 fn a_kind_is_known_once_its_command_is_served() {
-    let mut engine = engine("- {kind: later, name: a}");
-    check_status(&engine, &["a: failed(kind 'later' is unknown at f.yaml:1)"]);
+    let mut engine = engine("- {kind: later, name: a}\n- {kind: call, name: b, program: p, command: c}");
+    check_status(
+        &engine,
+        &[
+            "a: failed(kind 'later' is unknown at f.yaml:1)",
+            "b: failed(program 'p' has no command 'c', or is not served at f.yaml:2)",
+        ],
+    );
     let known = Known {
-        is_command: &|name| name == "later",
+        is_command: &|name| matches!(name, "later" | "p/c"),
     };
     engine.handle_commands(&known, 0);
-    check_status(&engine, &["a: active"]);
+    check_status(&engine, &["a: active", "b: active"]);
 }
 
 #[test]

@@ -366,6 +366,14 @@ fn shown(url: &str) -> &str {
     url.split('?').next().unwrap_or(url)
 }
 
+/// Whether a url can be asked at all.
+///
+/// # Errors
+/// Kind `bad_argument`: it can't be read; `usage`: it wants TLS.
+pub fn check_url(url: &str) -> Result<()> {
+    Target::parse(url).map(drop)
+}
+
 fn url_of(request: &Value) -> Result<String> {
     let word = |key: &str| match request.get(key) {
         None | Some(Value::Null) => Ok(None),

@@ -9,5 +9,6 @@ mod packet;
 mod routes;
 
 pub use answer::Answer;
+pub use fetch::check_url;
 pub use packet::{Asked, Names, packet};
 pub use routes::{Found, Route, Routed, Routes};

@@ -1,12 +1,13 @@
 //! Routes: from the method and path of a request to a port. Sends nothing.
 //!
 //! A path is matched segment by segment, each decoded after the path was split. At every segment a text that is written out
-//! comes before `:name`, and that before `*`, which takes all that is left.
+//! comes before `:name`, which takes at least a byte, and that before `*`, which takes all that is left, even nothing.
 
+use crate::codec::nearest::nearest;
 use crate::codec::target::segments;
 use crate::error::{Error, Kind, Result};
 use crate::flow::value::Value;
-use crate::limits::{FLOW_ROUTES_MAX, HTTP_METHOD_BYTES_MAX, HTTP_TARGET_BYTES_MAX};
+use crate::limits::{FLOW_ROUTES_MAX, HTTP_TARGET_BYTES_MAX};
 use std::rc::Rc;
 
 /// A route as it is written.
@@ -16,6 +17,31 @@ pub struct Route<'a> {
     /// The path, with `:name` for a segment and `*` or `*name` for the rest.
     pub path: &'a str,
 }
+
+/// Methods that routes are for: those of HTTP, of WebDAV, and what caches know. Any other is more likely a slip.
+const METHODS: [&str; 21] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "CONNECT",
+    "TRACE",
+    "QUERY",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "SEARCH",
+    "REPORT",
+    "PURGE",
+    "MKCALENDAR",
+];
 
 /// A place in the tree of segments.
 #[derive(Default)]
@@ -114,20 +140,20 @@ impl Routes {
             Error::new(Kind::Manifest, message)
         };
         let (method, path) = (route.method, route.path);
-        if !method
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_*".contains(&byte))
-            || method.len() > HTTP_METHOD_BYTES_MAX
-        {
-            return Err(wrong(format!("method '{method}' is none")));
-        }
         if !path.starts_with('/') || path.len() > HTTP_TARGET_BYTES_MAX {
             return Err(wrong(format!("path '{path}' does not begin with '/'")));
         }
         let method = match method {
-            "*" => String::new(),
+            "*" | "" => String::new(),
             method => method.to_ascii_uppercase(),
         };
+        if !method.is_empty() && !METHODS.contains(&&*method) {
+            let error = wrong(format!("method '{}' is none", route.method));
+            return Err(match nearest(&method, METHODS) {
+                Some(near) => error.hint(format!("did you mean {near}?")),
+                None => error.hint("leave it out to take any"),
+            });
+        }
         let mut names: Vec<Rc<str>> = Vec::new();
         let mut at = 0;
         let mut takes_rest = false;
@@ -229,7 +255,9 @@ impl Routes {
                             if !branch_of.rest.is_empty() {
                                 steps.push(Step::Rest(branch, depth, kept));
                             }
-                            if let Some(next) = branch_of.param {
+                            if let Some(next) = branch_of.param
+                                && !segment.is_empty()
+                            {
                                 steps.push(Step::Param(next as usize, depth, kept));
                             }
                             if let Ok(place) = branch_of.find(segment) {
@@ -283,7 +311,8 @@ impl Routes {
                 let allow = Value::list(vec![Value::Str(allowed.into())]);
                 answer.push(("header", Value::map([("Allow", allow)])));
             }
-            answer.push(("body", Value::Error(error.into())));
+            // As an error that nobody handles is answered.
+            answer.push(("body", Value::map([("error", Value::Error(error.into()))])));
             Ok(Routed::Answer(Value::map(answer)))
         };
         match self.find(method, path) {
@@ -377,7 +406,9 @@ mod tests {
         check("GET /users", "GET /users");
         check("POST /users", "POST /users");
         check("PATCH /users", "GET,POST");
-        check("GET /users/", "GET /users/:id id=");
+        check("GET /users/", "DELETE");
+        check("DELETE /users/", "DELETE /users/* *=");
+        check("LOCK /users//books/2", "DELETE");
         check("GET /users/me", "GET /users/me");
         check("GET /users/m%65", "GET /users/me");
         check("GET /users/a%2Fb", "GET /users/:id id=a/b");
@@ -411,6 +442,10 @@ mod tests {
         };
         check(&["GET a"], "routes[0]: path 'a' does not begin with '/'");
         check(&["G/T /a"], "routes[0]: method 'G/T' is none");
+        check(&["GT /a"], "routes[0]: method 'GT' is none");
+        let hint = |route: &str| compile(&[route]).err().and_then(|error| error.hint);
+        assert_eq!(hint("GT /a").as_deref(), Some("did you mean GET?"));
+        assert_eq!(hint("BREW /a").as_deref(), Some("leave it out to take any"));
         check(
             &["/a/*/b"],
             "routes[0]: '*' is not the last segment of path '/a/*/b'",
@@ -445,8 +480,8 @@ mod tests {
         );
         check(
             r#"{"method":"LOCK","path":"/a"}"#,
-            "{\"status\":405,\"header\":{\"Allow\":[\"GET, POST, PUT, HEAD, OPTIONS\"]},\"body\":{\"kind\":\"usage\",\
-             \"message\":\"path '/a' has no method LOCK, expected GET, POST, PUT, HEAD, OPTIONS\"}}",
+            "{\"status\":405,\"header\":{\"Allow\":[\"GET, POST, PUT, HEAD, OPTIONS\"]},\"body\":{\"error\":{\
+             \"kind\":\"usage\",\"message\":\"path '/a' has no method LOCK, expected GET, POST, PUT, HEAD, OPTIONS\"}}}",
         );
         check(
             r#"{"method":"OPTIONS","path":"/1"}"#,
@@ -454,12 +489,12 @@ mod tests {
         );
         check(
             r#"{"method":"GET","path":"/1/2"}"#,
-            "{\"status\":404,\"body\":{\"kind\":\"not_found\",\"message\":\"there is no path '/1/2'\"}}",
+            "{\"status\":404,\"body\":{\"error\":{\"kind\":\"not_found\",\"message\":\"there is no path '/1/2'\"}}}",
         );
         check(
             r#"{"method":"GET","path":"/%"}"#,
-            "{\"status\":400,\"body\":{\"kind\":\"bad_argument\",\"message\":\"'%' in the target of the request, expected two \
-             hexadecimal digits after '%'\"}}",
+            "{\"status\":400,\"body\":{\"error\":{\"kind\":\"bad_argument\",\"message\":\"'%' in the target of the \
+             request, expected two hexadecimal digits after '%'\"}}}",
         );
         check(
             r#"{"method":"GET"}"#,

@@ -2,6 +2,7 @@
 
 use super::node::{Context, FrameState, Known, Node, Step, Work};
 use crate::error::{Error, Kind, Result};
+use crate::flow::http::check_url;
 use crate::flow::spec::{Port, Spec};
 use crate::flow::value::Value;
 use crate::limits::{FLOW_FETCH_MS, TIMEOUT_MS_MAX};
@@ -21,7 +22,7 @@ struct Http {
 /// Builds one.
 ///
 /// # Errors
-/// Kind `bad_argument`: `url`, `method` or `timeout` is something else.
+/// Kind `bad_argument`: `url`, `method` or `timeout` is something else; `usage`: `url` wants TLS.
 pub fn build(spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
     let text = |field: &str| match spec.field(field) {
         None | Some(Value::Null) => Ok(None),
@@ -31,8 +32,12 @@ pub fn build(spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
             Err(Error::new(Kind::BadArgument, message).at(spec.place_of(field).to_string()))
         }
     };
+    let url = text("url")?;
+    if let Some(url) = url.as_ref().and_then(Value::as_str) {
+        check_url(url).map_err(|error| error.at(spec.place_of("url").to_string()))?;
+    }
     Ok(Box::new(Http {
-        url: text("url")?,
+        url,
         method: text("method")?,
         timeout_ms: super::fields::duration(spec, "timeout")?
             .unwrap_or(FLOW_FETCH_MS)
@@ -71,5 +76,30 @@ impl Node for Http {
             request: self.request(packet),
             timeout_ms: self.timeout_ms,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::flow::kinds::check::check;
+
+    #[test]
+    fn urls_are_looked_at_before_any_request() {
+        let check = |url: &str, expected| {
+            check(
+                &format!("- {{kind: http, name: a, url: '{url}'}}"),
+                "null",
+                expected,
+            )
+        };
+        check("http://h/x", Ok("[{\"url\":\"http://h/x\"},30000]"));
+        check(
+            "https://h/x",
+            Err("url 'https://h/x' asks for TLS, which is not spoken here"),
+        );
+        check(
+            "h/x",
+            Err("url 'h/x' can't be read, expected http://HOST:PORT/PATH"),
+        );
     }
 }

@@ -55,7 +55,10 @@ pub fn build(spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
         });
         ports.push(Port::parse(port).map_err(|error| wrong(error.message))?);
     }
-    let routes = Routes::new(&routes).map_err(|error| wrong(error.message))?;
+    let routes = Routes::new(&routes).map_err(|error| match error.hint {
+        Some(hint) => wrong(error.message).hint(hint),
+        None => wrong(error.message),
+    })?;
     Ok(Box::new(Router { routes, ports }))
 }
 

@@ -19,6 +19,8 @@ enum Params {
     Expression(Condition),
     /// The packet, if it is a list or a map.
     Packet,
+    /// None: the node's own statement has no place for any.
+    None,
 }
 
 /// Builds one.
@@ -32,8 +34,12 @@ pub fn build(spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
         let message = format!("driver is '{driver}', expected sqlite3");
         return Err(fields::wrong(spec, "driver", message));
     }
+    let statement = fields::text(spec, "statement")?;
     let params = match spec.field("parameters") {
-        None | Some(Value::Null) => Params::Packet,
+        None | Some(Value::Null) => match &statement {
+            Some(statement) if !has_parameters(statement) => Params::None,
+            _ => Params::Packet,
+        },
         Some(fixed @ (Value::List(_) | Value::Map(_))) => Params::Fixed(fixed.clone()),
         Some(_) => match Condition::field(spec, "parameters")? {
             Some(expression) => Params::Expression(expression),
@@ -42,9 +48,38 @@ pub fn build(spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
     };
     Ok(Box::new(Sql {
         source: fields::needed_text(spec, "source", "the file of a database")?,
-        statement: fields::text(spec, "statement")?,
+        statement,
         params,
     }))
+}
+
+/// Whether `?`, or `:`, `@` or `$` with a name stands in a statement, outside of quotes and comments.
+fn has_parameters(statement: &str) -> bool {
+    let mut rest = statement;
+    while let Some(first) = rest.chars().next() {
+        // What stands between these is not looked at; a quote that is doubled ends a text and begins one.
+        let end = match first {
+            '\'' | '"' | '`' => first.encode_utf8(&mut [0; 4]).to_string(),
+            '[' => "]".to_string(),
+            '-' if rest.starts_with("--") => "\n".to_string(),
+            '/' if rest.starts_with("/*") => "*/".to_string(),
+            '?' => return true,
+            ':' | '@' | '$' => {
+                let next = rest.chars().nth(1);
+                if next.is_some_and(|next| next.is_alphanumeric() || next == '_') {
+                    return true;
+                }
+                String::new()
+            }
+            _ => String::new(),
+        };
+        let inner = rest.get(first.len_utf8()..).unwrap_or_default();
+        rest = match end.as_str() {
+            "" => inner,
+            end => inner.split_once(end).map_or("", |(_, rest)| rest),
+        };
+    }
+    false
 }
 
 impl Sql {
@@ -65,7 +100,7 @@ impl Sql {
             Params::Fixed(params) => params.clone(),
             Params::Expression(expression) => expression.value(&packet)?,
             Params::Packet if matches!(packet, Value::List(_) | Value::Map(_)) => packet,
-            Params::Packet => Value::Null,
+            Params::Packet | Params::None => Value::Null,
         };
         Ok(Work::Sql {
             source: self.source.clone(),
@@ -103,12 +138,51 @@ mod tests {
     use crate::flow::kinds::check::check;
 
     #[test]
+    fn parameters_of_statements() {
+        let check = |statement: &str, expected| {
+            assert_eq!(super::has_parameters(statement), expected, "{statement}");
+        };
+        for statement in [
+            "?",
+            "a = ?1",
+            "a = :x",
+            "a=@x",
+            "a=$x",
+            "':x' || ?",
+            "-- '\n?",
+            "/* ' */ :é",
+            "a-?",
+        ] {
+            check(statement, true);
+        }
+        for statement in [
+            "",
+            "select 1",
+            "'?'",
+            "'it''s ?'",
+            "\"?\"",
+            "`:a`",
+            "[?]",
+            "-- ?",
+            "/* :a */",
+            "a : b",
+            "'?",
+            "/*",
+            "é",
+        ] {
+            check(statement, false);
+        }
+    }
+
+    #[test]
     fn statements() {
         let check = |fields: &str, packet: &str, expected| {
             check(&format!("- {{kind: sql, name: a, {fields}}}"), packet, expected);
         };
         check("source: f, statement: s", "1", Ok("[\"f\",\"s\",null]"));
-        check("source: f, statement: s", "[1]", Ok("[\"f\",\"s\",[1]]"));
+        check("source: f, statement: s", "[1]", Ok("[\"f\",\"s\",null]"));
+        check("source: f, statement: s ?", "[1]", Ok("[\"f\",\"s ?\",[1]]"));
+        check("source: f, statement: s ?", "1", Ok("[\"f\",\"s ?\",null]"));
         check(
             "driver: sqlite3, source: f, statement: s, parameters: [2]",
             "[1]",

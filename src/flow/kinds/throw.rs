@@ -15,7 +15,7 @@ struct Throw {
 enum Message {
     Text(Rc<str>),
     Expression(Condition),
-    /// The packet says it.
+    /// The packet says it: a text or an error.
     Packet,
 }
 
@@ -51,11 +51,23 @@ pub fn build(spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
 }
 
 impl Throw {
-    fn error(&self, packet: Value) -> std::result::Result<Rc<Error>, Rc<Error>> {
+    fn error(&self, packet: Value, cx: &Context) -> std::result::Result<Rc<Error>, Rc<Error>> {
         let said = match &self.message {
             Message::Text(text) => Value::Str(text.clone()),
             Message::Expression(expression) => expression.value(&packet)?,
-            Message::Packet => packet,
+            Message::Packet if matches!(packet, Value::Str(_) | Value::Error(_)) => packet,
+            // What a request says is not for whoever gets the error.
+            Message::Packet => {
+                let message = format!(
+                    "'{}' has nothing to throw, the packet is {}",
+                    cx.node(),
+                    packet.name()
+                );
+                let error = Error::new(Kind::BadArgument, message);
+                return Err(Rc::from(
+                    error.hint("give it error or message, or send it a text or an error"),
+                ));
+            }
         };
         let error = match said {
             // With all that is known of it.
@@ -84,8 +96,8 @@ impl Node for Throw {
         *port == Port::ERROR
     }
 
-    fn receive(&self, _port: &Port, packet: Value, _frame: &mut FrameState, _cx: &Context) -> Step {
-        let error = self.error(packet).unwrap_or_else(|failed| failed);
+    fn receive(&self, _port: &Port, packet: Value, _frame: &mut FrameState, cx: &Context) -> Step {
+        let error = self.error(packet, cx).unwrap_or_else(|failed| failed);
         Step::Finish(Outcome::Err(error))
     }
 }
@@ -104,7 +116,10 @@ mod tests {
             Err("no way"),
         );
         check(&node(""), "\"so\"", Err("so"));
-        check(&node(""), "{\"a\":1}", Err("{\"a\":1}"));
+        let nothing = Err("'a' has nothing to throw, the packet is a map");
+        check(&node(""), "{\"a\":1}", nothing);
+        check(&node(", error_kind: io"), "{\"a\":1}", nothing);
+        check(&node(", message: self"), "{\"a\":1}", Err("{\"a\":1}"));
         check(
             &node(", error: a, message: self"),
             "1",

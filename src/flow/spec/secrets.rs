@@ -2,6 +2,7 @@
 //! be hidden wherever it stands.
 
 use super::FlowValue;
+use crate::error::Error;
 use crate::flow::value::Value;
 use crate::limits::FLOW_VALUE_DEPTH_MAX;
 use std::borrow::Cow;
@@ -30,6 +31,19 @@ impl Secrets {
         texts.sort_unstable();
         texts.dedup();
         Secrets { texts }
+    }
+
+    /// With each line of those that have several: for what is shown line by line.
+    #[must_use]
+    pub fn by_lines(mut self) -> Secrets {
+        let several = self.texts.iter().filter(|text| text.contains('\n'));
+        let lines = several.flat_map(|text| text.lines().map(str::trim));
+        let lines = lines.filter(|line| line.len() >= SECRET_BYTES_MIN).map(Rc::from);
+        let lines: Vec<Rc<str>> = lines.collect();
+        self.texts.extend(lines);
+        self.texts.sort_unstable();
+        self.texts.dedup();
+        self
     }
 
     /// The text without them; as it is if none stands in it.
@@ -71,6 +85,20 @@ impl Secrets {
         found.map(<[u8]>::len).max().unwrap_or(0)
     }
 
+    /// Masks all that an error says in texts that may have come from a packet or from code.
+    pub fn mask_error(&self, error: &mut Error) {
+        if self.texts.is_empty() {
+            return;
+        }
+        let trace = error.trace.iter_mut();
+        let trace = trace.flat_map(|entry| [&mut entry.function, &mut entry.file]);
+        let texts = [&mut error.message].into_iter().chain(&mut error.place);
+        let texts = texts.chain(&mut error.hint).chain(&mut error.stderr_tail);
+        for text in texts.chain(trace) {
+            *text = self.mask(text).into_owned();
+        }
+    }
+
     /// The value with every text in it masked; what is nested too deep to be printed is null.
     pub fn mask_value(&self, value: &Value) -> Value {
         match self.texts.is_empty() {
@@ -100,12 +128,7 @@ impl Secrets {
             }
             Value::Error(error) => {
                 let mut masked = error.as_ref().clone();
-                masked.message = self.mask(&error.message).into_owned();
-                masked.stderr_tail = error
-                    .stderr_tail
-                    .iter()
-                    .map(|line| self.mask(line).into_owned())
-                    .collect();
+                self.mask_error(&mut masked);
                 Value::Error(Rc::new(masked))
             }
             Value::Bytes(bytes) => match std::str::from_utf8(bytes).map(|text| self.mask(text)) {
@@ -137,6 +160,7 @@ fn collect(value: &Value, texts: &mut Vec<Rc<str>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Kind, TraceEntry};
     use crate::flow::spec::Place;
     use crate::flow::value::json;
     use crate::flow::value::located::Located;
@@ -183,5 +207,24 @@ mod tests {
         let value = json::read(b"{\"a\": [\"so hush\", 1], \"hush\": null}").unwrap();
         let masked = json::text(&secrets.mask_value(&value));
         assert_eq!(masked, "{\"a\":[\"so <redacted>\",1],\"<redacted>\":null}");
+    }
+
+    #[test]
+    fn errors_and_lines_are_masked() {
+        let secrets = secrets("\"hush\\nhidden line\"");
+        assert_eq!(secrets.mask("a hush b"), "a hush b");
+        let secrets = secrets.by_lines();
+        assert_eq!(secrets.mask("a hush b"), "a <redacted> b");
+        assert_eq!(secrets.mask("hidden line"), "<redacted>");
+        let mut error = Error::new(Kind::Raised, "no hush").at("at hush").hint("try hush");
+        error.stderr_tail = vec!["hush".into()];
+        error.trace = vec![TraceEntry {
+            lang: "py".into(),
+            function: "f(hush)".into(),
+            file: "hush.py".into(),
+            line: 1,
+        }];
+        secrets.mask_error(&mut error);
+        assert!(!format!("{error:?}").contains("hush"), "{error:?}");
     }
 }

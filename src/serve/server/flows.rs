@@ -20,11 +20,13 @@ use crate::flow::engine::{Change, Effect as Wanted, Engine, RunId, Start, TaskId
 use crate::flow::graph::status::State as Standing;
 use crate::flow::http::Names;
 use crate::flow::kinds::node::{Known, Service};
+use crate::flow::spec::secrets::Secrets;
 use crate::flow::store;
 use crate::flow::supply::Supply;
 use crate::flow::value::Value;
 use crate::limits::{FLOW_FRAMES_PER_STEP, FLOW_STEPS_PER_TURN};
 use crate::map::Map;
+use crate::serve::deployment::Name;
 use crate::serve::http::Request;
 use crate::serve::metrics::SeriesId;
 use std::rc::Rc;
@@ -59,6 +61,7 @@ enum Waiting {
     /// A client of a listener.
     Web {
         client: ClientId,
+        namespace: Rc<str>,
         request: Box<Request>,
         series: SeriesId,
         begun_ms: u64,
@@ -87,6 +90,13 @@ enum State {
     Asked,
     Open,
     Failed(Rc<Error>),
+}
+
+impl Flows {
+    /// What is hidden in what a deployment prints: snippets of all namespaces run in the server's own.
+    pub(super) fn secrets_of(&self, name: &Name) -> Option<&Secrets> {
+        name.is_own().then(|| self.supply.all_secrets())
+    }
 }
 
 impl Server {

@@ -4,6 +4,7 @@ use super::calls::Call;
 use super::{Access, ClientId, Effect, Server};
 use crate::codec::json_text::JsonText;
 use crate::error::Kind;
+use crate::flow::spec::secrets::Secrets;
 use crate::limits::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 use crate::serve::deployment::Name;
 use crate::serve::http::Request;
@@ -43,8 +44,14 @@ impl Journal {
         effects.push_back(Effect::Log(format!("{name}: {line}")));
     }
 
-    /// Adds what was printed: whole lines, or what is too long for one.
-    pub fn add_printed(&mut self, name: &Name, bytes: &[u8], effects: &mut VecDeque<Effect>) {
+    /// Adds what was printed: whole lines, or what is too long for one, without these secrets.
+    pub fn add_printed(
+        &mut self,
+        name: &Name,
+        bytes: &[u8],
+        secrets: Option<&Secrets>,
+        effects: &mut VecDeque<Effect>,
+    ) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let log = self.logs.entry(name.clone()).or_default();
             let room = LOG_LINE_BYTES_MAX - log.begun.len();
@@ -52,7 +59,10 @@ impl Journal {
             if piece.ends_with(b"\n") || log.begun.len() >= LOG_LINE_BYTES_MAX {
                 let line = std::mem::take(&mut log.begun);
                 let line = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
-                self.add(name, &line, effects);
+                match secrets {
+                    Some(secrets) => self.add(name, &secrets.mask(&line), effects),
+                    None => self.add(name, &line, effects),
+                }
             }
         }
     }

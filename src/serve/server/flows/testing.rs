@@ -93,7 +93,12 @@ impl Server {
     pub(super) fn end_test(&mut self, node: Rc<str>, begun_ms: u64, outcome: Outcome, now_ms: u64) {
         self.flows.testing.is_running = false;
         let error = match outcome {
-            Ok(Value::Error(error)) | Err(error) => Some(error),
+            Ok(Value::Error(error)) | Err(error) => {
+                let mut error = Error::clone(&error);
+                let secrets = self.flows.supply.secrets(&self.flows.testing.of);
+                secrets.mask_error(&mut error);
+                Some(Rc::new(error))
+            }
             Ok(_) => None,
         };
         self.effects.push_back(Effect::Tested(Tested {

@@ -64,7 +64,8 @@ impl Server {
         now_ms: u64,
     ) {
         self.requests += 1;
-        let series = node.as_ref().map(|(_, _, series)| *series);
+        let from = node.as_ref();
+        let from = from.map(|(namespace, _, series)| (Rc::clone(namespace), *series));
         let begun = (|| {
             if self.is_ending {
                 return Err(Error::new(Kind::Unavailable, "the server is ending"));
@@ -90,14 +91,15 @@ impl Server {
                 .engine
                 .begin(&namespace, &node, Start::Out(packet), deadline_ms, now_ms)
         })();
-        match (begun, series) {
-            (Ok(run), Some(series)) => {
+        match (begun, from) {
+            (Ok(run), Some((namespace, series))) => {
                 self.metrics.begin(series);
                 if let Some(client) = self.clients.get_mut(client) {
                     client.run = Some(run);
                 }
                 let waiting = Waiting::Web {
                     client,
+                    namespace,
                     request: Box::new(request),
                     series,
                     begun_ms: now_ms,
@@ -114,9 +116,10 @@ impl Server {
 
     /// A run is over.
     pub(super) fn end_run(&mut self, run: RunId, outcome: Outcome, now_ms: u64) {
-        let (client, request) = match self.flows.waiting.remove(&run) {
+        let (client, namespace, request) = match self.flows.waiting.remove(&run) {
             Some(Waiting::Web {
                 client,
+                namespace,
                 request,
                 series,
                 begun_ms,
@@ -124,7 +127,7 @@ impl Server {
                 let micros = now_ms.saturating_sub(begun_ms).saturating_mul(1000);
                 let kind = outcome.as_ref().err().map(|error| error.kind);
                 self.metrics.end(series, micros, kind);
-                (client, request)
+                (client, namespace, request)
             }
             Some(Waiting::Test { node, begun_ms }) => return self.end_test(node, begun_ms, outcome, now_ms),
             Some(Waiting::Nobody { namespace, node }) => {
@@ -156,7 +159,12 @@ impl Server {
                 others: without_own(answer.headers),
                 body: answer.body,
             },
-            Err(failure) => failure.response(),
+            Err(mut failure) => {
+                // Nobody has chosen to tell what an error says that nobody has handled.
+                let secrets = self.flows.supply.secrets(&namespace);
+                secrets.mask_error(&mut failure.error);
+                failure.response()
+            }
         };
         response.headers.push(("x-run-id", run.to_string().into()));
         self.respond_flow(client, &request, response, now_ms);
