@@ -226,6 +226,8 @@ mod tests {
     #[test]
     fn errors_equal_what_they_are_called() {
         let error = |kind| Value::Error(Rc::from(Error::new(kind, "node 'a' isn't there")));
+        let elsewhere = Error::new(Kind::NotFound, "node 'a' isn't there").at("elsewhere");
+        assert_eq!(error(Kind::NotFound), Value::Error(elsewhere.into()));
         assert_eq!(error(Kind::NotFound), Value::str("node 'a' isn't there"));
         assert_eq!(error(Kind::NotFound), Value::str("not found"));
         assert_eq!(Value::str("not_found"), error(Kind::NotFound));
