@@ -376,6 +376,9 @@ pub const FLOW_STEPS_PER_TURN: usize = 16;
 /// Requests of flows to other servers at once: as many descriptors.
 pub const FLOW_FETCHES_MAX: usize = 256;
 
+/// Missing targets that are named of one node that waits for them: enough to go and make them, on one line.
+pub const FLOW_MISSING_SHOWN_MAX: usize = 4;
+
 /// A packet as it stands in a line of a trace, in characters: what one looks at, beside the rest.
 pub const FLOW_TRACE_CHARS_MAX: usize = 120;
 

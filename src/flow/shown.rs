@@ -55,22 +55,28 @@ pub fn status_head() -> Vec<String> {
     ["NAMESPACE", "NODE", "KIND", "STATE"].map(String::from).to_vec()
 }
 
-/// What happened in a run, each packet below that from which it came.
-pub fn trace(trace: &Trace, secrets: &Secrets) -> String {
+/// A run, how long it took and why it has failed, on one line.
+pub fn run(trace: &Trace, secrets: &Secrets) -> String {
     let mut out = format!("run {} of {}/{}", trace.run, trace.namespace, trace.node);
     if let Some(parent) = trace.parent {
         out.push_str(&format!(", begun by run {parent}"));
     }
     match &trace.ended {
-        None => out.push_str(", goes on\n"),
+        None => out.push_str(", goes on"),
         Some((ended_ms, error)) => {
             out.push_str(&format!(", {} ms", ended_ms.saturating_sub(trace.began_ms)));
-            match error {
-                None => out.push('\n'),
-                Some(error) => out.push_str(&format!(", failed: {}\n", secrets.mask(&error.message))),
+            if let Some(error) = error {
+                out.push_str(&format!(", failed: {}", secrets.mask(&error.message)));
             }
         }
     }
+    out
+}
+
+/// What happened in a run, each packet below that from which it came.
+pub fn trace(trace: &Trace, secrets: &Secrets) -> String {
+    let mut out = run(trace, secrets);
+    out.push('\n');
     // Depth by depth without recursion: parents stand before their children.
     let mut depths: Vec<usize> = Vec::with_capacity(trace.records.len());
     for record in &trace.records {

@@ -151,15 +151,15 @@ fn compare_whole(whole: i128, float: f64) -> Option<Ordering> {
     Some(order.then_with(|| 0.0_f64.total_cmp(&(float.fract() + 0.0))))
 }
 
-/// Numbers are equal by what they are; maps whatever their order; an error equals a string that is its message or names its
-/// kind, as `not_found`, `not found` or, of a bad argument, `invalid argument`.
+/// Numbers are equal by what they are; maps whatever their order; errors by kind and message, wherever they happened; an error
+/// equals a string that is its message or names its kind, as `not_found`, `not found` or, of a bad argument, `invalid argument`.
 impl PartialEq for Value {
     fn eq(&self, other: &Value) -> bool {
         match (self, other) {
             (Value::Null, Value::Null) => true,
             (Value::List(a), Value::List(b)) => Rc::ptr_eq(a, b) || a == b,
             (Value::Map(a), Value::Map(b)) => Rc::ptr_eq(a, b) || is_same_map(a, b),
-            (Value::Error(a), Value::Error(b)) => Rc::ptr_eq(a, b) || a == b,
+            (Value::Error(a), Value::Error(b)) => (a.kind, &a.message) == (b.kind, &b.message),
             (Value::Error(error), Value::Str(text)) | (Value::Str(text), Value::Error(error)) => {
                 is_called(error, text)
             }
@@ -226,6 +226,8 @@ mod tests {
     #[test]
     fn errors_equal_what_they_are_called() {
         let error = |kind| Value::Error(Rc::from(Error::new(kind, "node 'a' isn't there")));
+        let elsewhere = Error::new(Kind::NotFound, "node 'a' isn't there").at("elsewhere");
+        assert_eq!(error(Kind::NotFound), Value::Error(elsewhere.into()));
         assert_eq!(error(Kind::NotFound), Value::str("node 'a' isn't there"));
         assert_eq!(error(Kind::NotFound), Value::str("not found"));
         assert_eq!(Value::str("not_found"), error(Kind::NotFound));

@@ -61,15 +61,98 @@ fn status_without_a_server() {
     let place = Place::new();
     place.file(
         "flows/default/specs/a.yaml",
-        "{kind: nop, name: a, links: {out: [{name: b}]}}\n",
+        "{kind: nop, name: a, links: {out: [{name: b}, {name: d, port: in}, {name: e}]}}\n",
     );
     place.file("flows/default/specs/c.yaml", "{kind: nop, name: c\n");
+    place.file("flows/default/specs/k.yaml", "{kind: snipet, name: k}\n");
     let status = place.tell(&["status"]);
     assert!(
-        status.contains("a     nop   waiting(missing b.in)") && status.contains("c.yaml:"),
+        status.contains("waiting(missing b.in, d.in, e.in)") && status.contains("c.yaml:"),
+        "{status}"
+    );
+    assert!(
+        status.contains("failed(kind 'snipet' is unknown at ")
+            && status.contains("k.yaml:1 (did you mean snippet?))"),
         "{status}"
     );
     assert!(place.tell(&["graph"]).contains("b\\nmissing"));
+}
+
+#[test]
+fn the_log_tells_each_change_once() {
+    let place = Place::new();
+    let node = |name: &str, text: &str| {
+        // Moved there, so that half of it is never read.
+        let written = place.file("new", text);
+        std::fs::rename(written, place.0.join(format!("s/default/specs/{name}.yaml"))).unwrap();
+    };
+    std::fs::create_dir_all(place.0.join("s/default/specs")).unwrap();
+    place.file("s/default/values/v.yaml", "{name: TOKEN, data: a-long-secret}\n");
+    node(
+        "web",
+        "{kind: listener, name: web, port: 0, links: {out: [{name: cube}]}}\n",
+    );
+    node("cube", "{kind: snippet, name: cube, language: json, code: '1'}\n");
+    node("wait", "{kind: nop, name: wait, links: {out: [{name: gone}]}}\n");
+    node(
+        "sick",
+        "{kind: '{{ .TOKEN }}snipet', name: sick, x: '{{ .NONE }}'}\n",
+    );
+    let served = place.serve(&["start", "--store", "s"], "default/web");
+    let hear = |part: &str| until(part, || served.log().contains(part));
+    hear("default: 4 nodes, 2 active, 1 waiting, 1 failed\n");
+    hear("default/wait waits: missing gone.in\n");
+    hear("default/sick failed: ");
+    node("sick", "{kind: snipet, name: sick}\n");
+    hear("default/sick failed: kind 'snipet' is unknown at ");
+    hear("sick.yaml:1 (did you mean snippet?)\n");
+    node(
+        "cube",
+        "{kind: snippet, name: cube, language: txt,\n code: a-long-secret, x: a-long-secret}\n",
+    );
+    hear("default/cube keeps its old form: ");
+    node("gone", "{kind: nop, name: gone}\n");
+    hear("default/wait is active again\n");
+    node("cube", "{kind: snippet, name: cube, language: json, code: '2'}\n");
+    hear("default/cube is active again\n");
+    let log = served.log();
+    assert!(!log.contains("a-long-secret"), "{log}");
+    for (part, times) in [
+        ("nodes, ", 1),
+        ("default/wait ", 2),
+        ("default/sick ", 2),
+        ("default/cube ", 2),
+        ("default/gone ", 0),
+        ("default/web ", 1),
+    ] {
+        assert_eq!(log.matches(part).count(), times, "{part}: {log}");
+    }
+    served.stop();
+}
+
+#[test]
+fn apply_warns_of_nodes_that_will_not_be_active() {
+    let place = Place::new();
+    place.file(
+        "nodes.yaml",
+        "- {kind: snipet, name: a}\n- {kind: nop, name: b, links: {out: [{name: gone}]}}\n\
+         - {kind: nop, name: c}\n- {kind: some/command, name: d}\n",
+    );
+    for more in [&["--dry-run"][..], &[]] {
+        let output = place.tool(&[&["apply", "specs", "-f", "nodes.yaml"], more].concat());
+        assert_eq!(output.status.code(), Some(0));
+        let told = String::from_utf8_lossy(&output.stderr);
+        let told: Vec<&str> = told
+            .lines()
+            .filter(|line| line.starts_with("warning: "))
+            .collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told[0].starts_with("warning: a failed: kind 'snipet' is unknown at "),
+            "{told:?}"
+        );
+        assert_eq!(told[1], "warning: b waits: missing gone.in");
+    }
 }
 
 #[test]
@@ -116,6 +199,8 @@ fn the_debugger_holds_packets() {
     debugger.hear("1 held");
     debugger.say("symbols");
     debugger.hear("waiting(missing nowhere.in)");
+    debugger.say("b say out[3]");
+    debugger.hear("node 'say' has no port 'out[3]', it has in, out, error");
     debugger.say("b nosuch");
     debugger.hear("there is no node 'nosuch'");
     debugger.say("wrong");
@@ -127,6 +212,30 @@ fn the_debugger_holds_packets() {
     client.answer().check(200, &["/held"]);
     assert!(debugger.end().success());
     served.ask("GET", "/free", "").check(200, &["/free"]);
+    served.stop();
+}
+
+#[test]
+fn a_step_ends_with_its_run() {
+    let place = Place::new();
+    write(&place);
+    let served = place.serve(&START, "default/web");
+    let mut debugger = Debugger::start(&place, "default");
+    debugger.say("b say");
+    debugger.hear("1: say\n");
+    debugger.say("c");
+    let mut client = served.connect();
+    client.ask("GET", "/held", "", b"");
+    debugger.hear(" at say.in: {");
+    debugger.say("s");
+    debugger.hear(" of default/web, ");
+    client.answer().check(200, &["/held"]);
+    debugger.say("c");
+    client.ask("GET", "/again", "", b"");
+    debugger.hear("/again");
+    debugger.say("q");
+    client.answer().check(200, &["/again"]);
+    assert!(debugger.end().success());
     served.stop();
 }
 
@@ -162,7 +271,9 @@ fn tests_of_flows() {
     let told = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(
-        told.contains("PASS good (") && told.contains("FAIL bad (") && told.contains("it is so"),
+        told.contains("PASS good (")
+            && told.contains("FAIL bad (")
+            && told.contains("raised: it is so at node 'thrown' at "),
         "{told}"
     );
     let output = place.tool(&[&words[..], &["^go+d$"]].concat());
@@ -205,6 +316,10 @@ fn a_port_that_is_taken_is_told_and_tried_again() {
     );
     let failed = format!("failed(can't listen on 127.0.0.1:{port}: address already in use)");
     until("the failure", || place.tell(&["status"]).contains(&failed));
+    let again = "{kind: nop, name: say2}\n";
+    place.file("s/default/specs/say2.yaml", again);
+    until("it is there", || place.tell(&["status"]).contains("say2"));
+    until("it fails again", || place.tell(&["status"]).contains(&failed));
     drop(taken);
     place.file(
         "s/default/specs/say.yaml",
@@ -214,5 +329,11 @@ fn a_port_that_is_taken_is_told_and_tried_again() {
     let mut client = crate::http::Client::tcp(&format!("127.0.0.1:{port}"));
     client.ask("GET", "/", "", b"");
     client.answer().check(200, &["2"]);
+    assert_eq!(
+        served.log().matches("default/other failed: ").count(),
+        1,
+        "{}",
+        served.log()
+    );
     served.stop();
 }

@@ -1,6 +1,7 @@
 //! `nexus apply` and `nexus delete` of nodes and values. How files are written is not known here.
 
 use super::rows::{form, print};
+use super::stored::flaws;
 use super::words::Given;
 use crate::error::{Error, Kind};
 use crate::flow::spec::{Errors, Sort};
@@ -26,6 +27,15 @@ pub(super) fn apply(given: &Given) -> Result<ExitCode, Errors> {
     };
     let plan = carry_out(given, &mut store, sort, wish)?;
     print(form, &COLUMNS, &told(&plan, given.dry_run))?;
+    // It is done; whether it is whole already, the user may know better.
+    let flaws = flaws(
+        store.directory(),
+        given.namespace()?,
+        given.dry_run.then_some(&plan),
+    );
+    for flaw in flaws.unwrap_or_default() {
+        eprintln!("warning: {flaw}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

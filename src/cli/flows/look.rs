@@ -1,19 +1,15 @@
 //! `nexus status`, `graph`, `trace` and `debug`: what the user's own server tells of the flows that it serves; where none runs,
 //! how the nodes in the store would stand. Serves nothing itself.
 
-use super::start::usual_directory;
+use super::stored::Stored;
 use crate::cli::output;
 use crate::cli::report;
 use crate::codec::msgpack::{Reader, Token};
 use crate::error::{Error, Kind, Result};
-use crate::flow::engine::Engine;
 use crate::flow::graph::text::text;
-use crate::flow::kinds::node::Known;
 use crate::flow::shown;
 use crate::flow::spec::NAMESPACE;
-use crate::flow::supply::Supply;
 use crate::shell::client::{Ask, Client};
-use crate::shell::flow_store::FlowStore;
 use crate::shell::private_socket::{default_path, path_of};
 use argh::FromArgs;
 use std::io::{BufRead, IsTerminal, Write};
@@ -101,7 +97,7 @@ pub fn status(asked: &Status) -> Result<ExitCode> {
     let text = match served(asked.server.as_deref(), asked.store.as_deref())? {
         Some(mut client) => ask(&mut client, &words)?,
         None => {
-            let store = Stored::read(asked.store.as_deref(), asked.namespace.as_deref())?;
+            let store = Stored::named(asked.store.as_deref(), asked.namespace.as_deref())?;
             let mut rows = vec![shown::status_head()];
             let mut flaws = String::new();
             for namespace in store.namespaces() {
@@ -128,7 +124,7 @@ pub fn graph(asked: &Graph) -> Result<ExitCode> {
     let drawn = match served(asked.server.as_deref(), asked.store.as_deref())? {
         Some(mut client) => ask(&mut client, &["graph", &asked.namespace, &asked.output])?,
         None => {
-            let store = Stored::read(asked.store.as_deref(), Some(&asked.namespace))?;
+            let store = Stored::named(asked.store.as_deref(), Some(&asked.namespace))?;
             let language = shown::language(&asked.output)?;
             text(&asked.namespace, &store.engine.status(&asked.namespace), language)
         }
@@ -245,38 +241,5 @@ fn ask(client: &mut Client, words: &[&str]) -> Result<String> {
             Kind::Protocol,
             "the server's answer can't be read: it is no text",
         )),
-    }
-}
-
-/// What is in a store, built as a server would.
-struct Stored {
-    engine: Engine,
-    supply: Supply,
-}
-
-impl Stored {
-    fn read(directory: Option<&str>, namespace: Option<&str>) -> Result<Stored> {
-        let directory = directory.map_or_else(usual_directory, PathBuf::from);
-        if !directory.is_dir() {
-            let message = format!("no server runs, and there is no store {}", directory.display());
-            return Err(Error::new(Kind::NotFound, message).hint("name one by --store DIR"));
-        }
-        let mut stored = Stored {
-            engine: Engine::new(),
-            supply: Supply::default(),
-        };
-        let known = Known {
-            is_command: &|_| false,
-        };
-        for change in FlowStore::new(&directory, namespace).changes()? {
-            let of = change.namespace.clone();
-            let changes = stored.supply.take(change);
-            stored.engine.handle_change(&of, changes, &known, 0)?;
-        }
-        Ok(stored)
-    }
-
-    fn namespaces(&self) -> Vec<std::rc::Rc<str>> {
-        self.supply.namespaces().cloned().collect()
     }
 }

@@ -6,5 +6,6 @@ mod get;
 pub mod look;
 mod rows;
 pub mod start;
+mod stored;
 pub mod test;
 pub mod words;

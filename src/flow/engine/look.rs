@@ -5,11 +5,23 @@ use crate::core::slab::Key;
 use crate::error::Result;
 use crate::flow::graph::nodes::Graph;
 use crate::flow::graph::status::Status;
+use crate::flow::graph::symbol::Symbol;
 use crate::flow::run::frame::Wait;
 use crate::flow::run::process::{Process, Stage};
 use crate::flow::run::trace::Trace;
 use crate::flow::spec::Port;
 use std::rc::Rc;
+
+/// Ports that kinds of nodes have.
+const USUAL_PORTS: [Port; 7] = [
+    Port::IN,
+    Port::input(0),
+    Port::input(1),
+    Port::OUT,
+    Port::out(0),
+    Port::out(1),
+    Port::ERROR,
+];
 
 /// A run as it is told of.
 #[derive(Clone, Debug)]
@@ -49,6 +61,33 @@ impl Engine {
     /// One node.
     pub fn node_status(&self, namespace: &str, node: &str) -> Option<Status> {
         self.graph(namespace)?.status(node)
+    }
+
+    /// Whether a node receives or sends packets at a port.
+    pub fn has_port(&self, namespace: &str, node: &str, port: &Port) -> bool {
+        let symbol = self.symbol(namespace, node);
+        symbol.is_some_and(|its| its.node.has_in(port) || its.node.has_out(port))
+    }
+
+    /// The ports of a node that people may mean: those that it has of the usual ones, then others that are linked. None of one that
+    /// could not be built.
+    pub fn ports(&self, namespace: &str, node: &str) -> Vec<Port> {
+        let Some(symbol) = self.symbol(namespace, node) else {
+            return Vec::new();
+        };
+        let linked = symbol.outs.iter().map(|(port, _)| port.clone());
+        let mut ports = Vec::new();
+        for port in USUAL_PORTS.into_iter().chain(linked) {
+            if (symbol.node.has_in(&port) || symbol.node.has_out(&port)) && !ports.contains(&port) {
+                ports.push(port);
+            }
+        }
+        ports
+    }
+
+    fn symbol(&self, namespace: &str, node: &str) -> Option<&Rc<Symbol>> {
+        let graph = self.graph(namespace)?;
+        graph.symbol(graph.find(node)?)
     }
 
     /// The nodes of kind `test`, in order. Each is run by [`Engine::begin`] with null at `in`; it has passed if its answer is none of

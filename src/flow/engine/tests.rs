@@ -71,7 +71,7 @@ fn a_node_is_active_when_all_behind_it_is() {
         &engine,
         &[
             "a: waiting(b has failed)",
-            "b: failed(kind 'nopp' is unknown at f.yaml:1)",
+            "b: failed(kind 'nopp' is unknown at f.yaml:1 (did you mean nop?))",
             "c: active",
         ],
     );
@@ -87,6 +87,83 @@ fn a_node_is_active_when_all_behind_it_is() {
     remove(&mut engine, "c");
     check_status(&engine, &[]);
     assert_eq!(engine.namespaces().count(), 0);
+}
+
+#[test]
+fn all_that_a_node_waits_for_is_named_as_far_as_it_is_shown() {
+    let mut engine = engine("- {kind: try, name: a, ports: {out: [{name: b}, {name: c, port: x}, {id: d}]}}");
+    check_status(&engine, &["a: waiting(missing b.in, c.x, id d.in)"]);
+    change(&mut engine, "- {kind: nop, name: b}");
+    check_status(&engine, &["a: waiting(missing c.x, id d.in)", "b: active"]);
+    let links = "{name: b}, {name: u}, {name: v}, {name: w}, {name: x}, {name: y}, {name: z}";
+    change(
+        &mut engine,
+        &format!("- {{kind: try, name: a, ports: {{out: [{links}]}}}}"),
+    );
+    check_status(
+        &engine,
+        &[
+            "a: waiting(missing u.in, v.in, w.in, x.in and 2 more)",
+            "b: active",
+        ],
+    );
+}
+
+#[test]
+fn an_error_says_at_which_node() {
+    let mut engine = engine(
+        "
+- {kind: try, name: a, ports: {out: [{name: b}]}}
+- {kind: block, name: b, specs: [{kind: nop}, {kind: throw, name: t, error: oh}]}
+- {kind: throw, name: s, error: oh}
+- {kind: try, name: c, ports: {out: [{name: b}, {name: s}]}}
+- {kind: merge, name: m}
+- {kind: snippet, name: n, language: json, code: 1, ports: {out: [{name: m, port: 'in[1]'}]}}
+- {kind: switch, name: e, match: [{when: 'self == \"oh\"', port: x}], ports: {x: [{name: k}]}}
+- {kind: snippet, name: k, language: text, code: equal}
+- {kind: throw, name: f, error: oh, ports: {error: [{name: e}]}}
+",
+    );
+    let mut check = |node: &str, expected: &str| {
+        let run = start(&mut engine, node, None);
+        let text = match finish(&mut engine, run).0 {
+            Ok(value) => json::text(&value),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(text, expected, "{node}");
+    };
+    // Those that it passes on the way back leave it as it is.
+    check("a", "oh at node 'b/t' at f.yaml:3");
+    check("s", "oh at node 's' at f.yaml:4");
+    // Of several the message says where.
+    check("c", "2 nodes failed: b: oh, s: oh");
+    check("f", "\"equal\"");
+    check(
+        "n",
+        "node 'm' waits for in[0], which nothing in the run can bring any more at node 'm' at f.yaml:6",
+    );
+}
+
+#[test]
+fn ports_of_a_node_are_known() {
+    let engine = engine(
+        "- {kind: pipe, name: p, ports: {'out[0]': [{name: n}]}}
+- {kind: nop, name: n}
+- {kind: nopp, name: w}",
+    );
+    let check = |node: &str, expected: &[&str]| {
+        let ports: Vec<String> = engine
+            .ports("default", node)
+            .iter()
+            .map(Port::to_string)
+            .collect();
+        assert_eq!(ports, expected, "{node}");
+    };
+    check("p", &["in", "out[0]", "out[1]", "error"]);
+    check("n", &["in", "out", "error"]);
+    check("w", &[]);
+    assert!(!engine.has_port("default", "p", &Port::OUT));
+    assert!(engine.has_port("default", "p", &Port::out(1)));
 }
 
 #[test]
@@ -414,7 +491,7 @@ fn traces_tell_what_happened() {
             "a.in 1 null 0..5 by None",
             "s.in 2 oh 0..5 by Some(0)",
             "t.in 2 oh 5..5 by Some(1)",
-            "n.in {\"kind\":\"raised\",\"message\":\"oh\"} null 5..5 by Some(0)",
+            "n.in {\"kind\":\"raised\",\"message\":\"oh\",\"place\":\"node 't' at f.yaml:4\"} null 5..5 by Some(0)",
         ]
     );
     assert!(matches!(trace.ended, Some((5, None))));

@@ -215,7 +215,7 @@ impl Graph {
     }
 
     /// The node that a row stands for, itself or by its id.
-    pub(super) fn symbol(&self, row: u32) -> Option<&Rc<Symbol>> {
+    pub fn symbol(&self, row: u32) -> Option<&Rc<Symbol>> {
         let entry = &self.entries[row as usize];
         match entry.alias {
             Some(row) => self.entries[row as usize].symbol.as_ref(),

@@ -239,7 +239,7 @@ impl Process {
                 }
             }
             Step::Answer(Ok(value)) => todo.push(Next::Reply(key, Reply::Given(Ok(value)))),
-            Step::Finish(Err(error)) | Step::Answer(Err(error)) => todo.push(Next::Fail(key, error)),
+            Step::Finish(Err(error)) | Step::Answer(Err(error)) => todo.push(self.own_failure(key, error)),
             Step::Send { port, packet } => {
                 if !self.send(key, &port, packet.clone(), todo, floor) {
                     self.enqueue(key, Wait::Event(Event::Answered(Ok(packet))), floor);
@@ -268,7 +268,7 @@ impl Process {
                 if self.waiting.len() >= FLOW_WAITING_MAX {
                     let message = format!("{FLOW_WAITING_MAX} packets of the run wait for others already");
                     let error = Rc::from(Error::new(Kind::Overloaded, message));
-                    todo.push(Next::Fail(key, error));
+                    todo.push(self.own_failure(key, error));
                 } else if let Some(frame) = self.frames.get_mut(key) {
                     frame.wait = Wait::Inputs(packet);
                     self.waiting.push(key);
@@ -304,6 +304,24 @@ impl Process {
             work,
             deadline_ms: self.deadline,
         });
+    }
+
+    /// A frame fails by what its node says: an error that doesn't know yet where it happened, did here. One that a node passes on
+    /// knows.
+    fn own_failure(&self, key: Key<Frame>, mut error: Rc<Error>) -> Next {
+        if error.place.is_none()
+            && let Some(frame) = self.frames.get(key)
+        {
+            let symbol = &frame.symbol;
+            let mut place = format!("node '{}'", symbol.name);
+            let written = symbol.spec.place.to_string();
+            if !written.is_empty() {
+                place.push_str(" at ");
+                place.push_str(&written);
+            }
+            Rc::make_mut(&mut error).place = Some(place);
+        }
+        Next::Fail(key, error)
     }
 
     /// An error, of a node's own or answered through `out`.
@@ -631,7 +649,7 @@ impl Process {
         if let Some(frame) = self.frames.get_mut(key) {
             frame.absorbed = of_it.into_iter().skip(1).collect();
         }
-        Some(Next::Fail(key, Rc::from(Error::new(Kind::Deadlock, message))))
+        Some(self.own_failure(key, Rc::from(Error::new(Kind::Deadlock, message))))
     }
 }
 

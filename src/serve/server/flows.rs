@@ -1,9 +1,11 @@
 //! Flows in the server: it gives the engine what comes from outside, and does what the engine wants done, as effects of its own
 //! or by calls of its deployments. Opens no socket and no file; what a node does is the engine's.
 //!
-//! `web` has the requests of listeners, `work` what nodes ask for, `look` what people ask of flows.
+//! `web` has the requests of listeners, `work` what nodes ask for, `look` what people ask of flows, `standing` what the log is told
+//! of nodes.
 
 mod look;
+mod standing;
 mod testing;
 mod web;
 mod work;
@@ -49,6 +51,7 @@ pub(super) struct Flows {
     /// The server ends, and runs have until then.
     pub(super) ends_at: Due,
     looking: look::Looking,
+    standings: standing::Standings,
     /// Texts of packets.
     names: Names,
     /// What is stored.
@@ -81,6 +84,8 @@ struct Source {
     state: State,
     /// Its node is not active any more, or is built again.
     is_closing: bool,
+    /// What the log was told of it last.
+    told: String,
     /// Where the runs are counted that it begins.
     series: Option<SeriesId>,
 }
@@ -143,6 +148,7 @@ impl Server {
             let line = format!("{namespace}: {error}");
             self.effects.push_back(Effect::Log(line));
         }
+        self.flows.standings.touch(&namespace.into());
         for source in &mut self.flows.sources {
             if matches!(source.state, State::Failed(_)) && *source.namespace == *namespace {
                 source.state = State::Asked;
@@ -161,6 +167,9 @@ impl Server {
                 is_command: &is_command,
             };
             self.flows.engine.handle_commands(&known, now_ms);
+            for namespace in &self.flows.namespaces {
+                self.flows.standings.touch(namespace);
+            }
         }
     }
 
@@ -180,7 +189,11 @@ impl Server {
                 },
                 Err(error) => format!("{}/{} failed: {error}", found.namespace, found.node),
             };
-            self.effects.push_back(Effect::Log(line));
+            // One that is tried again with each change of its namespace fails as before.
+            if found.told != line {
+                self.effects.push_back(Effect::Log(line.clone()));
+                found.told = line;
+            }
             found.state = match opened {
                 Ok(_) => State::Open,
                 Err(error) => State::Failed(error.into()),
@@ -235,9 +248,10 @@ impl Server {
                 break;
             }
         }
+        self.tell_standings();
         self.close_sources();
         self.resume_stalled(now_ms);
-        self.tell_stops(now_ms);
+        self.tell_stops();
         has_moved |= self.step_tests(now_ms);
         if self.flows.ends_at.is_some() && self.has_no_runs() {
             self.end_flows(now_ms);
@@ -313,6 +327,7 @@ impl Server {
             service,
             state: State::Asked,
             is_closing: false,
+            told: String::new(),
             series: None,
         };
         self.effects.push_back(open(&source));

@@ -8,7 +8,7 @@
 use super::super::{ClientId, Server};
 use super::State;
 use crate::error::{Error, Kind, Result};
-use crate::flow::engine::RunId;
+use crate::flow::engine::{Engine, RunId};
 use crate::flow::graph::text::text;
 use crate::flow::run::breakpoint::{FrameId, Held};
 use crate::flow::shown;
@@ -25,6 +25,8 @@ struct Debugger {
     client: ClientId,
     namespace: String,
     waiting: Option<u64>,
+    /// The run that makes a step.
+    stepping: Option<RunId>,
     /// The packet that commands are about.
     current: Option<FrameId>,
 }
@@ -162,6 +164,9 @@ impl Server {
                     let message = format!("there is no node '{node}' in namespace '{namespace}'");
                     return Err(Error::new(Kind::NotFound, message).hint("symbols lists them"));
                 }
+                if let (Some(node), Some(port)) = (node, &port) {
+                    expect_port(engine, namespace, node, port)?;
+                }
                 let id = engine.add_breakpoint(namespace, node, port)?;
                 let added = engine.breakpoints(namespace).filter(|its| its.id == id);
                 list(added.map(shown::breakpoint).collect(), "none")
@@ -194,6 +199,7 @@ impl Server {
                     // What is held and was not shown yet is shown first.
                     if let Some(frame) = debugger.current.take() {
                         engine.go_on(frame, is_step);
+                        debugger.stepping = is_step.then_some(frame.run);
                     }
                 }
                 return Ok(None);
@@ -278,6 +284,7 @@ impl Server {
                     client,
                     namespace: namespace.to_string(),
                     waiting: None,
+                    stepping: None,
                     current: None,
                 });
                 Ok(debuggers.len() - 1)
@@ -285,22 +292,25 @@ impl Server {
         }
     }
 
-    /// Tells those who wait for it that a packet is held.
-    pub(super) fn tell_stops(&mut self, _now_ms: u64) {
+    /// Tells those who wait for it that a packet is held, or that the run is over in which they have made a step.
+    pub(super) fn tell_stops(&mut self) {
         let mut told = Vec::new();
         for debugger in &mut self.flows.looking.debuggers {
             let Some(request) = debugger.waiting else { continue };
             let held = self.flows.engine.held(&debugger.namespace);
-            if let Some(first) = held.first() {
-                debugger.waiting = None;
+            let line = if let Some(first) = held.first() {
                 debugger.current = Some(first.frame);
+                shown::held(first, &self.flows.supply.secrets(&debugger.namespace))
+            } else if let Some(trace) = debugger.stepping.map(|run| self.flows.engine.trace(run))
+                && trace.is_none_or(|trace| trace.ended.is_some())
+            {
                 let secrets = self.flows.supply.secrets(&debugger.namespace);
-                told.push((
-                    debugger.client,
-                    request,
-                    format!("{}\n", shown::held(first, &secrets)),
-                ));
-            }
+                trace.map_or_else(|| "the run is over".into(), |trace| shown::run(trace, &secrets))
+            } else {
+                continue;
+            };
+            (debugger.waiting, debugger.stepping) = (None, None);
+            told.push((debugger.client, request, format!("{line}\n")));
         }
         for (client, request, text) in told {
             let mut out = Vec::new();
@@ -327,4 +337,16 @@ impl Server {
             self.flows.engine.clear_breakpoints(&debugger.namespace);
         }
     }
+}
+
+/// Refuses a port that a node neither receives at nor sends from.
+fn expect_port(engine: &Engine, namespace: &str, node: &str, port: &Port) -> Result<()> {
+    let ports = engine.ports(namespace, node);
+    // A node that could not be built has none that are known.
+    if ports.is_empty() || engine.has_port(namespace, node, port) {
+        return Ok(());
+    }
+    let ports: Vec<String> = ports.iter().map(Port::to_string).collect();
+    let message = format!("node '{node}' has no port '{port}', it has {}", ports.join(", "));
+    Err(Error::new(Kind::NotFound, message))
 }
