@@ -165,7 +165,7 @@ fn the_words() {
         (
             2,
             "",
-            "nexus: error: mapping values are not allowed in this context\n     |\n   2 |   name: a: b\n     |          ^\n  at -:2:10\n",
+            "nexus: error: mapping values are not allowed in this context\n     |\n   2 |   name: a: b\n     |          ^\n  at -:2:10\n  hint: quote the text, or write it below after |\n",
         ),
     );
     let gone = "action   name  revision\n-------  ----  --------\ndeleted  a            2\n";
@@ -188,6 +188,42 @@ fn the_words() {
     assert!(String::from_utf8_lossy(&ran.stdout).contains("\nc  "));
     assert!(String::from_utf8_lossy(&ran.stderr).contains("at flows/shop/specs/hand.yml:"));
     assert_eq!(ran.status.code(), Some(2));
+}
+
+#[test]
+fn what_nobody_has_seen_stays() {
+    let dir = &directory("unseen");
+    let apply = |words: &str, text: &str| {
+        let ran = run(dir, &format!("apply specs -f - {words}"), text);
+        let said = [ran.stdout, ran.stderr].concat();
+        let told = String::from_utf8_lossy(&said).into_owned();
+        (ran.status.code(), told)
+    };
+    let specs = "[{kind: nop, name: a}, {kind: nop, name: b}]";
+    assert_eq!(apply("", specs).0, Some(0));
+    // Edited by hand, which leaves its revision as it was.
+    let file = dir.join("flows/default/specs/a.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("nop", "pipe")).unwrap();
+    let (code, told) = apply("", "{kind: nop, name: a, revision: 1}");
+    assert_eq!(code, Some(6), "{told}");
+    assert!(told.contains("but it is at revision 2 now"), "{told}");
+    let shown = "kind: pipe\nname: a\nrevision: 2\n";
+    check(dir, "get specs a -o yaml", "", (0, shown, ""));
+    let (code, told) = apply("--dry-run", "{kind: nop, name: a, revision: 2}");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("update  a            3"), "{told}");
+    let (code, told) = apply("", "{kind: nop, name: a, revision: 0}");
+    assert_eq!(code, Some(6), "{told}");
+    // What holds nothing deletes nothing.
+    for words in ["--prune", ""] {
+        let (code, told) = apply(words, "# nothing yet\n");
+        let error = "nexus: error: there is no spec in it, expected one at least\n  at -\n  hint: write [] if there are to be none\n";
+        assert_eq!((code, told.as_str()), (Some(2), error));
+    }
+    assert_eq!(objects(dir, "get specs -o json").len(), 2);
+    assert_eq!(apply("--prune", "[]").0, Some(0));
+    assert!(objects(dir, "get specs -o json").is_empty());
 }
 
 #[test]

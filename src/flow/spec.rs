@@ -70,8 +70,9 @@ pub struct Spec {
     pub fields: Value,
     /// Where it was written.
     pub place: Place,
-    /// How often the store has seen it change; 0 for what has not been stored.
-    pub revision: u64,
+    /// How often the store has seen it change, from 1 on. Of what is given to be stored, the revision that it expects there, 0 for
+    /// none at all; none if it doesn't say.
+    pub revision: Option<u64>,
     /// All of it as it was written, with the lines.
     pub written: Located,
 }
@@ -113,7 +114,7 @@ pub struct FlowValue {
     /// Where it was written.
     pub place: Place,
     /// See [`Spec::revision`].
-    pub revision: u64,
+    pub revision: Option<u64>,
     /// All of it as it was written, with the lines.
     pub written: Located,
 }
@@ -199,11 +200,25 @@ impl Object {
     }
 
     /// See [`Spec::revision`].
-    pub fn revision(&self) -> u64 {
+    pub fn revision(&self) -> Option<u64> {
         match self {
             Object::Spec(spec) => spec.revision,
             Object::Value(value) => value.revision,
         }
+    }
+
+    /// Its revision in the store: at least 1, as of what a hand wrote without any.
+    pub fn stored_revision(&self) -> u64 {
+        self.revision().unwrap_or(1).max(1)
+    }
+
+    /// Gives it another revision than it says.
+    pub fn set_revision(&mut self, revision: u64) {
+        let place = match self {
+            Object::Spec(spec) => &mut Rc::make_mut(spec).revision,
+            Object::Value(value) => &mut Rc::make_mut(value).revision,
+        };
+        *place = Some(revision);
     }
 
     /// All of it as it was written.
@@ -214,9 +229,13 @@ impl Object {
         }
     }
 
-    /// All of it as anybody may see it: a value's data is hidden.
+    /// All of it as anybody may see it: a value's data is hidden, and its revision is that which counts.
     pub fn shown(&self) -> Value {
-        let entries = self.written().entries().unwrap_or_default().iter();
+        let whole = match self.revision() {
+            Some(revision) => self.stored(revision),
+            None => self.content(),
+        };
+        let entries = whole.entries().unwrap_or_default().iter();
         let hides = self.sort() == Sort::Values;
         let entries = entries.map(|(key, value)| match key.as_str() {
             Some("data") if hides => (key.clone(), Value::str(secrets::REDACTED)),

@@ -459,7 +459,23 @@ mod tests {
         );
         let folder = directory.0.join("n/specs");
         let text = fs::read_to_string(folder.join("a%2Fb.yaml")).unwrap();
-        assert_eq!(text, "kind: l\nname: a/b\nrevision: 2\n");
+        let (head, below) = text.split_once('\n').unwrap();
+        assert!(head.starts_with("# revision 2, sum "), "{head}");
+        assert_eq!(below, "kind: l\nname: a/b\nrevision: 2\n");
+        // An edit by hand is a revision that who gives the one before hasn't seen.
+        fs::write(folder.join("a%2Fb.yaml"), text.replace("kind: l", "kind: h")).unwrap();
+        assert_eq!(
+            apply(&mut store, "{kind: m, name: a/b, revision: 2}"),
+            "spec 'a/b' is given at revision 2, but it is at revision 3 now at f.yaml:1"
+        );
+        assert_eq!(
+            apply(&mut store, "{kind: m, name: a/b, revision: 0}"),
+            "spec 'a/b' is given at revision 0, as one that isn't there, but it is at revision 3 now at f.yaml:1"
+        );
+        assert_eq!(
+            apply(&mut store, "{kind: m, name: a/b, revision: 3}"),
+            "updated 4"
+        );
         // A file by hand with several, of which one is changed; what a killed writer left.
         fs::write(
             folder.join("hand.yaml"),
@@ -467,11 +483,11 @@ mod tests {
         )
         .unwrap();
         fs::write(folder.join(".nexus-1-1.tmp"), "{").unwrap();
-        assert_eq!(apply(&mut store, "{kind: l, name: z}"), "updated 1");
+        assert_eq!(apply(&mut store, "{kind: l, name: z}"), "updated 2");
         let text = fs::read_to_string(folder.join("hand.yaml")).unwrap();
         assert_eq!(
-            text,
-            "- kind: k\n  name: x\n- kind: l\n  name: z\n  revision: 1\n"
+            text.split_once('\n').unwrap().1,
+            "- kind: k\n  name: x\n  revision: 1\n- kind: l\n  name: z\n  revision: 2\n"
         );
         assert!(!folder.join(".nexus-1-1.tmp").exists());
         // A broken file is not written over.

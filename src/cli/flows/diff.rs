@@ -47,7 +47,7 @@ fn told(step: &Step, sort: Sort) -> crate::error::Result<String> {
     let before = step.before.as_ref();
     let after = step.after.as_ref();
     let old = before.map_or_else(nowhere, |object| {
-        let revision = object.revision();
+        let revision = object.stored_revision();
         format!(
             "{}/{}/{} revision {revision}",
             object.namespace(),

@@ -84,7 +84,7 @@ fn row(object: &Object, file: &str) -> Value {
         ("kind", Value::str(kind)),
         ("data", Value::str(data)),
         ("links", Value::str(&links)),
-        ("revision", Value::Uint(object.revision())),
+        ("revision", Value::Uint(object.stored_revision())),
         ("file", Value::str(file)),
     ])
 }

@@ -174,7 +174,7 @@ mod tests {
             annotations: Vec::new(),
             data,
             place: Place::default(),
-            revision: 0,
+            revision: None,
             written: Located::default(),
         };
         Secrets::of([&value])

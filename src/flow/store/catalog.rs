@@ -227,9 +227,7 @@ fn keep_same(mut before: Vec<Object>, objects: Vec<Object>) -> Vec<Object> {
     let same = |object: Object| {
         let known = before.binary_search_by(|known| known.name().cmp(object.name()));
         match known.ok().and_then(|place| before.get(place)) {
-            Some(known) if known.place() == object.place() && known.written() == object.written() => {
-                known.clone()
-            }
+            Some(known) if known.place() == object.place() && is_same(known, &object) => known.clone(),
             _ => object,
         }
     };
@@ -240,7 +238,7 @@ fn is_same(a: &Object, b: &Object) -> bool {
     match (a, b) {
         (Object::Spec(a), Object::Spec(b)) if Rc::ptr_eq(a, b) => true,
         (Object::Value(a), Object::Value(b)) if Rc::ptr_eq(a, b) => true,
-        _ => a.written() == b.written(),
+        _ => a.written() == b.written() && a.revision() == b.revision(),
     }
 }
 

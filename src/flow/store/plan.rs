@@ -179,16 +179,23 @@ impl<'k> Planner<'k> {
                 "nexus works on one namespace at a time: -n {}",
                 object.namespace()
             ))),
-            (_, 0) => None,
-            (Some((known, _)), given) if known.revision() == given => None,
-            (Some((known, _)), given) => {
-                let current = known.revision();
+            (_, None) | (None, Some(0)) => None,
+            (Some((known, _)), Some(given)) if known.stored_revision() == given => None,
+            (Some((known, _)), Some(0)) => {
+                let current = known.stored_revision();
+                let message = format!(
+                    "{word} '{name}' is given at revision 0, as one that isn't there, but it is at revision {current} now"
+                );
+                Some(conflict(message).hint("get it, or leave out the revision to overwrite it"))
+            }
+            (Some((known, _)), Some(given)) => {
+                let current = known.stored_revision();
                 let message = format!(
                     "{word} '{name}' is given at revision {given}, but it is at revision {current} now"
                 );
                 Some(conflict(message).hint("get it again, or leave out the revision to overwrite it"))
             }
-            (None, given) => {
+            (None, Some(given)) => {
                 let message =
                     format!("{word} '{name}' is given at revision {given}, but it isn't there any more");
                 Some(conflict(message).hint("leave out the revision to create it"))
@@ -224,8 +231,8 @@ impl<'k> Planner<'k> {
         let before = known.map(|known| known.0.clone());
         let (act, revision) = match &before {
             None => (Act::Create, 1),
-            Some(before) if before.content() == object.content() => (Act::Keep, before.revision()),
-            Some(before) => (Act::Update, before.revision() + 1),
+            Some(before) if before.content() == object.content() => (Act::Keep, before.stored_revision()),
+            Some(before) => (Act::Update, before.stored_revision().saturating_add(1)),
         };
         self.plan.steps.push(Step {
             act,
@@ -305,7 +312,7 @@ impl<'k> Planner<'k> {
             act: Act::Delete,
             before: Some(known.clone()),
             after: None,
-            revision: known.revision(),
+            revision: known.stored_revision(),
             file: file.clone(),
         });
     }
@@ -336,7 +343,7 @@ impl Plan {
             let mut objects: Vec<(&Object, u64)> = Vec::new();
             for object in held {
                 match step_of(object) {
-                    None => objects.push((object, object.revision())),
+                    None => objects.push((object, object.stored_revision())),
                     Some(step) => objects.extend(step.after.as_ref().map(|after| (after, step.revision))),
                 }
             }
@@ -392,8 +399,12 @@ mod tests {
             Ok(plan) => {
                 let writes = plan.writes(folder).unwrap().into_iter();
                 let writes = writes.map(|(file, text)| {
-                    let text = text.map(|text| String::from_utf8(text).unwrap());
-                    format!("{file}={}", text.unwrap_or_default().replace('\n', "/"))
+                    let text = String::from_utf8(text.unwrap_or_default()).unwrap();
+                    let below = match text.starts_with("# revision ") {
+                        true => text.split_once('\n').unwrap_or_default().1,
+                        false => &text,
+                    };
+                    format!("{file}={}", below.replace('\n', "/"))
                 });
                 writes.collect::<Vec<_>>().join(" ")
             }
@@ -435,7 +446,7 @@ mod tests {
         apply(
             "{kind: l, name: b}",
             true,
-            "many.json={\"kind\":\"l\",\"name\":\"b\",\"revision\":1}/ a.yaml=",
+            "many.json={\"kind\":\"l\",\"name\":\"b\",\"revision\":2}/ a.yaml=",
         );
         apply(
             "{kind: l, name: x, id: i}",
@@ -451,6 +462,21 @@ mod tests {
             "{kind: k, name: a, revision: 3}",
             false,
             "spec 'a' is given at revision 3, but it is at revision 4 now at f:1",
+        );
+        apply(
+            "{kind: l, name: a, revision: 0}",
+            false,
+            "spec 'a' is given at revision 0, as one that isn't there, but it is at revision 4 now at f:1",
+        );
+        apply(
+            "{kind: l, name: b, revision: 0}",
+            false,
+            "spec 'b' is given at revision 0, as one that isn't there, but it is at revision 1 now at f:1",
+        );
+        apply(
+            "{kind: l, name: x, revision: 0}",
+            false,
+            "x.yaml=kind: l/name: x/revision: 1/",
         );
         apply(
             "{kind: k, name: a, namespace: m}",
@@ -474,7 +500,10 @@ mod tests {
             check(Wish::DeleteNamed(&names), expected);
         };
         named(&["i"], "a.yaml=");
-        named(&["c", "c"], "many.json={\"kind\":\"k\",\"name\":\"b\"}/");
+        named(
+            &["c", "c"],
+            "many.json={\"kind\":\"k\",\"name\":\"b\",\"revision\":1}/",
+        );
         named(&["b", "c"], "many.json=");
         named(&["gone", "a"], "there is no 'gone' in namespace 'n'");
         check(Wish::Delete(&objects("{kind: any, name: a}")), "a.yaml=");

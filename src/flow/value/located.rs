@@ -28,13 +28,19 @@ pub struct Flaw {
     pub column: u32,
     /// One lowercase sentence.
     pub message: String,
+    /// What to try, if that is known.
+    pub hint: Option<String>,
 }
 
 impl Flaw {
     /// As an error: kind `bad_argument` at `file:line:column`.
     pub fn error(&self, file: &str) -> Box<Error> {
         let place = format!("{file}:{}:{}", self.line, self.column);
-        Error::new(Kind::BadArgument, self.message.as_str()).at(place)
+        let error = Error::new(Kind::BadArgument, self.message.as_str()).at(place);
+        match &self.hint {
+            Some(hint) => error.hint(hint.as_str()),
+            None => error,
+        }
     }
 
     /// As people see it: the sentence, the place, the line with a caret below. `text` is the whole file.
@@ -170,6 +176,7 @@ pub fn read_sharing(text: &[u8], is_json: bool, words: &mut Words) -> Result<Vec
             line: 1,
             column: 1,
             message,
+            hint: None,
         });
     }
     let begins_as_json = matches!(text.trim_ascii_start().first(), Some(b'{' | b'['));
@@ -194,6 +201,7 @@ fn flaw(text: &[u8], error: &JsonError) -> Flaw {
         line: u32::try_from(line).unwrap_or(u32::MAX),
         column: u32::try_from(column).unwrap_or(u32::MAX),
         message: error.message.clone(),
+        hint: None,
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn read_sharing(text: &str, words: &mut Words) -> Read<Vec<Located>> 
     };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|error| foreign(&error))?;
+        let (event, span) = event.map_err(|error| foreign(&error, text))?;
         builder.handle(event, span.start)?;
     }
     Ok(builder.documents)
@@ -45,6 +45,7 @@ fn flaw<T>(mark: Marker, message: impl Into<String>) -> Read<T> {
         line: line(mark),
         column: u32::try_from(mark.col() + 1).unwrap_or(u32::MAX),
         message: message.into(),
+        hint: None,
     })
 }
 
@@ -52,13 +53,37 @@ fn line(mark: Marker) -> u32 {
     u32::try_from(mark.line().max(1)).unwrap_or(u32::MAX)
 }
 
-fn foreign(error: &ScanError) -> Flaw {
+fn foreign(error: &ScanError, text: &str) -> Flaw {
     let mark = *error.marker();
     Flaw {
         line: line(mark),
         column: u32::try_from(mark.col() + 1).unwrap_or(u32::MAX),
         message: error.info().to_string(),
+        hint: hint(error, text),
     }
+}
+
+/// What to try after the mistakes that are made most: a port with an index within braces, and a colon in a text.
+fn hint(error: &ScanError, text: &str) -> Option<String> {
+    let info = error.info();
+    if info.contains("mapping values are not allowed") {
+        return Some("quote the text, or write it below after |".to_string());
+    }
+    if !info.starts_with("while parsing a flow") {
+        return None;
+    }
+    let mark = error.marker();
+    let line = text.lines().nth(mark.line().checked_sub(1)?)?;
+    let until = line.char_indices().nth(mark.col() + 1);
+    let before = line.get(..until.map_or(line.len(), |(at, _)| at))?;
+    let bracket = before.rfind('[')?;
+    let is_of_word = |character: char| character.is_alphanumeric() || "_-.".contains(character);
+    let word = before.get(..bracket)?;
+    let from = word.trim_end_matches(is_of_word).len();
+    let index = line.get(bracket + 1..)?;
+    let digits = index.bytes().take_while(u8::is_ascii_digit).count();
+    let port = line.get(from..bracket + 1 + digits)?;
+    (from < bracket).then(|| format!("quote it within braces: \"{port}]\""))
 }
 
 /// What an anchor names, once it is whole.
@@ -470,6 +495,33 @@ mod tests {
             check(yaml, expected);
         }
         assert!(read("a: [1, 2").is_err() && read("a: b: c").is_err());
+    }
+
+    #[test]
+    fn hints() {
+        let colon = Some("quote the text, or write it below after |");
+        for (yaml, expected) in [
+            ("{port: out[0]}", Some("quote it within braces: \"out[0]\"")),
+            (
+                "- x: 1\n  to: {name: a, port: in[12], y: 1}",
+                Some("quote it within braces: \"in[12]\""),
+            ),
+            (
+                "ports: {out[0]: [{name: b}]}",
+                Some("quote it within braces: \"out[0]\""),
+            ),
+            (
+                "{a: [1, 2], é: out[1]}",
+                Some("quote it within braces: \"out[1]\""),
+            ),
+            ("{a: [1, 2] b}", None),
+            ("{a: 1", None),
+            ("code: self.x: 1", colon),
+            ("code: [1, 2", None),
+        ] {
+            let found = read(yaml).unwrap_err();
+            assert_eq!(found.hint.as_deref(), expected, "{yaml}: {}", found.message);
+        }
     }
 
     #[test]
