@@ -76,7 +76,7 @@ impl Supply {
         for spec in touched {
             let resolved = template::resolve(&spec, Values(&stored.values), &self.given);
             changes.push(match resolved {
-                Ok(resolved) => Change::Set(Rc::new(resolved)),
+                Ok(resolved) => Change::Set(resolved),
                 Err(error) => Change::Refuse {
                     spec,
                     error: error.into(),

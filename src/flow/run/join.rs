@@ -76,9 +76,13 @@ impl Part {
         self.open == 0
     }
 
-    fn joined(self) -> Reply {
+    fn joined(mut self) -> Reply {
         if !self.errors.is_empty() {
             return Reply::Given(Err(join_errors(self.errors, "nodes")));
+        }
+        if self.values.len() == 1 {
+            let value = self.values.pop().flatten();
+            return value.map_or(Reply::Absorbed, |value| Reply::Given(Ok(value)));
         }
         let mut values: Vec<Value> = self.values.into_iter().flatten().collect();
         match values.len() {

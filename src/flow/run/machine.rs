@@ -83,7 +83,7 @@ impl Process {
         if let Some(frame) = self.frames.get_mut(key) {
             frame.stage = Stage::Out;
         }
-        let mut todo = Vec::new();
+        let mut todo = std::mem::take(&mut floor.todo);
         if !self.send(key, &port, packet.clone(), &mut todo, floor) {
             todo.push(Next::Reply(key, Reply::Given(Ok(packet))));
         }

@@ -113,9 +113,21 @@ impl Trace {
             self.left_out += 1;
             return None;
         }
-        let input = self.keep(input);
+        let input = match self.sent_on(&record, input) {
+            true => Shown::Whole(input.clone()),
+            false => self.keep(input),
+        };
         self.records.push(Record { input, ..record });
         Some(self.records.len() as u32 - 1)
+    }
+
+    /// Whether a packet is what the sender itself received, and kept: it takes no more memory.
+    fn sent_on(&self, record: &Record, input: &Value) -> bool {
+        let parent = record.parent.and_then(|parent| self.records.get(parent as usize));
+        match (parent.map(|parent| &parent.input), input) {
+            (Some(Shown::Whole(Value::Map(kept))), Value::Map(input)) => Rc::ptr_eq(kept, input),
+            _ => false,
+        }
     }
 
     pub(crate) fn end(&mut self, record: Option<u32>, outcome: &Outcome, now_ms: u64) {
@@ -182,38 +194,42 @@ impl Trace {
 /// What a value takes in memory, in bytes, if that isn't more than this.
 fn weight(value: &Value, most: usize) -> Option<usize> {
     const EACH: usize = size_of::<Value>();
-    if matches!(
-        value,
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_)
-    ) {
-        return (EACH <= most).then_some(EACH);
-    }
-    let mut total = 0;
-    // Not more than can be within the bound, whatever contains whatever.
-    let mut stack = vec![value];
-    while let Some(value) = stack.pop() {
-        total += EACH
-            + match value {
-                Value::Str(text) => text.len(),
-                Value::Bytes(bytes) => bytes.len(),
-                Value::Error(error) => error.message.len(),
-                _ => 0,
-            };
-        let below = match value {
-            Value::List(elements) => elements.len(),
-            Value::Map(entries) => 2 * entries.len(),
-            _ => 0,
-        };
-        if total + (stack.len() + below) * EACH > most {
-            return None;
-        }
+    // Not more than can be within the bound, whatever contains whatever: each is counted before it is looked into.
+    let mut stack = Vec::new();
+    let mut total = EACH + own_bytes(value, &mut stack);
+    while total <= most
+        && let Some(value) = stack.pop()
+    {
         match value {
-            Value::List(elements) => stack.extend(elements.iter()),
-            Value::Map(entries) => stack.extend(entries.iter().flat_map(|(key, value)| [key, value])),
-            _ => {}
+            Value::List(elements) if total + elements.len() * EACH <= most => {
+                total += elements.len() * EACH;
+                for element in elements.iter() {
+                    total += own_bytes(element, &mut stack);
+                }
+            }
+            Value::Map(entries) if total + 2 * entries.len() * EACH <= most => {
+                total += 2 * entries.len() * EACH;
+                for (key, value) in entries.iter() {
+                    total += own_bytes(key, &mut stack) + own_bytes(value, &mut stack);
+                }
+            }
+            _ => return None,
         }
     }
-    Some(total)
+    (total <= most).then_some(total)
+}
+
+/// What a value has beside itself, in bytes. What is in it is left for later.
+fn own_bytes<'v>(value: &'v Value, later: &mut Vec<&'v Value>) -> usize {
+    match value {
+        Value::Str(text) => return text.len(),
+        Value::Bytes(bytes) => return bytes.len(),
+        Value::Error(error) => return error.message.len(),
+        Value::List(elements) if !elements.is_empty() => later.push(value),
+        Value::Map(entries) if !entries.is_empty() => later.push(value),
+        _ => {}
+    }
+    0
 }
 
 #[cfg(test)]

@@ -28,11 +28,11 @@ impl Values<'_> {
 }
 
 /// The node with the templates in its fields replaced: by its env, of which the texts name values, and then by `given` (`-e K=V`).
-/// Nodes in the field `specs` have their own env before that around them.
+/// Nodes in the field `specs` have their own env before that around them. One without templates is itself.
 ///
 /// # Errors
 /// Kind `not_found` with the place: a name or field that isn't there. Kind `bad_argument`: more than [`FLOW_FILE_BYTES_MAX`] of text.
-pub fn resolve(spec: &Spec, values: Values<'_>, given: &[(String, String)]) -> Result<Spec> {
+pub fn resolve(spec: &Rc<Spec>, values: Values<'_>, given: &[(String, String)]) -> Result<Rc<Spec>> {
     let mut resolver = Resolver {
         values,
         given,
@@ -45,8 +45,12 @@ pub fn resolve(spec: &Spec, values: Values<'_>, given: &[(String, String)]) -> R
             .map_err(|error| error.at(spec.place_of("env").to_string()))?;
         resolver.env.push((name.clone(), value));
     }
-    let mut fields = Vec::new();
-    for (key, value) in spec.fields.entries().unwrap_or_default() {
+    if spec.field("specs").is_none() && !has_template(&spec.fields) {
+        return Ok(spec.clone());
+    }
+    let entries = spec.fields.entries().unwrap_or_default();
+    let mut fields = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
         let name = key.as_str().unwrap_or_default();
         let resolved = match name {
             "specs" => resolver.nested(value),
@@ -55,10 +59,10 @@ pub fn resolve(spec: &Spec, values: Values<'_>, given: &[(String, String)]) -> R
         let resolved = resolved.map_err(|error| error.at(spec.place_of(name).to_string()))?;
         fields.push((key.clone(), resolved));
     }
-    Ok(Spec {
+    Ok(Rc::new(Spec {
         fields: Value::Map(Rc::new(fields)),
-        ..spec.clone()
-    })
+        ..Spec::clone(spec)
+    }))
 }
 
 /// Where the names of a template are looked up.
@@ -336,7 +340,7 @@ mod tests {
         codec::read(sort, &documents, &"f".into(), "default").unwrap()
     }
 
-    fn resolved(fields: &str) -> Result<Spec> {
+    fn resolved(fields: &str) -> Result<Rc<Spec>> {
         let specs = objects(Sort::Specs, &format!("kind: k\nname: n\n{fields}"));
         let values = objects(Sort::Values, VALUES).into_iter();
         let values: Vec<Rc<FlowValue>> = values
