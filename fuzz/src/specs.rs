@@ -89,7 +89,7 @@ fn is_same(a: &Value, b: &Value) -> bool {
 fn check_object(object: &Object, values: Values<'_>) {
     let Object::Spec(spec) = object else { return };
     let stored = Located {
-        value: object.stored(spec.revision),
+        value: object.stored(spec.revision.unwrap_or(0)),
         ..Located::default()
     };
     let again = codec::object(Sort::Specs, stored.root(), &"again".into(), &spec.namespace);

@@ -350,7 +350,7 @@ mod tests {
         // An alias of itself, and more of them than are followed.
         check(1, &record(ASKED, 5, ASKED));
         let mut chain = record(ASKED, 5, b"\x010\0");
-        for number in b'0'..b'9' {
+        for number in b'0'..=b'8' {
             chain.extend(record(&[1, number, 0], 5, &[1, number + 1, 0]));
         }
         check(10, &chain);
