@@ -96,7 +96,7 @@ fn the_log_tells_each_change_once() {
     node("wait", "{kind: nop, name: wait, links: {out: [{name: gone}]}}\n");
     node(
         "sick",
-        "{kind: '{{ .TOKEN }}snipet', name: sick, x: '{{ .NONE }}'}\n",
+        "{kind: snippet, name: sick, env: {T: '{{ .TOKEN }}'}, language: '{{ .T }}', code: x}\n",
     );
     let served = place.serve(&["start", "--store", "s"], "default/web");
     let hear = |part: &str| until(part, || served.log().contains(part));
@@ -273,7 +273,7 @@ fn tests_of_flows() {
     assert!(
         told.contains("PASS good (")
             && told.contains("FAIL bad (")
-            && told.contains("raised: it is so at node 'thrown' at "),
+            && told.contains("raised: \"it is so\" at node 'thrown' at "),
         "{told}"
     );
     let output = place.tool(&[&words[..], &["^go+d$"]].concat());

@@ -114,7 +114,7 @@ fn an_error_says_at_which_node() {
     let mut engine = engine(
         "
 - {kind: try, name: a, ports: {out: [{name: b}]}}
-- {kind: block, name: b, specs: [{kind: nop}, {kind: throw, name: t, error: oh}]}
+- {kind: block, name: b, specs: [{kind: throw, name: t, error: oh}]}
 - {kind: throw, name: s, error: oh}
 - {kind: try, name: c, ports: {out: [{name: b}, {name: s}]}}
 - {kind: merge, name: m}
@@ -176,7 +176,7 @@ fn a_change_that_is_wrong_leaves_the_old_node() {
     check_status(
         &engine,
         &[
-            "a: active, change refused: language is 'txt', expected one of cel, javascript, json, python, r, text, yaml at f.yaml:1",
+            "a: active, change refused: language is 'txt', expected one of cel, javascript, json, python, r, text, yaml at f.yaml:1 (did you mean text?)",
         ],
     );
     let run = start(&mut engine, "a", None);
@@ -204,8 +204,8 @@ fn a_kind_is_known_once_its_command_is_served() {
     check_status(
         &engine,
         &[
-            "a: failed(kind 'later' is unknown at f.yaml:1)",
-            "b: failed(program 'p' has no command 'c', or is not served at f.yaml:2)",
+            "a: failed(kind 'later' is unknown at f.yaml:1 (it is neither a kind of node nor a command that is served))",
+            "b: failed(program 'p' has no command 'c', or is not served at f.yaml:2 (nexus list tells what is served))",
         ],
     );
     let known = Known {

@@ -206,7 +206,7 @@ mod tests {
                 "kind: switch, match: [{when: true, port: 'out[0]'}], ports: {'out[0]': [{name: t}], error: [{name: x}]}",
             ),
             "1",
-            Ok("[\"x\",{\"kind\":\"raised\",\"message\":\"thrown\"}]"),
+            Ok("[\"x\",{\"kind\":\"raised\",\"message\":\"thrown\",\"place\":\"node 't' at f.yaml:5\"}]"),
         );
         check(
             &graph("kind: switch, match: [{when: self, port: p}]"),
