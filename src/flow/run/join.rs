@@ -48,7 +48,8 @@ pub fn join_errors(mut errors: Vec<(Rc<str>, Rc<Error>)>, what: &str) -> Rc<Erro
 /// A packet on its way through all links of a port: answers in the order of the links.
 pub struct Part {
     values: Vec<Option<Value>>,
-    errors: Vec<(Rc<str>, Rc<Error>)>,
+    /// By the places of their links.
+    errors: Vec<(u32, (Rc<str>, Rc<Error>))>,
     open: u32,
 }
 
@@ -69,7 +70,10 @@ impl Part {
                     *slot = Some(value);
                 }
             }
-            Reply::Given(Err(error)) => self.errors.push((name.clone(), error)),
+            Reply::Given(Err(error)) => {
+                let at = self.errors.partition_point(|(other, _)| *other < place);
+                self.errors.insert(at, (place, (name.clone(), error)));
+            }
             Reply::Absorbed => {}
         }
         self.open = self.open.saturating_sub(1);
@@ -78,7 +82,8 @@ impl Part {
 
     fn joined(mut self) -> Reply {
         if !self.errors.is_empty() {
-            return Reply::Given(Err(join_errors(self.errors, "nodes")));
+            let errors = self.errors.into_iter().map(|(_, its)| its).collect();
+            return Reply::Given(Err(join_errors(errors, "nodes")));
         }
         if self.values.len() == 1 {
             let value = self.values.pop().flatten();
