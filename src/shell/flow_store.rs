@@ -30,6 +30,8 @@ pub struct FlowStore {
     namespace: Option<String>,
     catalog: Catalog,
     watch: Option<Watching>,
+    /// Whether a write waits while another process writes.
+    waits: bool,
 }
 
 #[derive(Debug)]
@@ -74,7 +76,15 @@ impl FlowStore {
             namespace: namespace.map(String::from),
             catalog: Catalog::default(),
             watch: None,
+            waits: true,
         }
+    }
+
+    /// One whose writes fail with kind `unavailable` where another process writes, for those who have others to serve.
+    #[must_use]
+    pub fn without_waiting(mut self) -> FlowStore {
+        self.waits = false;
+        self
     }
 
     /// The directory.
@@ -262,8 +272,17 @@ impl FlowStore {
             .append(true)
             .mode(0o600)
             .open(&path);
-        let locked = file.and_then(|file| lock(&file).map(|()| file));
-        locked.map_err(|error| refused("lock", &path, &error))
+        let locked = file.and_then(|file| lock(&file, self.waits).map(|()| file));
+        locked.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                let message = format!(
+                    "the store {} is being written by another process",
+                    self.directory.display()
+                );
+                Error::new(Kind::Unavailable, message).hint("try again")
+            }
+            _ => refused("lock", &path, &error),
+        })
     }
 }
 
@@ -537,5 +556,21 @@ mod tests {
         assert_eq!(told(&mut store), "-b");
         apply(&mut tool, "{kind: k, name: c}");
         assert_eq!(told(&mut store), "+c");
+    }
+
+    #[test]
+    fn a_server_never_waits_for_another_writer() {
+        let own = directory();
+        let mut store = FlowStore::new(&own.0, Some("n")).without_waiting();
+        assert_eq!(apply(&mut store, "{kind: nop, name: a}"), "created 1");
+        let other = FlowStore::new(&own.0, Some("n"));
+        let locked = other.lock().unwrap();
+        let expected = format!(
+            "the store {} is being written by another process",
+            own.0.display()
+        );
+        assert_eq!(apply(&mut store, "{kind: nop, name: b}"), expected);
+        drop(locked);
+        assert_eq!(apply(&mut store, "{kind: nop, name: b}"), "created 1");
     }
 }

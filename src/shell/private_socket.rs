@@ -142,7 +142,7 @@ fn lock_directory(path: &Path) -> io::Result<Option<File>> {
     if !is_private(&file.metadata()?) {
         return Ok(None);
     }
-    lock(&file)?;
+    lock(&file, true)?;
     Ok(Some(file))
 }
 

@@ -148,10 +148,11 @@ pub fn peer_user(socket: impl AsFd) -> io::Result<u32> {
     Ok(peer.uid)
 }
 
-/// Waits until nobody else has this file locked, and locks it until it is closed.
-pub fn lock(file: impl AsFd) -> io::Result<()> {
+/// Locks a file until it is closed. Where somebody else has it locked, waits for them, or else fails with `WouldBlock`.
+pub fn lock(file: impl AsFd, waits: bool) -> io::Result<()> {
+    let how = libc::LOCK_EX | if waits { 0 } else { libc::LOCK_NB };
     // SAFETY: flock takes plain integers.
-    while let Err(error) = check(unsafe { libc::flock(file.as_fd().as_raw_fd(), libc::LOCK_EX) }) {
+    while let Err(error) = check(unsafe { libc::flock(file.as_fd().as_raw_fd(), how) }) {
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
         }

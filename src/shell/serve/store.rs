@@ -133,7 +133,7 @@ impl Host<'_> {
         let directory = store.watched.directory().to_path_buf();
         let namespace = &*ask.namespace;
         let writer = store.writers.or_insert_with(namespace.to_string(), || {
-            FlowStore::new(&directory, Some(namespace))
+            FlowStore::new(&directory, Some(namespace)).without_waiting()
         });
         writer.changes()?;
         let (sort, _) = sort_of(&ask.opcode)?;
