@@ -25,8 +25,11 @@ impl Reply {
     }
 }
 
+/// An error, and the name of what failed.
+pub type Named = (Rc<str>, Rc<Error>);
+
 /// One error of several, each with the name of what failed: one is itself.
-pub fn join_errors(mut errors: Vec<(Rc<str>, Rc<Error>)>, what: &str) -> Rc<Error> {
+pub fn join_errors(mut errors: Vec<Named>, what: &str) -> Rc<Error> {
     if errors.len() == 1
         && let Some((_, error)) = errors.pop()
     {
@@ -49,7 +52,7 @@ pub fn join_errors(mut errors: Vec<(Rc<str>, Rc<Error>)>, what: &str) -> Rc<Erro
 pub struct Part {
     values: Vec<Option<Value>>,
     /// By the places of their links.
-    errors: Vec<(u32, (Rc<str>, Rc<Error>))>,
+    errors: Vec<(u32, Named)>,
     open: u32,
 }
 
