@@ -12,6 +12,8 @@ macro_rules! trace {
     };
 }
 
+pub(crate) use trace;
+
 mod checks;
 mod desk;
 mod effects;

@@ -3,15 +3,6 @@
 //!
 //! `NEXUS_SEED=n` runs one seed and tells what happens, `NEXUS_SEEDS=n` runs that many.
 
-/// Tells what happens, if the run is to be followed.
-macro_rules! trace {
-    ($world:expr, $($text:tt)*) => {
-        if $world.is_loud {
-            eprintln!("{:>6} {}", $world.now_ms, format_args!($($text)*));
-        }
-    };
-}
-
 mod draw;
 pub mod hooks;
 mod loaded;

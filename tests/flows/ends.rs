@@ -1,5 +1,6 @@
 //! How a server of flows ends: runs in flight have their grace, and nothing is left however it goes.
 
+use crate::http::Client;
 use crate::served::{Place, has, until};
 
 /// A flow that waits until a file is there, and says so by another.
@@ -33,13 +34,9 @@ fn start(place: &Place) -> crate::served::Served<'_> {
     place.serve(&["start", "--from-specs", "nodes.yaml"], "default/web")
 }
 
-#[test]
-fn runs_in_flight_end_first() {
-    if !has("python3") {
-        return;
-    }
-    let place = Place::new();
-    let mut served = start(&place);
+/// A server that has been told to end while a run goes on, and the client that waits for it.
+fn signalled(place: &Place) -> (crate::served::Served<'_>, Client) {
+    let served = start(place);
     let mut client = served.connect();
     client.ask("GET", "/", "", b"");
     until("the run has begun", || place.0.join("began").exists());
@@ -47,6 +44,16 @@ fn runs_in_flight_end_first() {
     until("nobody listens", || {
         std::net::TcpStream::connect(&served.address).is_err()
     });
+    (served, client)
+}
+
+#[test]
+fn runs_in_flight_end_first() {
+    if !has("python3") {
+        return;
+    }
+    let place = Place::new();
+    let (mut served, mut client) = signalled(&place);
     place.file("open", "");
     // The next node of the run is called after the signal.
     client.answer().check(200, &["through and after"]);
@@ -60,14 +67,7 @@ fn a_second_signal_gives_runs_up() {
         return;
     }
     let place = Place::new();
-    let mut served = start(&place);
-    let mut client = served.connect();
-    client.ask("GET", "/", "", b"");
-    until("the run has begun", || place.0.join("began").exists());
-    served.signal("TERM");
-    until("nobody listens", || {
-        std::net::TcpStream::connect(&served.address).is_err()
-    });
+    let (mut served, mut client) = signalled(&place);
     served.signal("TERM");
     client.answer().check(499, &["the server is ending"]);
     served.wait();

@@ -1,14 +1,11 @@
 //! The kind `listener`: requests over HTTP begin runs, whose answers are the responses. Opens no socket.
 
 use super::fields;
-use super::node::{Context, FrameState, Known, Node, Service, Step};
+use super::node::{Known, Node, Service};
+use super::source::Source;
 use crate::error::Result;
-use crate::flow::spec::{Port, Spec};
+use crate::flow::spec::Spec;
 use crate::flow::value::{Value, json};
-
-struct Listener {
-    service: Service,
-}
 
 /// Builds one.
 ///
@@ -35,21 +32,7 @@ pub fn build(spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
         let message = format!("port is {found}, expected a number up to 65535; 0 is any");
         return Err(fields::wrong(spec, "port", message));
     };
-    Ok(Box::new(Listener {
+    Ok(Box::new(Source {
         service: Service::Listener { protocol, host, port },
     }))
-}
-
-impl Node for Listener {
-    fn has_in(&self, _port: &Port) -> bool {
-        false
-    }
-
-    fn receive(&self, _port: &Port, packet: Value, _frame: &mut FrameState, _cx: &Context) -> Step {
-        Step::Finish(Ok(packet))
-    }
-
-    fn service(&self) -> Option<Service> {
-        Some(self.service.clone())
-    }
 }

@@ -30,5 +30,4 @@ mod sql;
 mod switch;
 mod syscall;
 pub mod table;
-mod test;
 mod throw;

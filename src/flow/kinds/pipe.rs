@@ -1,4 +1,4 @@
-//! The kinds `pipe`, `try`, and the like: they send a packet on and do something with the answer. Change no packet themselves.
+//! The kinds `pipe`, `test`, `try`, and the like: they send a packet on and do something with the answer. Change no packet themselves.
 
 use super::node::{Context, Event, FrameState, Known, Node, Step};
 use crate::error::Result;
@@ -6,14 +6,27 @@ use crate::flow::spec::{Port, Spec};
 use crate::flow::value::Value;
 
 /// What `out[0]` answers goes to `out[1]`.
-struct Pipe;
+struct Pipe {
+    /// What `out[1]` is sent of that.
+    passed_on: fn(Value) -> Value,
+}
 
 /// Builds a `pipe`.
 ///
 /// # Errors
 /// None.
 pub fn build(_spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
-    Ok(Box::new(Pipe))
+    let passed_on = |value| value;
+    Ok(Box::new(Pipe { passed_on }))
+}
+
+/// Builds a `test`: what nodes of kind `assert` look at is `[value, -1]`.
+///
+/// # Errors
+/// None.
+pub fn build_test(_spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
+    let passed_on = |value| Value::list(vec![value, Value::Int(-1)]);
+    Ok(Box::new(Pipe { passed_on }))
 }
 
 impl Node for Pipe {
@@ -28,14 +41,14 @@ impl Node for Pipe {
         }
     }
 
-    fn resume(&self, event: Event, frame: &mut FrameState, _cx: &Context) -> Step {
+    fn resume(&self, event: Event, frame: &mut FrameState, cx: &Context) -> Step {
         frame.stage += 1;
-        match (event.outcome(), frame.stage) {
-            (Ok(packet), 1) => Step::Send {
+        match event.outcome() {
+            Ok(value) if frame.stage == 1 && cx.is_linked(&Port::out(1)) => Step::Send {
                 port: Port::out(1),
-                packet,
+                packet: (self.passed_on)(value),
             },
-            (outcome, _) => Step::Answer(outcome),
+            outcome => Step::Answer(outcome),
         }
     }
 }

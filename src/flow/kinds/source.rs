@@ -1,4 +1,4 @@
-//! The kinds `timer` and `watch`: they receive nothing, and begin runs as long as they are active.
+//! What receives nothing and begins runs as long as it is active: the kinds `timer` and `watch`, and the node of a `listener`.
 
 use super::fields;
 use super::node::{Context, FrameState, Known, Node, Service, Step};
@@ -6,8 +6,10 @@ use crate::error::Result;
 use crate::flow::spec::{Port, Spec};
 use crate::flow::value::Value;
 
-struct Source {
-    service: Service,
+/// A node that something outside sends packets for.
+pub(super) struct Source {
+    /// What that is.
+    pub service: Service,
 }
 
 /// Builds a `timer`.

@@ -3,7 +3,7 @@
 use super::node::{Build, Known, Node};
 use super::{
     assert, block, call, elements, fork, http, listener, merge, pipe, retry, router, sleep, snippet, source,
-    sql, switch, syscall, test, throw,
+    sql, switch, syscall, throw,
 };
 use crate::codec::nearest::nearest;
 use crate::error::{Error, Kind, Result};
@@ -35,7 +35,7 @@ const KINDS: [(&str, Build, &[&str]); 25] = [
     ("step", block::build, &["specs"]),
     ("switch", switch::build, &["matches", "match"]),
     ("syscall", syscall::build, &["opcode"]),
-    ("test", test::build, &[]),
+    ("test", pipe::build_test, &[]),
     ("throw", throw::build, &["error", "message", "error_kind"]),
     ("timer", source::build_timer, &["interval", "every"]),
     ("try", pipe::build_try, &[]),

@@ -5,6 +5,7 @@ use super::Bug;
 use super::draw;
 use super::loaded::Loaded;
 use crate::core::simulation::random::Random;
+use crate::core::simulation::trace;
 use crate::error::{Error, Kind};
 use crate::flow::engine::{Change, Effect, Engine, RunId, Start, TaskId};
 use crate::flow::graph::nodes::Table;

@@ -265,6 +265,11 @@ impl Server {
     ) -> u16 {
         let mut response = answer.unwrap_or_else(Failure::response);
         api::finish(&self.config.settings, request, &mut response);
+        self.send_response(client, response, now_ms)
+    }
+
+    /// Writes a whole answer to a client. The status of it.
+    pub(super) fn send_response(&mut self, client: ClientId, response: Response, now_ms: u64) -> u16 {
         let status = response.status;
         self.metrics.answered(status);
         if let Some(wire) = self.web(client) {

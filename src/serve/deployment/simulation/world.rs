@@ -3,6 +3,7 @@
 use super::super::{DeploymentId, Deployments, Effect, Name, Notice, PoolState, Start, State};
 use super::Bug;
 use crate::core::simulation::random::Random;
+use crate::core::simulation::trace;
 use crate::error::{Error, Kind};
 use crate::ids::PoolId;
 use std::collections::{BTreeMap, BTreeSet};

@@ -173,13 +173,7 @@ impl Server {
     }
 
     fn respond_flow(&mut self, client: ClientId, request: &Request, response: Response, now_ms: u64) {
-        let status = response.status;
-        self.metrics.answered(status);
-        if let Some(wire) = self.web(client) {
-            wire.respond(response, now_ms);
-        }
-        self.list(client);
-        self.set_client_deadline(client);
+        let status = self.send_response(client, response, now_ms);
         self.tell_request(request, status, now_ms);
     }
 
