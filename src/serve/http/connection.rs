@@ -14,8 +14,9 @@ use super::failure::Fault;
 use super::head::{Framing, read as read_head};
 use super::pace::Pace;
 use super::request::{Method, Request};
-use super::response::{Extent, Response, push_number};
+use super::response::{Extent, Response};
 use super::scan::Scan;
+use crate::codec::number::push_number;
 use crate::core::deadlines::sooner;
 use crate::limits::{
     HTTP_BODY_BYTES_MIN, HTTP_COPY_BYTES_MAX, HTTP_HALF_CLOSE_MS, HTTP_HEAD_MS, HTTP_IDLE_MS, HTTP_LINGER_MS,
