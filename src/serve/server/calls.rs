@@ -161,7 +161,7 @@ impl Server {
             Ok((command, args)) => {
                 let mut added = || self.metrics.series(&call.name.to_string(), &call.command);
                 let series = match &mut program {
-                    Some(program) => *program.series.entry(command).or_insert_with(added),
+                    Some(program) => *program.series.or_insert_with(command, added),
                     None => added(),
                 };
                 call.found = Some((command, series));
