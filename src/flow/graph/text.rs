@@ -363,7 +363,68 @@ mod tests {
 
     #[test]
     fn blocks() {
-        check(BLOCKS, Language::Dot, "");
-        check(BLOCKS, Language::Mermaid, "");
+        check(
+            BLOCKS,
+            Language::Dot,
+            r#"digraph "de\"fault" {
+  rankdir=LR
+  compound=true
+  node [shape=box]
+  subgraph cluster_n0 {
+    label="a\nblock"
+    style=dashed
+    n0_0 [label="nop"]
+    n0_1 [label="x\nif"]
+  }
+  subgraph cluster_n1 {
+    label="b\nstep"
+    style=dashed
+    subgraph cluster_n1_0 {
+      label="c\nblock"
+      style=solid
+      n1_0_0 [label="nop"]
+    }
+    n1_1 [label="throw"]
+  }
+  n0_1 -> n1_0_0 [label="out", ltail=cluster_n0, lhead=cluster_n1]
+  n0_1 -> n0_0 [label="out"]
+  n0_0 -> n0_1 [label="out"]
+  n0_1 -> n0_1 [label="out[0]"]
+  n0_1 -> n1_0_0 [label="out[0]", lhead=cluster_n1]
+  n0_1 -> n0_0 [label="error"]
+  n1_1 -> n2 [label="error", ltail=cluster_n1]
+  n1_0_0 -> n1_1 [label="out", ltail=cluster_n1_0]
+  n2 [label="gone\nmissing", style=dashed]
+}
+"#,
+        );
+        check(
+            BLOCKS,
+            Language::Mermaid,
+            r#"flowchart LR
+  subgraph n0["a<br>block"]
+    n0_0["nop"]
+    n0_1["x<br>if"]
+  end
+  style n0 stroke-dasharray: 5
+  subgraph n1["b<br>step"]
+    subgraph n1_0["c<br>block"]
+      n1_0_0["nop"]
+    end
+    n1_1["throw"]
+  end
+  style n1 stroke-dasharray: 5
+  n0 -->|"out"| n1
+  n0_1 -->|"out"| n0_0
+  n0_0 -->|"out"| n0_1
+  n0_1 -->|"out[0]"| n0_1
+  n0_1 -->|"out[0]"| n1
+  n0_1 -->|"error"| n0_0
+  n1 -->|"error"| n2
+  n1_0 -->|"out"| n1_1
+  n2["gone<br>missing"]
+  style n2 stroke-dasharray: 5
+"#,
+        );
     }
 }
