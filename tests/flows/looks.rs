@@ -1,6 +1,6 @@
 //! What people see of flows: status, graphs, traces, the debugger, tests.
 
-use crate::served::{Debugger, Place, until};
+use crate::served::{Debugger, Place, Served, until};
 use std::os::unix::process::ExitStatusExt;
 
 const NODES: &str = r#"
@@ -177,16 +177,22 @@ fn traces_hide_secrets() {
     served.stop();
 }
 
+/// A server, and a debugger that holds what the node `say` receives and sends.
+fn debug(place: &Place) -> (Served<'_>, Debugger) {
+    write(place);
+    let served = place.serve(&START, "default/web");
+    let mut debugger = Debugger::start(place, "default");
+    debugger.say("b say");
+    debugger.hear("1: say\n");
+    (served, debugger)
+}
+
 #[test]
 fn the_debugger_holds_packets() {
     let place = Place::new();
-    write(&place);
-    let served = place.serve(&START, "default/web");
-    let mut debugger = Debugger::start(&place, "default");
+    let (served, mut debugger) = debug(&place);
     debugger.say("help");
     debugger.hear("let the packet go on");
-    debugger.say("b say");
-    debugger.hear("1: say\n");
     debugger.say("breakpoints");
     debugger.hear("1: say\n");
     debugger.say("c");
@@ -220,11 +226,7 @@ fn the_debugger_holds_packets() {
 #[test]
 fn a_step_ends_with_its_run() {
     let place = Place::new();
-    write(&place);
-    let served = place.serve(&START, "default/web");
-    let mut debugger = Debugger::start(&place, "default");
-    debugger.say("b say");
-    debugger.hear("1: say\n");
+    let (served, mut debugger) = debug(&place);
     debugger.say("c");
     let mut client = served.connect();
     client.ask("GET", "/held", "", b"");
@@ -244,11 +246,7 @@ fn a_step_ends_with_its_run() {
 #[test]
 fn an_interrupt_ends_the_wait_and_then_the_debugger() {
     let place = Place::new();
-    write(&place);
-    let served = place.serve(&START, "default/web");
-    let mut debugger = Debugger::start(&place, "default");
-    debugger.say("b say");
-    debugger.hear("1: say\n");
+    let (served, mut debugger) = debug(&place);
     debugger.say("c");
     debugger.interrupt(true);
     debugger.hear("no longer waits");
