@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Daemon, Program, search_path};
+use harness::{Daemon, Program, runs, search_path};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -118,13 +118,11 @@ fn ends_with_nexus(program: &Program) {
         line.clear();
         assert!(stderr.read_line(&mut line).unwrap() > 0, "the function begins");
     }
-    let pid = line.trim_end().rsplit(' ').next().unwrap();
+    let pid = line.trim_end().rsplit(' ').next().unwrap().parse().unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
     let killed = Instant::now();
-    // A zombie has no command line.
-    let runs = || fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|text| !text.is_empty());
-    while runs() || !program.processes().is_empty() {
+    while runs(pid) || !program.processes().is_empty() {
         assert!(
             killed.elapsed() < Duration::from_secs(2),
             "worker {pid} outlives nexus"
