@@ -327,7 +327,7 @@ impl Server {
         let mut debuggers = self.flows.looking.debuggers.iter_mut();
         let found = debuggers.find(|its| its.client == client && its.waiting == Some(request));
         found.is_some_and(|debugger| {
-            debugger.waiting = None;
+            (debugger.waiting, debugger.stepping) = (None, None);
             true
         })
     }
