@@ -5,7 +5,7 @@ use super::floor::{Birth, Floor, Task, Timer};
 use super::frame::{Caller, Frame, Stage, Wait};
 use super::join::{Join, Part, Reply, Series};
 use super::process::Process;
-use super::trace::{Record, Shown};
+
 use crate::core::slab::Key;
 use crate::error::{Error, Kind};
 use crate::flow::engine::{Effect, TaskId};
@@ -190,17 +190,8 @@ impl Process {
             return;
         };
         let parent = frame.caller.and_then(|caller| self.frames.get(caller.frame));
-        let record = Record {
-            parent: parent.and_then(|parent| parent.record),
-            node: frame.symbol.name.clone(),
-            port: frame.port.clone(),
-            via: frame.via.clone(),
-            input: Shown::Left(""),
-            answer: None,
-            began_ms: now_ms,
-            ended_ms: now_ms,
-        };
-        let record = self.trace.begin(record, packet);
+        let parent = parent.and_then(|parent| parent.record);
+        let record = self.trace.begin(frame, parent, packet, now_ms);
         if let Some(frame) = self.frames.get_mut(key) {
             frame.record = record;
         }

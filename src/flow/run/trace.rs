@@ -1,5 +1,6 @@
 //! What happened in a run: a record for each packet that a node received. Keeps no more than a bound of what the packets were.
 
+use super::frame::Frame;
 use crate::error::Error;
 use crate::flow::engine::RunId;
 use crate::flow::kinds::node::Outcome;
@@ -121,18 +122,34 @@ impl Trace {
         }
     }
 
-    pub(crate) fn begin(&mut self, record: Record, input: &Value) -> Option<u32> {
+    /// A frame receives a packet.
+    pub(super) fn begin(
+        &mut self,
+        frame: &Frame,
+        parent: Option<u32>,
+        input: &Value,
+        now_ms: u64,
+    ) -> Option<u32> {
         if self.records.len() >= FLOW_TRACE_RECORDS_MAX {
             self.left_out += 1;
             return None;
         }
-        let parent = record.parent.and_then(|parent| self.records.get(parent as usize));
+        let from = parent.and_then(|parent| self.records.get(parent as usize));
         // What a node only sends on takes no more memory.
-        let input = match parent.is_some_and(|parent| parent.input.is(input)) {
+        let input = match from.is_some_and(|from| from.input.is(input)) {
             true => Shown::Whole(input.clone()),
             false => self.keep(input),
         };
-        self.records.push(Record { input, ..record });
+        self.records.push(Record {
+            parent,
+            node: frame.symbol.name.clone(),
+            port: frame.port.clone(),
+            via: frame.via.clone(),
+            input,
+            answer: None,
+            began_ms: now_ms,
+            ended_ms: now_ms,
+        });
         Some(self.records.len() as u32 - 1)
     }
 

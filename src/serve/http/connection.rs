@@ -66,7 +66,7 @@ pub struct Connection {
     /// Bytes that came and are not understood yet: a part of a head, or requests to come.
     input: Vec<u8>,
     /// The request that is being read, or is whole.
-    request: Option<Request>,
+    request: Option<Box<Request>>,
     is_head: bool,
     is_old: bool,
     /// The connection outlives the answer to the request under way.
@@ -171,7 +171,7 @@ impl Connection {
     }
 
     /// The next whole request; it is to be answered by [`Self::respond`], or by [`Self::begin`] and [`Self::end`].
-    pub fn poll_request(&mut self) -> Option<Request> {
+    pub fn poll_request(&mut self) -> Option<Box<Request>> {
         if !matches!(self.phase, Phase::Whole) {
             return None;
         }

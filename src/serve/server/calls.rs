@@ -65,7 +65,7 @@ impl RequestId {
 /// How a call came.
 pub enum Origin {
     /// Over HTTP, by that request.
-    Web(Box<Web>),
+    Web(Web),
     /// Over the private socket, under that id.
     Private {
         /// The request's id.
@@ -93,7 +93,7 @@ pub enum Origin {
 
 /// What is kept of a request over HTTP.
 pub struct Web {
-    pub request: http::Request,
+    pub request: Box<http::Request>,
     /// The form of the answer: the usual one until the command is known.
     pub form: Chosen,
 }

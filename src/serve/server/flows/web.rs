@@ -60,7 +60,7 @@ impl Server {
         &mut self,
         client: ClientId,
         node: Option<(Rc<str>, Rc<str>, SeriesId)>,
-        request: Request,
+        request: Box<Request>,
         now_ms: u64,
     ) {
         self.requests += 1;
@@ -100,7 +100,7 @@ impl Server {
                 let waiting = Waiting::Web {
                     client,
                     namespace,
-                    request: Box::new(request),
+                    request,
                     series,
                     begun_ms: now_ms,
                 };
