@@ -132,6 +132,8 @@ pub struct Engine {
     sources: Slab<Source>,
     /// Runs that are to be given up, and why.
     doomed: Vec<(Key<Process>, Rc<Error>)>,
+    /// [`FLOW_RUNS_MAX`], or as a test has it.
+    pub(crate) runs_max: usize,
     #[cfg(test)]
     pub(in crate::flow) hooks: super::simulation::hooks::Hooks,
 }
@@ -148,6 +150,7 @@ impl Engine {
             traces: VecDeque::new(),
             sources: Slab::new(),
             doomed: Vec::new(),
+            runs_max: FLOW_RUNS_MAX,
             #[cfg(test)]
             hooks: super::simulation::hooks::Hooks::default(),
         }
@@ -189,7 +192,7 @@ impl Engine {
             .names
             .get(namespace)
             .and_then(|key| self.namespaces.get(*key));
-        namespace.is_none_or(|its| its.runs < FLOW_RUNS_MAX) && self.floor.frames < FLOW_FRAMES_MAX / 2
+        namespace.is_none_or(|its| its.runs < self.runs_max) && self.floor.frames < FLOW_FRAMES_MAX / 2
     }
 
     /// Begins a run, whose one answer [`Engine::poll_answer`] gives.

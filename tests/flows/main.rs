@@ -5,8 +5,10 @@
 mod http;
 
 mod ends;
+mod full;
 mod looks;
 mod names;
+mod reload;
 mod seed;
 mod served;
 mod work;

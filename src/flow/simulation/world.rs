@@ -104,7 +104,7 @@ impl World {
                 changes.push(Change::Remove(name.into()));
                 continue;
             }
-            let (text, is_good) = draw::node(&mut self.random, &name);
+            let (text, is_good) = draw::node(&mut self.random, &name, draw::Reach::All);
             trace!(self, "{namespace}: {text}");
             let spec = specs(&text).remove(0);
             let is_taken = spec.id.as_ref().is_some_and(|id| {

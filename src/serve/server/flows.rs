@@ -4,6 +4,8 @@
 //! `web` has the requests of listeners, `work` what nodes ask for, `look` what people ask of flows, `standing` what the log is told
 //! of nodes.
 
+#[cfg(test)]
+mod invariants;
 mod look;
 mod standing;
 mod testing;
@@ -12,6 +14,7 @@ mod work;
 
 pub use testing::{IsWanted, Tested};
 pub(super) use work::FlowArgs;
+pub(super) use web::Stalled;
 pub use work::StoreAsk;
 
 use self::work::Task;
@@ -31,6 +34,7 @@ use crate::map::Map;
 use crate::serve::deployment::Name;
 use crate::serve::http::Request;
 use crate::serve::metrics::SeriesId;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// All of the server that belongs to flows.
@@ -44,8 +48,8 @@ pub(super) struct Flows {
     /// Requests that wait for the answers of their runs.
     waiting: Map<RunId, Waiting>,
     tasks: Map<TaskId, Task>,
-    /// Clients whose requests wait until another run may begin.
-    stalled: Vec<ClientId>,
+    /// Clients whose requests wait until another run of the namespace may begin, in the order in which they came.
+    stalled: Map<Rc<str>, VecDeque<ClientId>>,
     /// There is more to do without anything from outside.
     is_busy: bool,
     /// The server ends, and runs have until then.
@@ -250,7 +254,7 @@ impl Server {
         }
         self.tell_standings();
         self.close_sources();
-        self.resume_stalled(now_ms);
+        has_moved |= self.resume_stalled(now_ms);
         self.tell_stops();
         has_moved |= self.step_tests(now_ms);
         if self.flows.ends_at.is_some() && self.has_no_runs() {
@@ -338,6 +342,10 @@ impl Server {
     fn close_sources(&mut self) {
         let closing = self.flows.sources.extract_if(.., |source| source.is_closing);
         for source in closing {
+            #[cfg(test)]
+            if self.planted == Some(super::Bug::KeepSource) {
+                continue;
+            }
             if !matches!(source.state, State::Failed(_)) {
                 self.effects.push_back(Effect::CloseSource(source.id));
             }
@@ -369,6 +377,8 @@ impl Server {
         self.time_fetches(now_ms);
         if self.flows.ends_at.is_some_and(|ends_at| ends_at <= now_ms) {
             self.cancel_runs(now_ms);
+            // Those that are left wait for their transactions, which end with the program that has them.
+            self.end_flows(now_ms);
         }
     }
 
@@ -391,11 +401,14 @@ impl Server {
         if self.has_no_runs() {
             return false;
         }
-        self.flows.ends_at = Some(now_ms.saturating_add(self.config.grace_ms));
+        let grace_ms = self.config.grace_ms;
+        #[cfg(test)]
+        let grace_ms = if self.has(super::Bug::EndlessGrace) { 1_000_000 } else { grace_ms };
+        self.flows.ends_at = Some(now_ms.saturating_add(grace_ms));
         true
     }
 
-    /// All runs are over: now the programs end that they have called.
+    /// All runs are over, or have had their grace: now the programs end that they have called.
     fn end_flows(&mut self, now_ms: u64) {
         let left_ms = self.flows.ends_at.take().unwrap_or(now_ms).saturating_sub(now_ms);
         self.deployments.drain(left_ms, now_ms);
