@@ -2,11 +2,15 @@
 
 use crate::http::Client;
 use crate::served::{Place, Served, until};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Runs of a namespace at once, and clients of a server: as `src/limits.rs` has them.
 const RUNS_MAX: usize = 4096;
 const CLIENTS_MAX: usize = 4096;
+
+/// Clients that connect at the same time.
+const THREADS: usize = 16;
 
 /// One listener whose requests each begin so many runs that go on for an hour, and one whose requests are answered at once.
 const NODES: &str = r#"
@@ -123,7 +127,7 @@ fn requests_wait_until_runs_end() {
     full.fill(&[1000, 1000, 1000, 1000, 91]);
     until("no more runs can begin", || full.runs() == RUNS_MAX);
 
-    // As many clients as there are threads to a processor; some send far more than one request.
+    // Some send far more than one request.
     let before_kib = full.memory_kib();
     let mut received = full.received();
     let mut clients: Vec<Client> = (0..150).map(|_| full.client()).collect();
@@ -153,7 +157,10 @@ fn requests_wait_until_runs_end() {
     assert_eq!(full.runs(), RUNS_MAX);
     assert_eq!(full.said(), 0, "none has begun");
     let grown_kib = full.memory_kib().saturating_sub(before_kib);
-    eprintln!("170 requests wait, {} KiB more were offered: the server has grown by {grown_kib} KiB", offered >> 10);
+    eprintln!(
+        "170 requests wait, {} KiB more were offered: the server has grown by {grown_kib} KiB",
+        offered >> 10
+    );
     assert!(offered > 32 << 20, "{offered} bytes were offered");
     assert!(grown_kib < 16 << 10, "the server has grown by {grown_kib} KiB");
 
@@ -200,19 +207,35 @@ fn timers_and_watches_wait_too() {
     until("no more runs can begin", || full.runs() == RUNS_MAX);
     place.file("more.yaml", &more_nodes(&place));
     place.tell(&["apply", "specs", "--store", "store", "-f", "more.yaml"]);
-    until("it watches", || full.served.log().contains("default/files is watching"));
+    until("it watches", || {
+        full.served.log().contains("default/files is watching")
+    });
     place.file("watched/lost", "");
     // The log says of a change that it can't begin a run; a timer is silent, as when its last run goes on.
     until("the change is told of", || {
-        full.served.log().contains("default/files: a change is not told: namespace 'default' has 4096 runs")
+        full.served
+            .log()
+            .contains("default/files: a change is not told: namespace 'default' has 4096 runs")
     });
-    assert!(!full.served.log().contains("default/every: run"), "{}", full.served.log());
+    assert!(
+        !full.served.log().contains("default/every: run"),
+        "{}",
+        full.served.log()
+    );
     let_half_close_pass();
     full.fillers.pop();
-    until("the timer begins runs", || full.served.log().contains("default/every: run"));
+    until("the timer begins runs", || {
+        full.served.log().contains("default/every: run")
+    });
     place.file("watched/found", "");
-    until("changes begin runs", || full.served.log().contains("watched/found"));
-    assert!(!full.served.log().contains("watched/lost"), "{}", full.served.log());
+    until("changes begin runs", || {
+        full.served.log().contains("watched/found")
+    });
+    assert!(
+        !full.served.log().contains("watched/lost"),
+        "{}",
+        full.served.log()
+    );
     full.fillers.clear();
     full.served.stop();
 }
@@ -225,7 +248,7 @@ fn clients_wait_until_a_descriptor_is_free() {
     let shell = "ulimit -n 48; exec \"$@\"";
     let words = ["serve", "--listen", "127.0.0.1:0", "--flows", "store"];
     let served = place.serve_by(&["sh", "-c", shell, "sh"], &words, "default/fill");
-    come_and_go(&served.find_address("default/say"), 150);
+    answer_all(come(&served.find_address("default/say"), 0..150));
     served.stop();
 }
 
@@ -233,8 +256,16 @@ fn clients_wait_until_a_descriptor_is_free() {
 #[test]
 fn clients_wait_until_others_leave() {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
-    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    let files: usize = files.split_whitespace().nth(3).unwrap().parse().unwrap_or(usize::MAX);
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let files: usize = files
+        .split_whitespace()
+        .nth(3)
+        .unwrap()
+        .parse()
+        .unwrap_or(usize::MAX);
     if files < CLIENTS_MAX + 1000 {
         eprintln!("skipped: {files} open files are too few for {CLIENTS_MAX} clients");
         return;
@@ -243,17 +274,34 @@ fn clients_wait_until_others_leave() {
     place.file("store/default/specs/nodes.yaml", NODES);
     let words = ["serve", "--listen", "127.0.0.1:0", "--flows", "store"];
     let served = place.serve(&words, "default/fill");
-    come_and_go(&served.find_address("default/say"), CLIENTS_MAX + 150);
+    let address = &served.find_address("default/say");
+    let count = CLIENTS_MAX + 150;
+    let mut clients: Vec<_> = thread::scope(|scope| {
+        let begin = |first| scope.spawn(move || come(address, (first..count).step_by(THREADS)));
+        let threads: Vec<_> = (0..THREADS).map(begin).collect();
+        let joined = threads.into_iter().flat_map(|thread| thread.join().unwrap());
+        joined.collect()
+    });
+    clients.sort_by_key(|(came, _, _)| *came);
+    // Who operates the server gets in all the same.
+    assert!(place.tell(&["status"]).contains("say"));
+    answer_all(clients);
     served.stop();
 }
 
-/// All connect and ask before any is answered that has come too late; each leaves when it is answered.
-fn come_and_go(address: &str, count: usize) {
-    let mut clients: Vec<Client> = (0..count).map(|_| Client::tcp(address)).collect();
-    for (number, client) in clients.iter_mut().enumerate() {
+/// So many connect and ask: in the order in which they came.
+fn come(address: &str, numbers: impl Iterator<Item = usize>) -> Vec<(Instant, usize, Client)> {
+    let come = |number| {
+        let mut client = Client::tcp(address);
         client.say(&request(number, "", 0));
-    }
-    for (number, mut client) in clients.into_iter().enumerate() {
+        (Instant::now(), number, client)
+    };
+    numbers.map(come).collect()
+}
+
+/// Each is answered and leaves, which makes room for those behind.
+fn answer_all(clients: Vec<(Instant, usize, Client)>) {
+    for (_, number, mut client) in clients {
         client.answer().check(200, &[&number.to_string()]);
     }
 }

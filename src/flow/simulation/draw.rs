@@ -144,6 +144,9 @@ pub fn node(random: &mut Random, name: &str, reach: Reach) -> (String, bool) {
             ]);
             (format!("- {{name: {name}{id}, {wrong}}}"), false)
         }
-        false => (format!("- {{name: {name}{id}, {}}}", body(random, reach, 0)), true),
+        false => (
+            format!("- {{name: {name}{id}, {}}}", body(random, reach, 0)),
+            true,
+        ),
     }
 }

@@ -13,8 +13,8 @@ mod web;
 mod work;
 
 pub use testing::{IsWanted, Tested};
-pub(super) use work::FlowArgs;
 pub(super) use web::Stalled;
+pub(super) use work::FlowArgs;
 pub use work::StoreAsk;
 
 use self::work::Task;
@@ -258,7 +258,9 @@ impl Server {
         self.tell_stops();
         has_moved |= self.step_tests(now_ms);
         if self.flows.ends_at.is_some() && self.has_no_runs() {
+            // Nothing else may tell of it: nobody waits for runs of forks and timers.
             self.end_flows(now_ms);
+            has_moved = true;
         }
         has_moved
     }
@@ -403,7 +405,11 @@ impl Server {
         }
         let grace_ms = self.config.grace_ms;
         #[cfg(test)]
-        let grace_ms = if self.has(super::Bug::EndlessGrace) { 1_000_000 } else { grace_ms };
+        let grace_ms = if self.has(super::Bug::EndlessGrace) {
+            1_000_000
+        } else {
+            grace_ms
+        };
         self.flows.ends_at = Some(now_ms.saturating_add(grace_ms));
         true
     }

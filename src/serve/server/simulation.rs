@@ -116,11 +116,17 @@ fn temporary_survey() {
             let text = LAST.lock().unwrap().clone();
             let key = text.split(' ').next().unwrap().to_string();
             let list = by.entry(key).or_default();
-            if list.is_empty() { println!("{seed}: {text}"); }
+            if list.is_empty() {
+                println!("{seed}: {text}");
+            }
             list.push(seed);
         }
-        if at.elapsed().as_millis() > 300 { println!("seed {seed} took {:?}", at.elapsed()); }
+        if at.elapsed().as_millis() > 300 {
+            println!("seed {seed} took {:?}", at.elapsed());
+        }
     }
-    for (key, seeds) in by { println!("{key}: {} seeds {:?}", seeds.len(), &seeds[..seeds.len().min(12)]); }
+    for (key, seeds) in by {
+        println!("{key}: {} seeds {:?}", seeds.len(), &seeds[..seeds.len().min(12)]);
+    }
     println!("{:?}", begun.elapsed());
 }

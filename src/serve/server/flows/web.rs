@@ -67,8 +67,13 @@ impl Server {
         };
         let due_ms = now_ms.saturating_add(timeout_ms);
         let mut sources = self.flows.sources.iter();
-        let namespace = sources.find(|known| known.id == source).map(|found| &found.namespace);
-        match namespace.filter(|namespace| !self.flows.can_take(namespace)).cloned() {
+        let namespace = sources
+            .find(|known| known.id == source)
+            .map(|found| &found.namespace);
+        match namespace
+            .filter(|namespace| !self.flows.can_take(namespace))
+            .cloned()
+        {
             None => self.begin_run(id, source, request, due_ms, now_ms),
             Some(namespace) => {
                 let Some(client) = self.clients.get_mut(id) else {
@@ -90,14 +95,7 @@ impl Server {
         }
     }
 
-    fn begin_run(
-        &mut self,
-        client: ClientId,
-        source: u64,
-        request: Request,
-        due_ms: u64,
-        now_ms: u64,
-    ) {
+    fn begin_run(&mut self, client: ClientId, source: u64, request: Request, due_ms: u64, now_ms: u64) {
         let mut sources = self.flows.sources.iter_mut();
         let node = sources.find(|known| known.id == source).map(|found| {
             let (namespace, node) = (Rc::clone(&found.namespace), Rc::clone(&found.node));
@@ -268,7 +266,10 @@ impl Server {
         {
             stalled.due = None;
         }
-        let Some(Stalled { request, since_ms, .. }) = self.take_stalled(id) else {
+        let Some(Stalled {
+            request, since_ms, ..
+        }) = self.take_stalled(id)
+        else {
             return;
         };
         let waited_ms = now_ms.saturating_sub(since_ms);
@@ -288,7 +289,11 @@ impl Server {
     }
 
     fn abort_flow(&mut self, id: ClientId, now_ms: u64) {
-        if let Some(Client { wire: Wire::Web(wire), .. }) = self.clients.get_mut(id) {
+        if let Some(Client {
+            wire: Wire::Web(wire),
+            ..
+        }) = self.clients.get_mut(id)
+        {
             wire.abort(now_ms);
         }
     }

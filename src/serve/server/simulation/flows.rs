@@ -14,7 +14,7 @@ use crate::flow::spec::{Object, Sort, Spec, codec};
 use crate::flow::store::Change;
 use crate::flow::syscall::{Deed, deed};
 use crate::flow::value::{Value, located};
-use crate::limits::{FLOW_HELD_AGAIN_MS, FLOW_RUNS_MAX};
+use crate::limits::FLOW_RUNS_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -203,7 +203,11 @@ impl World {
         };
         let links = match reach.first() {
             Some(first) if self.random.chance(800) => {
-                format!("{}: [{{name: n{}}}]", quoted(outs[0]), self.random.between(first, NAMES - 1))
+                format!(
+                    "{}: [{{name: n{}}}]",
+                    quoted(outs[0]),
+                    self.random.between(first, NAMES - 1)
+                )
             }
             _ => String::new(),
         };
@@ -279,7 +283,9 @@ impl World {
 
     /// Does what a flow asks of the store, as `shell/serve/store.rs` does.
     pub fn store(&mut self, ask: StoreAsk) {
-        let place = NAMESPACES.iter().position(|namespace| **namespace == *ask.namespace);
+        let place = NAMESPACES
+            .iter()
+            .position(|namespace| **namespace == *ask.namespace);
         let place = place.expect("flows are in the namespaces that there are");
         let done = self.perform_in_store(&ask, place);
         self.server.handle_stored(ask.task, done, self.now_ms);
@@ -341,13 +347,13 @@ impl World {
             let client = self.server.clients.get(peer.id);
             client.is_some_and(|client| client.run.is_some())
         });
-        begun.filter_map(|(at, peer)| Some((at, *peer.open.front()?))).collect()
+        begun
+            .filter_map(|(at, peer)| Some((at, *peer.open.front()?)))
+            .collect()
     }
 
     pub fn check_flows(&self) {
-        // Runs whose packets are held are looked at seldom.
-        let late_ms = u64::from(self.flows.has_debugger) * FLOW_HELD_AGAIN_MS;
-        self.server.check_flows(self.now_ms, late_ms);
+        self.server.check_flows(self.now_ms, !self.flows.has_debugger);
     }
 
     pub fn check_end_of_flows(&self) {

@@ -69,8 +69,13 @@ impl Peer {
         }
         self.to_server.extend(bytes);
         // Who ends its side long after a request has left.
-        self.ends = self.door != Door::Private && self.open.is_empty() && random.chance(100);
+        self.ends = self.door != Door::Private && self.open.is_empty() && random.chance(200);
         self.open.push_back(number);
+    }
+
+    /// Whether the server has heard all that it has said, as it has to over HTTP as long as that is little.
+    pub fn is_read(&self) -> bool {
+        self.door == Door::Private || self.to_server.is_empty() && self.ends == self.has_ended
     }
 
     /// Takes whole answers that came. How many of them were good.

@@ -352,6 +352,9 @@ impl World {
             self.server.programs.len() <= self.programs.len(),
             "what is gone is forgotten"
         );
+        for peer in &self.peers {
+            assert!(peer.is_gone || peer.is_read(), "what {:?} says is read", peer.id);
+        }
         self.check_flows();
     }
 
