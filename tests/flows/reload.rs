@@ -115,6 +115,10 @@ fn a_signal_loads_all_again_and_loses_no_request() {
         until("the store is read again", || {
             served.ask("GET", "/say", "").text() == "second"
         });
+        let before = asked.load(Ordering::Relaxed);
+        until("others see that, too", || {
+            asked.load(Ordering::Relaxed) > before + 4 * CLIENTS
+        });
         // And it is the one that is watched now.
         place.file("store/default/specs/nodes.yaml", &nodes(&place, "third"));
         until("an edit is seen", || {
