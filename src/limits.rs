@@ -498,8 +498,12 @@ pub const RELOAD_QUIET_MS_MAX: u64 = 5000;
 /// When to come back after a refusal for too many calls, in milliseconds: most calls are over by then.
 pub const OVERLOADED_AGAIN_MS: u64 = 1000;
 
-/// Connections of clients at once: what the usual limit of open descriptors leaves beside those of the pools.
+/// Connections of clients at once: what the usual limit of open descriptors leaves beside those of the pools. Who comes then
+/// waits until another leaves.
 pub const CLIENTS_MAX: usize = 4096;
+
+/// Connections to the private socket beyond [`CLIENTS_MAX`]: whoever operates a server that is full.
+pub const OPERATORS_MAX: usize = 16;
 
 /// Write that a pipe takes whole once it has any room, in bytes: what the system promises (PIPE_BUF).
 pub const PIPE_WHOLE_BYTES: usize = 4096;
@@ -508,7 +512,7 @@ pub const PIPE_WHOLE_BYTES: usize = 4096;
 /// reads beyond it is left out, and counted.
 pub const LOG_PENDING_BYTES_MAX: usize = 64 << 10;
 
-/// Wait until a client is accepted for which no descriptor was free, in milliseconds: others end their connections meanwhile.
+/// Wait until a client is accepted for which there was no room, in milliseconds: others end their connections meanwhile.
 pub const ACCEPT_AGAIN_MS: u64 = 100;
 
 /// Lines of a deployment's log that are kept, in numbers: some screens.

@@ -143,6 +143,8 @@ pub struct Engine {
     /// Runs that are to be given up, and why.
     doomed: Vec<(ProcessKey, Rc<Error>)>,
     spare: Spare,
+    /// [`FLOW_RUNS_MAX`], or as a test has it.
+    pub(crate) runs_max: usize,
     #[cfg(test)]
     pub(in crate::flow) hooks: super::simulation::hooks::Hooks,
 }
@@ -160,6 +162,7 @@ impl Engine {
             sources: Slab::new(),
             doomed: Vec::new(),
             spare: Spare::default(),
+            runs_max: FLOW_RUNS_MAX,
             #[cfg(test)]
             hooks: super::simulation::hooks::Hooks::default(),
         }
@@ -201,7 +204,7 @@ impl Engine {
             .names
             .get(namespace)
             .and_then(|key| self.namespaces.get(*key));
-        namespace.is_none_or(|its| its.runs < FLOW_RUNS_MAX) && self.floor.frames < FLOW_FRAMES_MAX / 2
+        namespace.is_none_or(|its| its.runs < self.runs_max) && self.floor.frames < FLOW_FRAMES_MAX / 2
     }
 
     /// Begins a run, whose one answer [`Engine::poll_answer`] gives.

@@ -9,7 +9,7 @@ pub mod languages;
 pub mod run;
 pub mod shown;
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 pub mod spec;
 pub mod store;
 pub mod supply;

@@ -3,7 +3,7 @@
 //!
 //! `NEXUS_SEED=n` runs one seed and tells what happens, `NEXUS_SEEDS=n` runs that many.
 
-mod draw;
+pub mod draw;
 pub mod hooks;
 mod loaded;
 mod world;

@@ -18,12 +18,15 @@ mod simulation;
 mod tools;
 mod web;
 
+#[cfg(test)]
+use self::simulation::Bug;
+
 pub use effect::Effect;
 pub use flows::{IsWanted, StoreAsk, Tested};
 pub use operate::{PoolInfo, ProcessInfo, name_of_source};
 
 use self::calls::Call;
-use self::flows::Flows;
+use self::flows::{Flows, Stalled};
 use self::journal::Journal;
 use self::operate::Asking;
 use self::packages::Packages;
@@ -37,7 +40,7 @@ use crate::core::slab::{Key, Slab};
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::RunId;
 use crate::ids::PoolId;
-use crate::limits::CLIENTS_MAX;
+use crate::limits::{CLIENTS_MAX, OPERATORS_MAX};
 use crate::manifest::model::Manifest;
 use crate::map::Map;
 use crate::serve::metrics::{Metrics, SeriesId};
@@ -106,8 +109,8 @@ pub struct Client {
     door: Door,
     /// The run of the request under way, at a flow's listener.
     run: Option<RunId>,
-    /// Its request waits until another run may begin.
-    is_stalled: bool,
+    /// Its request, until a run may begin.
+    stalled: Option<Box<Stalled>>,
 }
 
 enum Wire {
@@ -132,6 +135,7 @@ struct Program {
 enum Timer {
     Client(ClientId),
     Call(CallId),
+    Stalled(ClientId),
 }
 
 /// The state machine.
@@ -160,7 +164,7 @@ pub struct Server {
     is_ending: bool,
     /// Plants a bug for the simulation to find.
     #[cfg(test)]
-    planted: Option<simulation::Bug>,
+    planted: Option<Bug>,
 }
 
 impl Server {
@@ -188,6 +192,12 @@ impl Server {
             #[cfg(test)]
             planted: None,
         }
+    }
+
+    /// Whether that bug is planted.
+    #[cfg(test)]
+    fn has(&self, bug: Bug) -> bool {
+        self.planted == Some(bug)
     }
 
     /// From now on it is set up so.
@@ -230,9 +240,18 @@ impl Server {
         name.map_or_else(String::new, Name::to_string)
     }
 
-    /// A client has come; none: there are too many, and its connection is to be closed.
+    /// Whether a client may come in; if not, those who connect wait where the system keeps them until others leave.
+    pub fn has_room(&self, door: Door) -> bool {
+        let most = match door {
+            Door::Web | Door::Flow(_) => CLIENTS_MAX,
+            Door::Private => CLIENTS_MAX + OPERATORS_MAX,
+        };
+        self.clients.len() < most
+    }
+
+    /// A client has come; none: there is no room, or the server ends, and its connection is to be closed.
     pub fn handle_accepted(&mut self, door: Door, now_ms: u64) -> Option<ClientId> {
-        if self.clients.len() >= CLIENTS_MAX || self.is_ending {
+        if !self.has_room(door) || self.is_ending {
             return None;
         }
         let wire = match door {
@@ -246,7 +265,7 @@ impl Server {
             due: None,
             door,
             run: None,
-            is_stalled: false,
+            stalled: None,
         });
         self.set_client_deadline(id);
         Some(id)
@@ -255,7 +274,9 @@ impl Server {
     /// Whether to read from a client.
     pub fn wants_input(&self, id: ClientId) -> bool {
         self.clients.get(id).is_some_and(|client| match &client.wire {
-            Wire::Web(wire) => wire.wants_input() && !client.is_stalled,
+            #[cfg(test)]
+            Wire::Web(_) if client.stalled.is_some() && self.has(Bug::StalledNeverLeaves) => false,
+            Wire::Web(wire) => wire.wants_input(),
             Wire::Private(wire) => wire.wants_input(),
         })
     }
@@ -386,6 +407,7 @@ impl Server {
                     self.serve(id, now_ms);
                 }
                 Timer::Call(id) => self.time_out(id, now_ms),
+                Timer::Stalled(id) => self.time_out_stalled(id, now_ms),
             }
         }
         self.assistants.sessions.handle_timeout(now_ms);
@@ -428,7 +450,7 @@ impl Server {
     /// Nothing of a generation is left.
     pub fn handle_unloaded(&mut self, id: DeploymentId, now_ms: u64) {
         #[cfg(test)]
-        if self.planted == Some(simulation::Bug::KeepProgram) {
+        if self.has(Bug::KeepProgram) {
             return self.deployments.handle_unloaded(id, now_ms);
         }
         self.programs.remove(&id);
@@ -607,6 +629,7 @@ impl Server {
     }
 
     fn forget_client(&mut self, id: ClientId, now_ms: u64) {
+        self.take_stalled(id);
         let Some(mut client) = self.clients.remove(id) else {
             return;
         };
@@ -616,7 +639,7 @@ impl Server {
         self.end_followers(Some(id));
         self.forget_debugger(id);
         if let Some(run) = client.run {
-            self.flows.engine.cancel(run, client_gone().into(), now_ms);
+            self.leave_run(run, now_ms);
         }
         for call in client.calls {
             self.abandon(call, now_ms);

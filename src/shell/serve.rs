@@ -139,7 +139,7 @@ struct Host<'a> {
     unread: Vec<usize>,
     /// Lines of the log that are written at the end of the turn, when those are answered who wait.
     log: Log,
-    /// Listeners at which clients wait for a descriptor to be free.
+    /// Listeners at which clients wait until there is room for them.
     unaccepted: Vec<usize>,
     /// Files that are to be removed at the end.
     paths: Vec<PathBuf>,
@@ -384,21 +384,26 @@ impl<'a> Host<'a> {
                 return;
             };
             let door = *door;
+            if !self.server.has_room(door) {
+                return self.accept_later(number);
+            }
             let stream = match listener.accept() {
                 Ok(stream) => stream,
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted => continue,
                     ErrorKind::WouldBlock => return,
-                    // There is no descriptor left. Nobody tells again of those who wait.
-                    _ => {
-                        if !self.unaccepted.contains(&number) {
-                            self.unaccepted.push(number);
-                        }
-                        return;
-                    }
+                    // There is no descriptor left.
+                    _ => return self.accept_later(number),
                 },
             };
             self.add_client(stream, door, now);
+        }
+    }
+
+    /// Nobody tells again of those who wait at a listener.
+    fn accept_later(&mut self, number: usize) {
+        if !self.unaccepted.contains(&number) {
+            self.unaccepted.push(number);
         }
     }
 

@@ -61,6 +61,25 @@ fn runs_in_flight_end_first() {
     place.assert_nothing_runs();
 }
 
+/// Of a run that nobody waits for nothing is told when it is over, and the programs that runs have called end then.
+#[test]
+fn runs_that_nobody_waits_for_end_first() {
+    if !has("python3") {
+        return;
+    }
+    let place = Place::new();
+    let nodes = "
+- {kind: listener, name: web, port: 0, links: {out: [{name: one}]}}
+- {kind: snippet, name: one, language: python, code: 'def main(args): return 1', links: {out: [{name: apart}]}}
+- {kind: fork, name: apart, links: {out: [{name: later}]}}
+- {kind: sleep, name: later, interval: 1s}
+";
+    place.file("nodes.yaml", nodes);
+    let served = place.serve(&["start", "--from-specs", "nodes.yaml"], "default/web");
+    served.ask("GET", "/", "").check(200, &[]);
+    served.stop();
+}
+
 #[test]
 fn a_second_signal_gives_runs_up() {
     if !has("python3") {

@@ -7,8 +7,10 @@ mod harness;
 mod http;
 
 mod ends;
+mod full;
 mod looks;
 mod names;
+mod reload;
 mod seed;
 mod served;
 mod work;

@@ -37,7 +37,11 @@ impl Place {
 
     /// The tool, with this directory for everything that it has.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(NEXUS);
+        self.command_of(NEXUS, words)
+    }
+
+    fn command_of(&self, program: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(words).current_dir(&self.0);
         command
             .env("XDG_RUNTIME_DIR", self.0.join("run"))
@@ -71,6 +75,16 @@ impl Place {
     pub fn serve_with(&self, words: &[&str], variables: &[(&str, &str)], listener: &str) -> Served<'_> {
         let mut command = self.command(words);
         command.envs(variables.iter().copied());
+        self.follow(command, listener)
+    }
+
+    /// The same, begun by another program that these words are put before.
+    pub fn serve_by(&self, by: &[&str], words: &[&str], listener: &str) -> Served<'_> {
+        let words: Vec<&str> = [&by[1..], &[NEXUS], words].concat();
+        self.follow(self.command_of(by[0], &words), listener)
+    }
+
+    fn follow(&self, command: Command, listener: &str) -> Served<'_> {
         let mut served = Served {
             place: self,
             daemon: Daemon::spawn(&command),

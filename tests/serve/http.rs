@@ -87,6 +87,32 @@ impl Client {
         };
     }
 
+    /// Sends as much of that as the system takes at once: how much.
+    #[allow(dead_code)] // Flows ask so much.
+    pub fn say_at_once(&mut self, bytes: &[u8]) -> usize {
+        let Stream::Tcp(stream) = self.stream.get_mut() else {
+            panic!("only TCP is asked for that");
+        };
+        stream.set_nonblocking(true).unwrap();
+        let mut sent = 0;
+        while let Ok(written) = stream.write(&bytes[sent..])
+            && written > 0
+        {
+            sent += written;
+        }
+        stream.set_nonblocking(false).unwrap();
+        sent
+    }
+
+    /// Ends its side: it says no more.
+    #[allow(dead_code)] // Flows are asked so.
+    pub fn end(&mut self) {
+        let Stream::Tcp(stream) = self.stream.get_mut() else {
+            panic!("only TCP is asked for that");
+        };
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
     /// Sends a request; `headers` are lines.
     pub fn ask(&mut self, method: &str, target: &str, headers: &str, body: &[u8]) {
         let length = match body.is_empty() && method != "POST" {

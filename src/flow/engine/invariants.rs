@@ -15,7 +15,7 @@ impl Engine {
     }
 
     /// What the world is asked for now.
-    pub(in crate::flow) fn tasks(&self) -> Vec<TaskId> {
+    pub(crate) fn tasks(&self) -> Vec<TaskId> {
         self.floor
             .tasks
             .iter()
@@ -30,7 +30,7 @@ impl Engine {
     }
 
     /// Panics if something isn't as it has to be.
-    pub(in crate::flow) fn check(&self) {
+    pub(crate) fn check(&self) {
         let mut frames = 0;
         let (mut sleeps, mut deadlines, mut tasks, mut held) = (0, 0, 0, 0);
         let mut packets = BTreeMap::new();

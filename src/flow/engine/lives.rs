@@ -13,7 +13,7 @@ use crate::flow::run::trace::Trace;
 use crate::flow::simulation::Bug;
 use crate::flow::spec::Port;
 use crate::flow::value::Value;
-use crate::limits::{FLOW_CHILDREN_MAX, FLOW_HELD_AGAIN_MS, FLOW_RUNS_MAX, FLOW_TRACES_MAX};
+use crate::limits::{FLOW_CHILDREN_MAX, FLOW_HELD_AGAIN_MS, FLOW_TRACES_MAX};
 use std::rc::Rc;
 
 /// How a run is to begin.
@@ -92,10 +92,10 @@ impl Engine {
         let Some(namespace) = self.namespaces.get_mut(key) else {
             return Err(Error::new(Kind::NotFound, "the namespace is gone"));
         };
-        if namespace.runs >= FLOW_RUNS_MAX {
+        if namespace.runs >= self.runs_max {
             let message = format!(
-                "namespace '{}' has {FLOW_RUNS_MAX} runs already, more than that can't be",
-                namespace.name
+                "namespace '{}' has {} runs already, more than that can't be",
+                namespace.name, self.runs_max
             );
             return Err(Error::new(Kind::Overloaded, message));
         }

@@ -537,3 +537,31 @@ fn runs_have_a_bound() {
     engine.cancel(first, Rc::from(Error::new(Kind::Cancelled, "gone")), 0);
     assert!(engine.can_begin("default"));
 }
+
+/// Runs that nobody polls count, too, and make room when they end; a timer begins none meanwhile, and goes on then.
+#[test]
+fn sources_wait_for_room() {
+    let mut engine = engine(
+        "
+- {kind: fork, name: f, ports: {out: [{name: a}]}}
+- {kind: sleep, name: a, interval: 1s}
+- {kind: timer, name: t, interval: 300, ports: {out: [{name: n}]}}
+- {kind: nop, name: n}
+",
+    );
+    engine.runs_max = 2;
+    start(&mut engine, "f", None);
+    let ticks = |engine: &Engine| {
+        let traces = engine.traces("default");
+        traces.filter(|trace| &*trace.node == "t").count()
+    };
+    let mut ticked = Vec::new();
+    for now_ms in (0..2000).step_by(100) {
+        engine.handle_timeout(now_ms);
+        while engine.step(100, now_ms) {}
+        assert_eq!(engine.can_begin("default"), now_ms >= 1000, "at {now_ms} ms");
+        ticked.push(ticks(&engine));
+    }
+    // At 300, 600 and 900 ms there was no room.
+    assert_eq!((ticked[11], ticked[12], ticked[15]), (0, 1, 2));
+}

@@ -1,18 +1,39 @@
 //! Draws nodes: every kind, linked at random, some of them wrong. Builds none.
+//!
+//! Those of the server's simulation are drawn here, too.
 
 use crate::core::simulation::random::Random;
 
 /// Names that nodes have, or that are only linked to.
-const NAMES: u64 = 8;
+pub const NAMES: u64 = 8;
+
+/// What a node may be linked to.
+#[derive(Clone, Copy)]
+pub enum Reach {
+    /// Any node, also by its id: packets may go round.
+    All,
+    /// Nodes of higher numbers than that one.
+    Behind(u64),
+}
+
+impl Reach {
+    /// The lowest number of a node that is reached; none: there is no such node.
+    pub fn first(self) -> Option<u64> {
+        match self {
+            Reach::All => Some(0),
+            Reach::Behind(number) => Some(number + 1).filter(|first| *first < NAMES),
+        }
+    }
+}
 
 pub fn name(random: &mut Random) -> String {
     format!("n{}", random.below(NAMES))
 }
 
-fn link(random: &mut Random) -> String {
-    let target = match random.chance(100) {
+fn link(random: &mut Random, reach: Reach, first: u64) -> String {
+    let target = match matches!(reach, Reach::All) && random.chance(100) {
         true => format!("id: i{}", random.below(3)),
-        false => format!("name: {}", name(random)),
+        false => format!("name: n{}", random.between(first, NAMES - 1)),
     };
     match random.below(10) {
         0 => format!("{{{target}, port: 'in[0]'}}"),
@@ -21,12 +42,15 @@ fn link(random: &mut Random) -> String {
     }
 }
 
-fn ports(random: &mut Random, ports: &[&str]) -> String {
+fn ports(random: &mut Random, reach: Reach, ports: &[&str]) -> String {
     let mut linked = Vec::new();
+    let Some(first) = reach.first() else {
+        return String::new();
+    };
     for port in ports {
         if random.chance(600) {
             let count = random.between(1, 2);
-            let links: Vec<String> = (0..count).map(|_| link(random)).collect();
+            let links: Vec<String> = (0..count).map(|_| link(random, reach, first)).collect();
             linked.push(format!("'{port}': [{}]", links.join(", ")));
         }
     }
@@ -37,7 +61,7 @@ fn ports(random: &mut Random, ports: &[&str]) -> String {
 }
 
 /// The kind and fields of a node, with its ports.
-fn body(random: &mut Random, depth: u32) -> String {
+fn body(random: &mut Random, reach: Reach, depth: u32) -> String {
     let (fields, outs): (String, &[&str]) = match random.below(if depth == 0 { 22 } else { 17 }) {
         0 => ("kind: try".into(), &["out", "error"]),
         1 => (
@@ -76,7 +100,7 @@ fn body(random: &mut Random, depth: u32) -> String {
         15 => ("kind: sql, source: f, statement: s".into(), &["out", "error"]),
         16 => ("kind: nop".into(), &[]),
         17 => (
-            format!("kind: timer, interval: {}", random.between(1, 200)),
+            format!("kind: timer, interval: {}", random.between(5, 300)),
             &["out", "error"],
         ),
         18 => (
@@ -91,7 +115,7 @@ fn body(random: &mut Random, depth: u32) -> String {
         _ => {
             let count = random.between(1, 3);
             let inner: Vec<String> = (0..count)
-                .map(|_| format!("{{{}}}", body(random, depth + 1)))
+                .map(|_| format!("{{{}}}", body(random, reach, depth + 1)))
                 .collect();
             (
                 format!("kind: block, specs: [{}]", inner.join(", ")),
@@ -99,12 +123,12 @@ fn body(random: &mut Random, depth: u32) -> String {
             )
         }
     };
-    let ports = ports(random, outs);
+    let ports = ports(random, reach, outs);
     format!("{fields}{ports}")
 }
 
 /// A node of a name; false if it can't be built.
-pub fn node(random: &mut Random, name: &str) -> (String, bool) {
+pub fn node(random: &mut Random, name: &str, reach: Reach) -> (String, bool) {
     let id = match random.chance(150) {
         true => format!(", id: i{}", random.below(3)),
         false => String::new(),
@@ -120,6 +144,9 @@ pub fn node(random: &mut Random, name: &str) -> (String, bool) {
             ]);
             (format!("- {{name: {name}{id}, {wrong}}}"), false)
         }
-        false => (format!("- {{name: {name}{id}, {}}}", body(random, 0)), true),
+        false => (
+            format!("- {{name: {name}{id}, {}}}", body(random, reach, 0)),
+            true,
+        ),
     }
 }

@@ -14,6 +14,7 @@ use crate::flow::kinds::check::{KNOWN, specs};
 use crate::flow::kinds::node::{Outcome, Work};
 use crate::flow::spec::{Port, Spec, Target};
 use crate::flow::value::{Value, json};
+use crate::limits::FLOW_RUNS_MAX;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
@@ -51,10 +52,12 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, planted: Option<Bug>, is_loud: bool) -> World {
+        let mut random = Random::new(seed);
         let mut engine = Engine::new();
         engine.plant(planted);
+        engine.runs_max = random.pick(&[3, 20, FLOW_RUNS_MAX, FLOW_RUNS_MAX]);
         World {
-            random: Random::new(seed),
+            random,
             engine,
             is_loud,
             now_ms: 0,
@@ -104,7 +107,7 @@ impl World {
                 changes.push(Change::Remove(name.into()));
                 continue;
             }
-            let (text, is_good) = draw::node(&mut self.random, &name);
+            let (text, is_good) = draw::node(&mut self.random, &name, draw::Reach::All);
             trace!(self, "{namespace}: {text}");
             let spec = specs(&text).remove(0);
             let is_taken = spec.id.as_ref().is_some_and(|id| {
@@ -207,10 +210,14 @@ impl World {
             .random
             .chance(300)
             .then(|| self.now_ms + self.random.below(100));
-        if let Ok(run) = self
+        let can_begin = self.engine.can_begin(namespace);
+        let begun = self
             .engine
-            .begin(namespace, &name, start, deadline_ms, self.now_ms)
-        {
+            .begin(namespace, &name, start, deadline_ms, self.now_ms);
+        let is_refused = begun.as_ref().is_err_and(|error| error.kind == Kind::Overloaded);
+        assert!(!(can_begin && is_refused), "a run of {namespace} is refused");
+        assert!(can_begin || begun.is_err(), "a run of {namespace} is too many");
+        if let Ok(run) = begun {
             trace!(self, "{namespace}: {run:?} begins at {name}");
             let place = NAMESPACES.iter().position(|its| *its == namespace).unwrap_or(0);
             assert!(
@@ -322,6 +329,10 @@ impl World {
             );
             self.going.retain(|going| *going != run);
             assert!(self.engine.trace(run).is_some());
+        }
+        for namespace in NAMESPACES {
+            let runs = self.engine.processes(namespace).count();
+            assert!(runs <= self.engine.runs_max, "{namespace} has {runs} runs");
         }
         let mut tasks = self.engine.tasks();
         let mut jobs: Vec<TaskId> = self.jobs.iter().map(|job| job.task).collect();

@@ -186,7 +186,7 @@ impl Server {
 
     pub(super) fn refuse(&mut self, id: CallId, refusal: Refusal, now_ms: u64) {
         #[cfg(test)]
-        if self.planted == Some(super::simulation::Bug::ForgetRefused) {
+        if self.has(super::Bug::ForgetRefused) {
             return;
         }
         let mut failure = Failure::from(refusal.error);
@@ -203,7 +203,7 @@ impl Server {
             && let Some(generation) = call.id.take()
         {
             #[cfg(test)]
-            let runs_on = self.planted == Some(super::simulation::Bug::CallRunsOn);
+            let runs_on = self.planted == Some(super::Bug::CallRunsOn);
             #[cfg(not(test))]
             let runs_on = false;
             if !runs_on {
@@ -409,6 +409,12 @@ impl Done<'_> {
 impl Call {
     pub(super) fn client(&self) -> Option<ClientId> {
         self.client
+    }
+
+    /// Whether nobody waits for what it brings any more.
+    #[cfg(test)]
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.is_some()
     }
 
     /// The position of its command.

@@ -4,6 +4,8 @@
 //! `web` has the requests of listeners, `work` what nodes ask for, `look` what people ask of flows, `standing` what the log is told
 //! of nodes.
 
+#[cfg(test)]
+mod invariants;
 mod look;
 mod standing;
 mod testing;
@@ -11,6 +13,7 @@ mod web;
 mod work;
 
 pub use testing::{IsWanted, Tested};
+pub(super) use web::Stalled;
 pub(super) use work::FlowArgs;
 pub use work::StoreAsk;
 
@@ -31,6 +34,7 @@ use crate::map::Map;
 use crate::serve::deployment::Name;
 use crate::serve::http::Request;
 use crate::serve::metrics::SeriesId;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// All of the server that belongs to flows.
@@ -44,8 +48,8 @@ pub(super) struct Flows {
     /// Requests that wait for the answers of their runs.
     waiting: Map<RunId, Waiting>,
     tasks: Map<TaskId, Task>,
-    /// Clients whose requests wait until another run may begin.
-    stalled: Vec<ClientId>,
+    /// Clients whose requests wait until another run of the namespace may begin, in the order in which they came.
+    stalled: Map<Rc<str>, VecDeque<ClientId>>,
     /// There is more to do without anything from outside.
     is_busy: bool,
     /// The server ends, and runs have until then.
@@ -254,7 +258,9 @@ impl Server {
         self.tell_stops();
         has_moved |= self.step_tests(now_ms);
         if self.flows.ends_at.is_some() && self.has_no_runs() {
+            // Nothing else may tell of it: nobody waits for runs of forks and timers.
             self.end_flows(now_ms);
+            has_moved = true;
         }
         has_moved
     }
@@ -341,6 +347,10 @@ impl Server {
         }
         let closing = self.flows.sources.extract_if(.., |source| source.is_closing);
         for source in closing {
+            #[cfg(test)]
+            if self.planted == Some(super::Bug::KeepSource) {
+                continue;
+            }
             if !matches!(source.state, State::Failed(_)) {
                 self.effects.push_back(Effect::CloseSource(source.id));
             }
@@ -372,6 +382,8 @@ impl Server {
         self.time_fetches(now_ms);
         if self.flows.ends_at.is_some_and(|ends_at| ends_at <= now_ms) {
             self.cancel_runs(now_ms);
+            // Those that are left wait for their transactions, which end with the program that has them.
+            self.end_flows(now_ms);
         }
     }
 
@@ -394,11 +406,18 @@ impl Server {
         if self.has_no_runs() {
             return false;
         }
-        self.flows.ends_at = Some(now_ms.saturating_add(self.config.grace_ms));
+        let grace_ms = self.config.grace_ms;
+        #[cfg(test)]
+        let grace_ms = if self.has(super::Bug::EndlessGrace) {
+            1_000_000
+        } else {
+            grace_ms
+        };
+        self.flows.ends_at = Some(now_ms.saturating_add(grace_ms));
         true
     }
 
-    /// All runs are over: now the programs end that they have called.
+    /// All runs are over, or have had their grace: now the programs end that they have called.
     fn end_flows(&mut self, now_ms: u64) {
         let left_ms = self.flows.ends_at.take().unwrap_or(now_ms).saturating_sub(now_ms);
         self.deployments.drain(left_ms, now_ms);

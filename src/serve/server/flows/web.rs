@@ -1,7 +1,10 @@
 //! Requests of a flow's listener: each begins a run, whose answer is the response. Frames nothing.
 
-use super::super::{ClientId, Door, Server, Wire, client_gone};
-use super::Waiting;
+#[cfg(test)]
+use super::super::Bug;
+use super::super::{Client, ClientId, Door, Server, Timer, Wire, client_gone};
+use super::{Flows, Waiting};
+use crate::core::deadlines::Due;
 use crate::error::{Error, Kind};
 use crate::flow::engine::{RunId, Start};
 use crate::flow::http::{Answer, Asked, packet};
@@ -9,8 +12,25 @@ use crate::flow::kinds::node::Outcome;
 use crate::flow::value::Value;
 use crate::serve::api::Failure;
 use crate::serve::http::{Request, Response};
-use crate::serve::metrics::SeriesId;
+use std::collections::VecDeque;
 use std::rc::Rc;
+
+/// A request that waits until another run may begin.
+pub struct Stalled {
+    namespace: Rc<str>,
+    request: Box<Request>,
+    since_ms: u64,
+    /// When nobody waits for an answer any more.
+    due_ms: u64,
+    due: Due,
+}
+
+impl Flows {
+    /// Whether a request may begin a run now: those that wait come first.
+    fn can_take(&self, namespace: &str) -> bool {
+        self.engine.can_begin(namespace) && !self.stalled.contains(namespace)
+    }
+}
 
 impl Server {
     /// Takes the requests of a client of a listener that can be taken now.
@@ -24,46 +44,65 @@ impl Server {
             };
             if wire.is_client_gone() {
                 match client.run.take() {
-                    Some(run) => self.flows.engine.cancel(run, client_gone().into(), now_ms),
+                    Some(run) => self.leave_run(run, now_ms),
                     // One that was never begun needs no answer.
-                    None if wire.poll_request().is_some() => wire.abort(now_ms),
+                    None if self.take_stalled(id).is_some() => self.abort_flow(id, now_ms),
                     None => {}
-                }
-                return;
-            }
-            if !wire.has_request() {
-                return;
-            }
-            let mut sources = self.flows.sources.iter_mut();
-            let found = sources.find(|known| known.id == source).map(|found| {
-                let (namespace, node) = (Rc::clone(&found.namespace), Rc::clone(&found.node));
-                let mut make = || self.metrics.series(&format!("flows:{namespace}"), &node);
-                let series = *found.series.get_or_insert_with(&mut make);
-                (namespace, node, series)
-            });
-            if let Some((namespace, _, _)) = &found
-                && !self.flows.engine.can_begin(namespace)
-            {
-                if !std::mem::replace(&mut client.is_stalled, true) {
-                    self.flows.stalled.push(id);
                 }
                 return;
             }
             let Some(request) = wire.poll_request() else {
                 return;
             };
-            self.begin_run(id, found, request, now_ms);
+            self.take_flow_request(id, source, request, now_ms);
         }
     }
 
-    fn begin_run(
-        &mut self,
-        client: ClientId,
-        node: Option<(Rc<str>, Rc<str>, SeriesId)>,
-        request: Box<Request>,
-        now_ms: u64,
-    ) {
+    /// Begins the run of a request, or lets it wait behind others until one may begin.
+    fn take_flow_request(&mut self, id: ClientId, source: u64, request: Box<Request>, now_ms: u64) {
         self.requests += 1;
+        let timeout_ms = match super::super::web::timeout_ms(&request) {
+            Ok(timeout_ms) => timeout_ms.unwrap_or(self.config.timeout_ms),
+            Err(failure) => return self.respond_flow(id, &request, failure.response(), now_ms),
+        };
+        let due_ms = now_ms.saturating_add(timeout_ms);
+        let mut sources = self.flows.sources.iter();
+        let namespace = sources
+            .find(|known| known.id == source)
+            .map(|found| &found.namespace);
+        match namespace
+            .filter(|namespace| !self.flows.can_take(namespace))
+            .cloned()
+        {
+            None => self.begin_run(id, source, request, due_ms, now_ms),
+            Some(namespace) => {
+                let Some(client) = self.clients.get_mut(id) else {
+                    return;
+                };
+                let mut stalled = Box::new(Stalled {
+                    namespace: Rc::clone(&namespace),
+                    request,
+                    since_ms: now_ms,
+                    due_ms,
+                    due: None,
+                });
+                self.deadlines
+                    .set(Timer::Stalled(id), &mut stalled.due, Some(due_ms));
+                client.stalled = Some(stalled);
+                let queue = self.flows.stalled.or_insert_with(namespace, VecDeque::new);
+                queue.push_back(id);
+            }
+        }
+    }
+
+    fn begin_run(&mut self, client: ClientId, source: u64, request: Box<Request>, due_ms: u64, now_ms: u64) {
+        let mut sources = self.flows.sources.iter_mut();
+        let node = sources.find(|known| known.id == source).map(|found| {
+            let (namespace, node) = (Rc::clone(&found.namespace), Rc::clone(&found.node));
+            let mut make = || self.metrics.series(&format!("flows:{namespace}"), &node);
+            let series = *found.series.get_or_insert_with(&mut make);
+            (namespace, node, series)
+        });
         let from = node.as_ref();
         let from = from.map(|(namespace, _, series)| (Rc::clone(namespace), *series));
         let begun = (|| {
@@ -72,8 +111,6 @@ impl Server {
             }
             let gone = || Error::new(Kind::Unavailable, "the listener is gone");
             let (namespace, node, _) = node.ok_or_else(gone)?;
-            let timeout_ms = super::super::web::timeout_ms(&request).map_err(|failure| failure.error)?;
-            let timeout_ms = timeout_ms.unwrap_or(self.config.timeout_ms);
             let headers: Vec<(&str, &str)> = request.headers.iter().collect();
             let asked = Asked {
                 method: request.method.name(),
@@ -86,7 +123,9 @@ impl Server {
             };
             // What can't be understood goes the way of the node's errors.
             let packet = packet(&asked, &self.flows.names).unwrap_or_else(|error| Value::Error(error.into()));
-            let deadline_ms = Some(now_ms.saturating_add(timeout_ms));
+            let deadline_ms = Some(due_ms);
+            #[cfg(test)]
+            let deadline_ms = deadline_ms.filter(|_| !self.has(Bug::NoDeadline));
             self.flows
                 .engine
                 .begin(&namespace, &node, Start::Out(packet), deadline_ms, now_ms)
@@ -138,6 +177,11 @@ impl Server {
             }
             None => return,
         };
+        #[cfg(test)]
+        let client = match self.flows.waiting.values().next() {
+            Some(Waiting::Web { client, .. }) if self.has(Bug::AnswerFirst) => *client,
+            _ => client,
+        };
         match self.clients.get_mut(client) {
             Some(client) => client.run = None,
             None => return,
@@ -183,19 +227,84 @@ impl Server {
         self.tell_request(request, status, now_ms);
     }
 
-    /// Requests that had to wait may begin, if there is room now. False if none had to.
+    /// Requests that had to wait begin, as far as there is room now. False if there were none.
     pub(super) fn resume_stalled(&mut self, now_ms: u64) -> bool {
         if self.flows.stalled.is_empty() {
             return false;
         }
-        let before = self.flows.waiting.len();
-        for id in std::mem::take(&mut self.flows.stalled) {
-            if let Some(client) = self.clients.get_mut(id) {
-                client.is_stalled = false;
+        let mut has_begun = false;
+        let namespaces: Vec<Rc<str>> = self.flows.stalled.keys().cloned().collect();
+        for namespace in namespaces {
+            #[cfg(test)]
+            if self.has(Bug::ForgetStalled) {
+                continue;
             }
-            self.serve(id, now_ms);
+            while self.is_ending || self.flows.engine.can_begin(&namespace) {
+                let queue = self.flows.stalled.get(&namespace);
+                let Some(id) = queue.and_then(|queue| queue.front().copied()) else {
+                    break;
+                };
+                has_begun = true;
+                let stalled = self.take_stalled(id);
+                let door = self.clients.get(id).map(|client| client.door);
+                if let (Some(Stalled { request, due_ms, .. }), Some(Door::Flow(source))) = (stalled, door) {
+                    self.begin_run(id, source, request, due_ms, now_ms);
+                }
+            }
         }
-        self.flows.waiting.len() > before
+        has_begun
+    }
+
+    /// Takes the request of a client that waits until a run may begin; none: it has none.
+    pub(in crate::serve::server) fn take_stalled(&mut self, id: ClientId) -> Option<Stalled> {
+        let mut stalled = self.clients.get_mut(id)?.stalled.take()?;
+        self.deadlines.set(Timer::Stalled(id), &mut stalled.due, None);
+        if let Some(queue) = self.flows.stalled.get_mut(&stalled.namespace) {
+            queue.retain(|other| *other != id);
+            if queue.is_empty() {
+                self.flows.stalled.remove(&stalled.namespace);
+            }
+        }
+        Some(*stalled)
+    }
+
+    /// A request has waited for as long as it may.
+    pub(in crate::serve::server) fn time_out_stalled(&mut self, id: ClientId, now_ms: u64) {
+        if let Some(client) = self.clients.get_mut(id)
+            && let Some(stalled) = &mut client.stalled
+        {
+            stalled.due = None;
+        }
+        let Some(Stalled {
+            request, since_ms, ..
+        }) = self.take_stalled(id)
+        else {
+            return;
+        };
+        let waited_ms = now_ms.saturating_sub(since_ms);
+        let message = format!("no run could begin within {waited_ms} ms, there are too many");
+        let failure = Failure::from(Error::new(Kind::Timeout, message));
+        self.respond_flow(id, &request, failure.response(), now_ms);
+        self.serve(id, now_ms);
+    }
+
+    /// The client that waits for a run is gone.
+    pub(in crate::serve::server) fn leave_run(&mut self, run: RunId, now_ms: u64) {
+        #[cfg(test)]
+        if self.has(Bug::RunGoesOn) {
+            return;
+        }
+        self.flows.engine.cancel(run, client_gone().into(), now_ms);
+    }
+
+    fn abort_flow(&mut self, id: ClientId, now_ms: u64) {
+        if let Some(Client {
+            wire: Wire::Web(wire),
+            ..
+        }) = self.clients.get_mut(id)
+        {
+            wire.abort(now_ms);
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What nodes ask the world for: calls of programs, snippets and statements in the pools of a reserved deployment, requests to
 //! other servers, the store. Does none of it itself.
 
+#[cfg(test)]
+use super::super::Bug;
 use super::super::calls::{Origin, RequestId};
 use super::super::{Effect, Programs, Server};
 use crate::core::deadlines::Due;
@@ -180,6 +182,10 @@ impl Server {
     }
 
     pub(super) fn end_transaction(&mut self, task: TaskId, run: RunId, is_ok: bool, now_ms: u64) {
+        #[cfg(test)]
+        if self.has(Bug::ForgetTransaction) {
+            return;
+        }
         let args = languages::end_args(run.0, is_ok);
         if let Err(error) = self.call_carried(task, (&languages::SQL, languages::END), args, None, now_ms) {
             self.finish_task(task, Err(error.into()), now_ms);
@@ -193,6 +199,10 @@ impl Server {
 
     /// The store has done what it was asked for.
     pub fn handle_stored(&mut self, task: TaskId, result: Result<Value>, now_ms: u64) {
+        #[cfg(test)]
+        if self.has(Bug::ForgetStored) {
+            return;
+        }
         self.finish_task(task, result.map_err(Rc::from), now_ms);
         self.settle(now_ms);
     }
@@ -204,6 +214,10 @@ impl Server {
 
     pub(super) fn undo(&mut self, task: TaskId, now_ms: u64) {
         match self.flows.tasks.remove(&task) {
+            #[cfg(test)]
+            Some(Task::Call(_)) if self.has(Bug::CallOutlivesRun) => {}
+            #[cfg(test)]
+            Some(Task::Fetch(_)) if self.has(Bug::KeepFetch) => {}
             Some(Task::Call(call)) => {
                 let error = Error::new(Kind::Cancelled, "the run of the flow is over");
                 self.give_up(call, error, now_ms);
