@@ -412,7 +412,6 @@ impl Server {
             };
             self.programs.insert(id, program);
         }
-        self.tell_commands(now_ms);
         self.deployments.handle_loaded(id, fingerprint, now_ms);
         self.settle(now_ms);
     }
@@ -431,7 +430,6 @@ impl Server {
             return self.deployments.handle_unloaded(id, now_ms);
         }
         self.programs.remove(&id);
-        self.tell_commands(now_ms);
         self.deployments.handle_unloaded(id, now_ms);
         self.settle(now_ms);
     }
@@ -547,6 +545,7 @@ impl Server {
                 deployment::Effect::Notice(notice) => self.take_notice(*notice, now_ms),
             }
         }
+        self.tell_commands(now_ms);
         self.sweep_packages();
     }
 
@@ -565,6 +564,7 @@ impl Server {
         }
         self.journal.add(&name, &line, &mut self.effects);
         self.assistants.forget_offer();
+        self.note_commands();
         self.tell_deployed(id, state, error, now_ms);
     }
 

@@ -12,7 +12,7 @@ use std::rc::Rc;
 pub enum State {
     /// It is in the table on which runs begin.
     Active,
-    /// It could be built, but a link leads nowhere, directly or further on: what is missing.
+    /// It could be built, but a link leads nowhere or a command is not served, its own or further on: what is missing.
     Waiting(String),
     /// It could not be built.
     Failed(Rc<Error>),
@@ -68,26 +68,22 @@ fn with_hint(error: &Error) -> String {
 }
 
 impl Graph {
-    /// What a node itself links to and isn't there, as far as it is shown.
-    fn missing(&self, symbol: &Symbol) -> Option<String> {
+    /// What a node itself links to or calls and isn't there, as far as it is shown.
+    fn missing(&self, entry: &Entry, symbol: &Symbol) -> Option<String> {
         let is_missing = |(row, port): &&(u32, Port)| match self.symbol(*row) {
             Some(its) => !its.node.has_in(port),
             None => self.entries[*row as usize].refused.is_none(),
         };
-        let mut text = String::new();
-        let mut more = 0;
-        for (place, (row, port)) in symbol.needs.iter().filter(is_missing).enumerate() {
-            if place >= FLOW_MISSING_SHOWN_MAX {
-                more += 1;
-                continue;
-            }
-            text.push_str(if place == 0 { "missing " } else { ", " });
-            text.push_str(&format!("{}.{port}", self.called(*row)));
-        }
+        let links = symbol.needs.iter().filter(is_missing);
+        let links = links.map(|(row, port)| format!("{}.{port}", self.called(*row)));
+        let missing: Vec<String> = links.chain(entry.unserved.iter().map(|its| its.to_string())).collect();
+        let shown = missing.get(..FLOW_MISSING_SHOWN_MAX).unwrap_or(&missing);
+        let mut text = format!("missing {}", shown.join(", "));
+        let more = missing.len() - shown.len();
         if more > 0 {
             text.push_str(&format!(" and {more} more"));
         }
-        (!text.is_empty()).then_some(text)
+        (!missing.is_empty()).then_some(text)
     }
 
     /// All nodes in the order of their names.
@@ -122,10 +118,15 @@ impl Graph {
             _ if entry.is_active => State::Active,
             Cause::None => State::Waiting("missing itself".into()),
             Cause::Missing(row, port) => {
-                let own = self.missing(symbol);
+                let own = self.missing(entry, symbol);
                 State::Waiting(own.unwrap_or_else(|| format!("missing {}.{port}", self.called(*row))))
             }
             Cause::Failed(row) => State::Waiting(format!("{} has failed", self.called(*row))),
+            Cause::Unserved(row) => {
+                let unserved = self.entries[*row as usize].unserved.first();
+                let own = self.missing(entry, symbol);
+                State::Waiting(own.unwrap_or_else(|| format!("missing {}", unserved.map_or("a command", |its| its))))
+            }
         };
         Some(Status {
             spec: symbol.spec.clone(),

@@ -1,9 +1,10 @@
 //! Flows in the server: it gives the engine what comes from outside, and does what the engine wants done, as effects of its own
 //! or by calls of its deployments. Opens no socket and no file; what a node does is the engine's.
 //!
-//! `web` has the requests of listeners, `work` what nodes ask for, `look` what people ask of flows, `standing` what the log is told
-//! of nodes.
+//! `web` has the requests of listeners, `work` what nodes ask for, `commands` what they can call, `look` what people ask of flows,
+//! `standing` what the log is told of nodes.
 
+mod commands;
 mod look;
 mod standing;
 mod testing;
@@ -46,6 +47,8 @@ pub(super) struct Flows {
     tasks: Map<TaskId, Task>,
     /// Clients whose requests wait until another run may begin.
     stalled: Vec<ClientId>,
+    /// Other commands may be served than the engine knows of.
+    has_new_commands: bool,
     /// There is more to do without anything from outside.
     is_busy: bool,
     /// The server ends, and runs have until then.
@@ -135,15 +138,9 @@ impl Server {
         if !self.flows.namespaces.iter().any(|known| **known == *namespace) {
             self.flows.namespaces.push(namespace.into());
         }
-        let programs = &self.programs;
-        let is_command = |name: &str| is_command(programs, name);
-        let known = Known {
-            is_command: &is_command,
-        };
-        let changed = self
-            .flows
-            .engine
-            .handle_change(namespace, changes, &known, now_ms);
+        let engine = &mut self.flows.engine;
+        let changed = commands::of(&self.deployments, &self.programs)
+            .with_known(|known| engine.handle_change(namespace, changes, known, now_ms));
         if let Err(error) = changed {
             let line = format!("{namespace}: {error}");
             self.effects.push_back(Effect::Log(line));
@@ -156,21 +153,6 @@ impl Server {
             }
         }
         self.settle(now_ms);
-    }
-
-    /// Other commands are served.
-    pub(super) fn tell_commands(&mut self, now_ms: u64) {
-        if !self.flows.namespaces.is_empty() {
-            let programs = &self.programs;
-            let is_command = |name: &str| is_command(programs, name);
-            let known = Known {
-                is_command: &is_command,
-            };
-            self.flows.engine.handle_commands(&known, now_ms);
-            for namespace in &self.flows.namespaces {
-                self.flows.standings.touch(namespace);
-            }
-        }
     }
 
     /// A source is open (a listener at that port), or can't be.
@@ -376,6 +358,7 @@ impl Server {
     pub(super) fn drain_flows(&mut self, now_ms: u64) -> bool {
         let known = Known {
             is_command: &|_| false,
+            missing: &|_, _| None,
         };
         for namespace in &self.flows.namespaces {
             let engine = &mut self.flows.engine;
@@ -450,10 +433,4 @@ fn open(source: &Source) -> Effect {
         source: source.id,
         service: source.service.clone(),
     }
-}
-
-/// Whether a name is that of a command that is served, in a table of programs.
-fn is_command(programs: &super::Programs, name: &str) -> bool {
-    let (program, command) = name.rsplit_once('/').unwrap_or(("", name));
-    work::resolve(programs, program, command).is_ok()
 }

@@ -2,7 +2,8 @@
 //! other servers, the store. Does none of it itself.
 
 use super::super::calls::{Origin, RequestId};
-use super::super::{Effect, Programs, Server};
+use super::super::{Effect, Server};
+use super::commands;
 use crate::core::deadlines::Due;
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::{RunId, TaskId};
@@ -87,7 +88,8 @@ impl Server {
                 program,
                 command,
                 args,
-            } => resolve(&self.programs, &program, &command).map(|(name, command)| {
+            } => commands::of(&self.deployments, &self.programs)
+                .resolve(&program, &command).map(|(name, command)| {
                 self.call_for(task, name, command, FlowArgs::Any(args), timeout_ms, now_ms);
             }),
             Work::Snippet { language, code, arg } => {
@@ -288,41 +290,6 @@ impl Server {
         if let Some(answer) = fetch.poll_answer() {
             self.effects.push_back(Effect::Disconnect(task));
             self.finish_task(task, answer.map_err(Rc::from), now_ms);
-        }
-    }
-}
-
-/// The command that a flow means: of a deployment, or of the only one that has such a command.
-///
-/// # Errors
-/// Kind `not_found`: none has it; `usage`: several have.
-pub(super) fn resolve(programs: &Programs, program: &str, command: &str) -> Result<(Name, String)> {
-    let serving = programs.values();
-    let serving = serving.filter(|found| !found.name.is_own());
-    let named = match program {
-        "" => None,
-        program => Some(Name::parse(program)?),
-    };
-    let mut found: Vec<&Name> = serving
-        .filter(|found| named.as_ref().is_none_or(|named| found.name == *named))
-        .filter(|found| api::command_named(&found.manifest, command).is_ok())
-        .map(|found| &found.name)
-        .collect();
-    found.sort();
-    found.dedup();
-    match (found.as_slice(), named) {
-        ([name], _) => Ok(((*name).clone(), command.to_string())),
-        ([], Some(named)) => {
-            let message = format!("deployment '{named}' has no command '{command}', or is not loaded");
-            Err(Error::new(Kind::NotFound, message).hint("nexus list tells how each stands"))
-        }
-        ([], None) => {
-            let message = format!("no program that is served has the command '{command}'");
-            Err(Error::new(Kind::NotFound, message))
-        }
-        ([first, second, ..], _) => {
-            let message = format!("command '{command}' is of several programs: {first}, {second}");
-            Err(Error::new(Kind::Usage, message).hint("name the program, as PROGRAM/COMMAND"))
         }
     }
 }
