@@ -215,6 +215,7 @@ impl Server {
             // One that was deleted meanwhile is none.
             let _ = self.deployments.reload(&name, now_ms);
         }
+        self.admit_again(now_ms);
         self.settle(now_ms);
     }
 

@@ -9,4 +9,5 @@ mod looks;
 mod names;
 mod seed;
 mod served;
+mod standing;
 mod work;

@@ -27,11 +27,31 @@ pub struct Status {
     pub state: State,
     /// Why its last change was refused, if what is served is older.
     pub refused: Option<Rc<Error>>,
+    /// Whether a change of it waits until its code is compiled.
+    pub is_changing: bool,
 }
 
 impl Status {
+    /// One that the graph doesn't have yet.
+    pub fn coming(spec: Rc<Spec>) -> Status {
+        Status {
+            spec,
+            state: State::Waiting("its code is being compiled".into()),
+            refused: None,
+            is_changing: false,
+        }
+    }
+
     /// `active`, `waiting(missing X.in)`, `failed(error at file:line)`; `active, change refused: ...`.
     pub fn text(&self) -> String {
+        let mut text = self.standing();
+        if self.is_changing {
+            text.push_str(", change being compiled");
+        }
+        text
+    }
+
+    fn standing(&self) -> String {
         let state = match &self.state {
             State::Active => "active".to_string(),
             State::Waiting(why) => format!("waiting({why})"),
@@ -76,7 +96,9 @@ impl Graph {
         };
         let links = symbol.needs.iter().filter(is_missing);
         let links = links.map(|(row, port)| format!("{}.{port}", self.called(*row)));
-        let missing: Vec<String> = links.chain(entry.unserved.iter().map(|its| its.to_string())).collect();
+        let missing: Vec<String> = links
+            .chain(entry.unserved.iter().map(|its| its.to_string()))
+            .collect();
         let shown = missing.get(..FLOW_MISSING_SHOWN_MAX).unwrap_or(&missing);
         let mut text = format!("missing {}", shown.join(", "));
         let more = missing.len() - shown.len();
@@ -112,6 +134,7 @@ impl Graph {
                 spec: spec.clone(),
                 state: State::Failed(error.clone()),
                 refused: None,
+                is_changing: false,
             });
         };
         let state = match &entry.cause {
@@ -125,13 +148,16 @@ impl Graph {
             Cause::Unserved(row) => {
                 let unserved = self.entries[*row as usize].unserved.first();
                 let own = self.missing(entry, symbol);
-                State::Waiting(own.unwrap_or_else(|| format!("missing {}", unserved.map_or("a command", |its| its))))
+                State::Waiting(
+                    own.unwrap_or_else(|| format!("missing {}", unserved.map_or("a command", |its| its))),
+                )
             }
         };
         Some(Status {
             spec: symbol.spec.clone(),
             state,
             refused: entry.refused.as_ref().map(|(_, error)| error.clone()),
+            is_changing: false,
         })
     }
 

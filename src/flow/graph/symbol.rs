@@ -234,7 +234,9 @@ fn needs(outs: &[(Port, Vec<Way>)], inner: &[Rc<Symbol>]) -> Vec<(u32, Port)> {
 }
 
 fn commands(node: &dyn Node, inner: &[Rc<Symbol>]) -> Vec<(Rc<str>, Rc<str>)> {
-    let own = node.command().map(|(program, command)| (program.clone(), command.clone()));
+    let own = node
+        .command()
+        .map(|(program, command)| (program.clone(), command.clone()));
     let below = inner.iter().flat_map(|symbol| symbol.commands.iter().cloned());
     let mut commands: Vec<(Rc<str>, Rc<str>)> = own.into_iter().chain(below).collect();
     commands.sort_unstable();

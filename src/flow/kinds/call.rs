@@ -70,21 +70,14 @@ mod tests {
             "1",
             Err("a node of kind 'call' needs command, that of a program that is served"),
         );
-        for fields in [
-            "kind: call, program: stats, command: max",
-            "kind: stats/max",
-        ] {
+        for fields in ["kind: call, program: stats, command: max", "kind: stats/max"] {
             check(
                 &node(fields),
                 "1",
                 Err("node 'a' is not active: waiting(missing command stats/max)"),
             );
         }
-        check(
-            &node("kind: max"),
-            "1",
-            Err("kind 'max' is unknown"),
-        );
+        check(&node("kind: max"), "1", Err("kind 'max' is unknown"));
         check(
             &node("kind: mean, x: 1"),
             "1",

@@ -1,9 +1,10 @@
 //! Flows in the server: it gives the engine what comes from outside, and does what the engine wants done, as effects of its own
 //! or by calls of its deployments. Opens no socket and no file; what a node does is the engine's.
 //!
-//! `web` has the requests of listeners, `work` what nodes ask for, `commands` what they can call, `look` what people ask of flows,
-//! `standing` what the log is told of nodes.
+//! `web` has the requests of listeners, `work` what nodes ask for, `commands` what they can call, `admitting` the way of changes to the
+//! engine, `look` what people ask of flows, `standing` what the log is told of nodes.
 
+mod admitting;
 mod commands;
 mod look;
 mod standing;
@@ -12,13 +13,14 @@ mod web;
 mod work;
 
 pub use testing::{IsWanted, Tested};
-pub(super) use work::FlowArgs;
 pub use work::StoreAsk;
+pub(super) use work::{Asker, FlowArgs};
 
 use self::work::Task;
 use super::{ClientId, Effect, Server};
 use crate::core::deadlines::Due;
 use crate::error::{Error, Kind, Result};
+use crate::flow::admission::Admission;
 use crate::flow::engine::{Change, Effect as Wanted, Engine, RunId, Start, TaskId};
 use crate::flow::graph::status::State as Standing;
 use crate::flow::http::Names;
@@ -38,6 +40,8 @@ use std::rc::Rc;
 #[derive(Default)]
 pub(super) struct Flows {
     pub(super) engine: Engine,
+    /// Changes that the engine doesn't have yet.
+    admission: Admission,
     /// Namespaces that have had nodes.
     namespaces: Vec<Rc<str>>,
     sources: Vec<Source>,
@@ -127,17 +131,12 @@ impl Server {
             self.effects.push_back(Effect::Log(line));
         }
         let changes = self.flows.supply.take(change);
-        self.handle_nodes(&namespace, changes, now_ms);
+        self.admit(&namespace, changes, now_ms);
+        self.settle(now_ms);
     }
 
     /// Nodes of a namespace are there, are others, or are gone: all at once. Sources that could not be opened are tried again.
-    fn handle_nodes(&mut self, namespace: &str, changes: Vec<Change>, now_ms: u64) {
-        if self.is_ending {
-            return;
-        }
-        if !self.flows.namespaces.iter().any(|known| **known == *namespace) {
-            self.flows.namespaces.push(namespace.into());
-        }
+    fn handle_nodes(&mut self, namespace: &Rc<str>, changes: Vec<Change>, now_ms: u64) {
         let engine = &mut self.flows.engine;
         let changed = commands::of(&self.deployments, &self.programs)
             .with_known(|known| engine.handle_change(namespace, changes, known, now_ms));
@@ -145,14 +144,13 @@ impl Server {
             let line = format!("{namespace}: {error}");
             self.effects.push_back(Effect::Log(line));
         }
-        self.flows.standings.touch(&namespace.into());
+        self.flows.standings.touch(namespace);
         for source in &mut self.flows.sources {
-            if matches!(source.state, State::Failed(_)) && *source.namespace == *namespace {
+            if matches!(source.state, State::Failed(_)) && source.namespace == *namespace {
                 source.state = State::Asked;
                 self.effects.push_back(open(source));
             }
         }
-        self.settle(now_ms);
     }
 
     /// A source is open (a listener at that port), or can't be.
@@ -213,7 +211,7 @@ impl Server {
         if self.flows.namespaces.is_empty() {
             return self.step_tests(now_ms);
         }
-        let mut has_moved = false;
+        let mut has_moved = self.go_on_admitting(now_ms);
         for _ in 0..FLOW_STEPS_PER_TURN {
             self.flows.is_busy = self.flows.engine.step(FLOW_FRAMES_PER_STEP, now_ms);
             let mut has_come = false;
@@ -337,6 +335,7 @@ impl Server {
         let dues = [
             self.flows.engine.next_deadline(),
             self.flows.ends_at,
+            self.flows.admission.next_deadline(),
             self.fetches_deadline(),
         ];
         dues.into_iter().flatten().min()
@@ -348,6 +347,7 @@ impl Server {
             return;
         }
         self.flows.engine.handle_timeout(now_ms);
+        self.flows.admission.handle_timeout(now_ms);
         self.time_fetches(now_ms);
         if self.flows.ends_at.is_some_and(|ends_at| ends_at <= now_ms) {
             self.cancel_runs(now_ms);
@@ -371,6 +371,9 @@ impl Server {
             source.is_closing = true;
         }
         self.close_sources();
+        for (task, outcome) in self.flows.admission.clear() {
+            self.finish_task(task, outcome, now_ms);
+        }
         if self.has_no_runs() {
             return false;
         }

@@ -52,7 +52,9 @@ impl Commands<'_> {
 
     /// Whether a kind names a command, of one program or of several.
     fn is_kind(&self, kind: &str) -> bool {
-        !self.resolve("", kind).is_err_and(|error| error.kind == Kind::NotFound)
+        !self
+            .resolve("", kind)
+            .is_err_and(|error| error.kind == Kind::NotFound)
     }
 
     /// What is missing for a command to be called.
@@ -75,7 +77,10 @@ impl Commands<'_> {
 
 /// The commands of a server's parts.
 pub(super) fn of<'s>(deployments: &'s Deployments, programs: &'s Programs) -> Commands<'s> {
-    Commands { deployments, programs }
+    Commands {
+        deployments,
+        programs,
+    }
 }
 
 impl Server {

@@ -23,8 +23,17 @@ pub(super) enum Task {
     Call(super::super::CallId),
     /// Another server.
     Fetch(Box<Fetch>),
-    /// The store.
-    Store,
+    /// The store of a namespace.
+    Store(Rc<str>),
+}
+
+/// Who waits for a call that flows make.
+#[derive(Clone, Copy)]
+pub(in crate::serve::server) enum Asker {
+    /// A node.
+    Task(TaskId),
+    /// Changes whose code is compiled: the question.
+    Admission(u64),
 }
 
 /// What is asked of the store of nodes and values.
@@ -89,16 +98,19 @@ impl Server {
                 command,
                 args,
             } => commands::of(&self.deployments, &self.programs)
-                .resolve(&program, &command).map(|(name, command)| {
-                self.call_for(task, name, command, FlowArgs::Any(args), timeout_ms, now_ms);
-            }),
+                .resolve(&program, &command)
+                .map(|(name, command)| {
+                    let asker = Asker::Task(task);
+                    self.call_for(asker, name, command, FlowArgs::Any(args), timeout_ms, now_ms);
+                }),
             Work::Snippet { language, code, arg } => {
                 let unknown = || Error::new(Kind::BadArgument, format!("language '{language}' is unknown"));
                 Carried::for_language(&language)
                     .ok_or_else(unknown)
                     .and_then(|carried| {
                         let args = languages::snippet_args(&code, &arg)?;
-                        self.call_carried(task, (carried, languages::SNIPPET), args, timeout_ms, now_ms)
+                        let called = (carried, languages::SNIPPET);
+                        self.call_carried(Asker::Task(task), called, args, timeout_ms, now_ms)
                     })
             }
             Work::Sql {
@@ -108,7 +120,7 @@ impl Server {
                 run: of,
             } => languages::sql_args(of.0, &source, &statement, &params).and_then(|args| {
                 self.call_carried(
-                    task,
+                    Asker::Task(task),
                     (&languages::SQL, languages::STATEMENT),
                     args,
                     timeout_ms,
@@ -123,7 +135,7 @@ impl Server {
                 self.fetch(task, &request, timeout_ms, now_ms)
             }
             Work::Syscall { opcode, arg } => {
-                self.flows.tasks.insert(task, Task::Store);
+                self.flows.tasks.insert(task, Task::Store(namespace.clone()));
                 let ask = StoreAsk {
                     task,
                     namespace,
@@ -142,7 +154,7 @@ impl Server {
 
     fn call_for(
         &mut self,
-        task: TaskId,
+        asker: Asker,
         name: Name,
         command: String,
         args: FlowArgs,
@@ -151,20 +163,20 @@ impl Server {
     ) {
         self.requests += 1;
         let origin = Origin::Flow {
-            task,
+            asker,
             args: Some(args),
         };
         let request_id = RequestId::Number(self.requests);
         let call = self.call(None, (name, command), origin, request_id, timeout_ms, now_ms);
-        if let Some(call) = call {
+        if let (Some(call), Asker::Task(task)) = (call, asker) {
             self.flows.tasks.insert(task, Task::Call(call));
         }
     }
 
     /// Calls a command of the program that runs snippets and statements, which is loaded when it is first needed.
-    fn call_carried(
+    pub(super) fn call_carried(
         &mut self,
-        task: TaskId,
+        asker: Asker,
         (carried, command): (&'static Carried, &str),
         args: Vec<Vec<u8>>,
         timeout_ms: Option<u64>,
@@ -177,29 +189,41 @@ impl Server {
                 .deploy(name.clone(), source, Start::OnCall, now_ms)?;
         }
         let args = FlowArgs::Ready(args);
-        self.call_for(task, name, command.to_string(), args, timeout_ms, now_ms);
+        self.call_for(asker, name, command.to_string(), args, timeout_ms, now_ms);
         Ok(())
     }
 
     pub(super) fn end_transaction(&mut self, task: TaskId, run: RunId, is_ok: bool, now_ms: u64) {
         let args = languages::end_args(run.0, is_ok);
-        if let Err(error) = self.call_carried(task, (&languages::SQL, languages::END), args, None, now_ms) {
+        let called = (&languages::SQL, languages::END);
+        if let Err(error) = self.call_carried(Asker::Task(task), called, args, None, now_ms) {
             self.finish_task(task, Err(error.into()), now_ms);
         }
     }
 
     /// A call that a flow has made is answered.
-    pub(in crate::serve::server) fn answer_flow(&mut self, task: TaskId, result: Result<Value>, now_ms: u64) {
-        self.finish_task(task, result.map_err(Rc::from), now_ms);
+    pub(in crate::serve::server) fn answer_flow(&mut self, asker: Asker, result: Result<Value>, now_ms: u64) {
+        let outcome = result.map_err(Rc::from);
+        match asker {
+            Asker::Task(task) => self.finish_task(task, outcome, now_ms),
+            Asker::Admission(question) => self.flows.admission.handle_answer(question, outcome),
+        }
     }
 
-    /// The store has done what it was asked for.
+    /// The store has done what it was asked for. Whoever has asked is answered when the graph is as that makes it.
     pub fn handle_stored(&mut self, task: TaskId, result: Result<Value>, now_ms: u64) {
-        self.finish_task(task, result.map_err(Rc::from), now_ms);
+        let namespace = match self.flows.tasks.get(&task) {
+            Some(Task::Store(namespace)) => namespace.clone(),
+            _ => "".into(),
+        };
+        let outcome = result.map_err(Rc::from);
+        if let Some(outcome) = self.flows.admission.hold_answer(&namespace, task, outcome) {
+            self.finish_task(task, outcome, now_ms);
+        }
         self.settle(now_ms);
     }
 
-    fn finish_task(&mut self, task: TaskId, outcome: Outcome, now_ms: u64) {
+    pub(super) fn finish_task(&mut self, task: TaskId, outcome: Outcome, now_ms: u64) {
         self.flows.tasks.remove(&task);
         self.flows.engine.handle_done(task, outcome, now_ms);
     }
@@ -211,7 +235,7 @@ impl Server {
                 self.give_up(call, error, now_ms);
             }
             Some(Task::Fetch(_)) => self.effects.push_back(Effect::Disconnect(task)),
-            Some(Task::Store) | None => {}
+            Some(Task::Store(_)) | None => {}
         }
     }
 
