@@ -84,11 +84,12 @@ impl Admission {
         let mut questions: Vec<(Question, Asked)> = Vec::new();
         for change in &changes {
             let Change::Set(spec) = change else { continue };
+            let codes = codes(spec);
             let is_same = |old: Rc<Spec>| old.kind == spec.kind && old.fields == spec.fields;
-            if served(&spec.name).is_some_and(is_same) {
+            if codes.is_empty() || served(&spec.name).is_some_and(is_same) {
                 continue;
             }
-            for (carried, code, place) in codes(spec) {
+            for (carried, code, place) in codes {
                 let known = questions
                     .iter_mut()
                     .find(|(its, _)| its.carried.name == carried.name);

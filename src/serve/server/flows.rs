@@ -371,9 +371,7 @@ impl Server {
             source.is_closing = true;
         }
         self.close_sources();
-        for (task, outcome) in self.flows.admission.clear() {
-            self.finish_task(task, outcome, now_ms);
-        }
+        self.stop_admitting(now_ms);
         if self.has_no_runs() {
             return false;
         }

@@ -2,7 +2,9 @@
 //! for what, is [`crate::flow::admission`]'s.
 
 use super::super::Server;
+use super::super::calls::{Call, Origin};
 use super::work::Asker;
+use crate::error::{Error, Kind};
 use crate::flow::admission::Passed;
 use crate::flow::engine::Change;
 use crate::flow::languages::{self, CHECK};
@@ -28,6 +30,27 @@ impl Server {
     pub(in crate::serve::server) fn admit_again(&mut self, now_ms: u64) {
         for namespace in self.flows.namespaces.clone() {
             self.admit(&namespace, Vec::new(), now_ms);
+        }
+    }
+
+    /// The server ends: no change comes to the engine any more.
+    pub(super) fn stop_admitting(&mut self, now_ms: u64) {
+        for (task, outcome) in self.flows.admission.clear() {
+            self.finish_task(task, outcome, now_ms);
+        }
+        let is_asked = |call: &Call| {
+            matches!(
+                call.origin,
+                Origin::Flow {
+                    asker: Asker::Admission(_),
+                    ..
+                }
+            )
+        };
+        let asked = self.calls.iter().filter(|(_, call)| is_asked(call));
+        for call in asked.map(|(id, _)| id).collect::<Vec<_>>() {
+            let error = Error::new(Kind::Cancelled, "the server is ending");
+            self.give_up(call, error, now_ms);
         }
     }
 
