@@ -1,6 +1,7 @@
 //! Changes of nodes on their way to the engine. One with code for a pool waits until that has said whether it can be compiled, and
 //! what comes meanwhile for its namespace waits along: what can't be is refused, so that the node as it was goes on, and everything
-//! else takes its place at once. Calls no pool.
+//! else takes its place at once. A pool that takes too long is not waited for, and fails the node when it has found that out. Calls no
+//! pool.
 //!
 //! It stands before the engine, which knows nothing of it: a graph that waits would have to be kept beside each that serves.
 
@@ -38,6 +39,9 @@ pub struct Passed {
     pub answers: Vec<(TaskId, Outcome)>,
 }
 
+/// The spec that a node of a namespace was built of last.
+pub type Served<'s> = dyn Fn(&str, &str) -> Option<Rc<Spec>> + 's;
+
 /// All namespaces.
 #[derive(Default)]
 pub struct Admission {
@@ -63,6 +67,8 @@ struct Held {
 struct Asked {
     id: u64,
     namespace: Rc<str>,
+    /// Whether the nodes were not held any longer.
+    is_late: bool,
     codes: Vec<(Rc<Spec>, String)>,
 }
 
@@ -72,7 +78,7 @@ impl Admission {
         &mut self,
         namespace: &Rc<str>,
         mut changes: Vec<Change>,
-        served: &dyn Fn(&str) -> Option<Rc<Spec>>,
+        served: &Served,
         now_ms: u64,
     ) {
         let stranded = self.stranded.extract_if(.., |spec| spec.namespace == *namespace);
@@ -85,8 +91,8 @@ impl Admission {
         for change in &changes {
             let Change::Set(spec) = change else { continue };
             let codes = codes(spec);
-            let is_same = |old: Rc<Spec>| old.kind == spec.kind && old.fields == spec.fields;
-            if codes.is_empty() || served(&spec.name).is_some_and(is_same) {
+            let is_known = |old: Rc<Spec>| is_same(&old, spec);
+            if codes.is_empty() || served(namespace, &spec.name).is_some_and(is_known) {
                 continue;
             }
             for (carried, code, place) in codes {
@@ -105,6 +111,7 @@ impl Admission {
                         let asked = Asked {
                             id: self.next,
                             namespace: namespace.clone(),
+                            is_late: false,
                             codes: Vec::new(),
                         };
                         questions.push((question, asked));
@@ -143,39 +150,59 @@ impl Admission {
         }
     }
 
-    /// What a pool has answered, or why it hasn't. One that can't be started refuses what it should run; one that is late, or dies,
-    /// refuses nothing.
-    pub fn handle_answer(&mut self, id: u64, answer: Outcome) {
+    /// What a pool has answered, or why it hasn't. One that can't be started refuses what it should run; one that dies, or doesn't
+    /// answer, refuses nothing.
+    pub fn handle_answer(&mut self, id: u64, answer: Outcome, served: &Served) {
         let Some(place) = self.asked.iter().position(|asked| asked.id == id) else {
             return;
         };
-        let Asked { namespace, codes, .. } = self.asked.swap_remove(place);
-        let Some(held) = self.held.get_mut(&*namespace) else {
-            return;
+        let Asked {
+            namespace,
+            is_late,
+            codes,
+            ..
+        } = self.asked.swap_remove(place);
+        let is_stranded = answer.is_err();
+        for (spec, error) in refusals(codes, answer) {
+            let is_refused = match self.held.get_mut(&*namespace) {
+                Some(held) if !is_late => held.refuse(&spec, error),
+                _ => self.withdraw(&namespace, &spec, error, served),
+            };
+            if is_refused && is_stranded {
+                self.stranded.push(spec);
+            }
+        }
+        if !is_late && let Some(held) = self.held.get_mut(&*namespace) {
+            held.open -= 1;
+            if held.open == 0 {
+                self.pass(&namespace);
+            }
+        }
+    }
+
+    /// Fails a node that was not held any longer, if it is still served and not written anew.
+    fn withdraw(&mut self, namespace: &Rc<str>, spec: &Rc<Spec>, error: Box<Error>, served: &Served) -> bool {
+        let mut held = self.held.get_mut(&**namespace);
+        let mut waiting = held.iter().flat_map(|held| &held.changes);
+        let is_changed = waiting.any(|change| *change.name() == spec.name);
+        if is_changed || !served(namespace, &spec.name).is_some_and(|its| is_same(&its, spec)) {
+            return false;
+        }
+        // It goes, and then it is told why.
+        let refusal = Change::Refuse {
+            spec: spec.clone(),
+            error: error.into(),
         };
-        held.open -= 1;
-        match answer {
-            Ok(answer) => {
-                for ((spec, place), flaw) in codes.iter().zip(languages::flaws(&answer)) {
-                    if let Some(flaw) = flaw {
-                        let message = format!("code can't be compiled: {flaw}");
-                        held.refuse(spec, Error::new(Kind::BadArgument, message).at(place.clone()));
-                    }
-                }
-            }
-            Err(error) if matches!(error.kind, Kind::SpawnFailed | Kind::HelloFailed) => {
-                for (spec, place) in codes {
-                    let error = Box::new(Error::clone(&error)).at(place);
-                    if held.refuse(&spec, error) {
-                        self.stranded.push(spec);
-                    }
-                }
-            }
-            Err(_) => {}
+        let changes = vec![Change::Remove(spec.name.clone()), refusal];
+        match &mut held {
+            Some(held) => held.changes.extend(changes),
+            None => self.passed.push_back(Passed {
+                namespace: namespace.clone(),
+                changes,
+                answers: Vec::new(),
+            }),
         }
-        if held.open == 0 {
-            self.pass(&namespace);
-        }
+        true
     }
 
     /// An answer that is to be given when what waits of a namespace has passed; given back if nothing does.
@@ -203,8 +230,10 @@ impl Admission {
     }
 
     fn pass(&mut self, namespace: &Rc<str>) {
-        // Answers that come still are for nobody.
-        self.asked.retain(|asked| asked.namespace != *namespace);
+        let asked = self.asked.iter_mut();
+        asked
+            .filter(|asked| asked.namespace == *namespace)
+            .for_each(|asked| asked.is_late = true);
         if let Some(held) = self.held.remove(&**namespace) {
             self.passed.push_back(Passed {
                 namespace: namespace.clone(),
@@ -271,6 +300,30 @@ impl Held {
     }
 }
 
+/// Whether two specs have the same code, wherever they lead.
+fn is_same(a: &Spec, b: &Spec) -> bool {
+    a.kind == b.kind && a.fields == b.fields
+}
+
+/// What an answer refuses, and why.
+fn refusals(codes: Vec<(Rc<Spec>, String)>, answer: Outcome) -> Vec<(Rc<Spec>, Box<Error>)> {
+    match answer {
+        Ok(answer) => {
+            let refusal = |((spec, place), flaw): ((Rc<Spec>, String), Option<Rc<str>>)| {
+                let message = format!("code can't be compiled: {}", flaw?);
+                Some((spec, Error::new(Kind::BadArgument, message).at(place)))
+            };
+            let flaws = languages::flaws(&answer);
+            codes.into_iter().zip(flaws).filter_map(refusal).collect()
+        }
+        Err(error) if matches!(error.kind, Kind::SpawnFailed | Kind::HelloFailed) => {
+            let refusal = |(spec, place)| (spec, Box::new(Error::clone(&error)).at(place));
+            codes.into_iter().map(refusal).collect()
+        }
+        Err(_) => Vec::new(),
+    }
+}
+
 /// The codes of a node and of those within that a pool compiles, and where each stands. What else is wrong with them is found when they
 /// are built.
 fn codes(spec: &Spec) -> Vec<(&'static Carried, Rc<str>, String)> {
@@ -303,10 +356,13 @@ mod tests {
 
     const NAMESPACE: &str = "default";
 
+    /// Nothing is served.
+    const NONE: fn(&str, &str) -> Option<Rc<Spec>> = |_, _| None;
+
     /// Gives nodes; what is served is told by its name alone.
     fn write(admission: &mut Admission, text: &str, served: &[Rc<Spec>], now_ms: u64) {
         let changes = specs(text).into_iter().map(Change::Set).collect();
-        let served = |name: &str| served.iter().find(|its| *its.name == *name).cloned();
+        let served = |_: &str, name: &str| served.iter().find(|its| *its.name == *name).cloned();
         admission.handle_change(&NAMESPACE.into(), changes, &served, now_ms);
     }
 
@@ -361,10 +417,10 @@ mod tests {
             write(&mut admission, TWO, &[], 0);
             assert_eq!(questions(&mut admission), [(1, "python: x, y".to_string())]);
             assert!(passed(&mut admission).is_none());
-            admission.handle_answer(1, answer);
+            admission.handle_answer(1, answer, &NONE);
             assert_eq!(passed(&mut admission).unwrap(), expected);
             assert!(admission.is_empty());
-            admission.handle_answer(1, flaws("[\"again\"]"));
+            admission.handle_answer(1, flaws("[\"again\"]"), &NONE);
         };
         check(flaws("[null, null]"), &["a", "p", "b"]);
         let flaw = "code can't be compiled: bad at f.yaml";
@@ -402,7 +458,7 @@ mod tests {
         );
         assert!(admission.hold_answer(NAMESPACE, TaskId(1), outcome).is_none());
         // What was written anew is not refused for what it was.
-        admission.handle_answer(1, flaws("[\"bad\", null]"));
+        admission.handle_answer(1, flaws("[\"bad\", null]"), &NONE);
         assert!(passed(&mut admission).is_none());
         assert_eq!(admission.next_deadline(), Some(FLOW_CHECK_MS));
         admission.handle_timeout(FLOW_CHECK_MS - 1);
@@ -412,10 +468,42 @@ mod tests {
         assert_eq!((last.changes.len(), last.answers.len()), (4, 1));
         // An answer that is late is not taken for one of what waits then.
         write(&mut admission, TWO, &[], 0);
-        admission.handle_answer(2, flaws("[\"bad\"]"));
+        admission.handle_answer(2, flaws("[\"bad\"]"), &NONE);
         assert!(passed(&mut admission).is_none());
-        admission.handle_answer(3, flaws("[null, null]"));
+        admission.handle_answer(3, flaws("[null, null]"), &NONE);
         assert_eq!(passed(&mut admission).unwrap(), ["a", "p", "b"]);
+    }
+
+    #[test]
+    fn a_late_answer_fails_what_is_served() {
+        let check = |more: &str, is_served: bool, expected: &[&str]| {
+            let mut admission = Admission::default();
+            write(&mut admission, TWO, &[], 0);
+            admission.handle_timeout(FLOW_CHECK_MS);
+            let last = admission.poll_passed().unwrap();
+            let specs = last.changes.iter().filter_map(|change| match change {
+                Change::Set(spec) if is_served => Some(spec.clone()),
+                _ => None,
+            });
+            let specs: Vec<Rc<Spec>> = specs.collect();
+            let served = |_: &str, name: &str| specs.iter().find(|its| *its.name == *name).cloned();
+            if !more.is_empty() {
+                write(&mut admission, more, &[], FLOW_CHECK_MS);
+            }
+            admission.handle_answer(1, flaws("[\"bad\", null]"), &served);
+            admission.handle_answer(2, flaws("[null]"), &served);
+            assert_eq!(passed(&mut admission).unwrap_or_default(), expected);
+            assert!(admission.is_empty());
+        };
+        let why = "p: code can't be compiled: bad at f.yaml:3";
+        check("", true, &["p", why]);
+        check("", false, &[]);
+        check(
+            "- {kind: snippet, name: q, language: r, code: z}",
+            true,
+            &["q", "p", why],
+        );
+        check("- {kind: snippet, name: p, language: r, code: z}", true, &["p"]);
     }
 
     #[test]
@@ -423,11 +511,11 @@ mod tests {
         let mut admission = Admission::default();
         let missing = || Err(Rc::from(Error::new(Kind::SpawnFailed, "no python")));
         write(&mut admission, TWO, &[], 0);
-        admission.handle_answer(1, missing());
+        admission.handle_answer(1, missing(), &NONE);
         passed(&mut admission);
         write(&mut admission, "- {kind: nop, name: p}", &[], 0);
         assert_eq!(questions(&mut admission)[1..], [(2, "python: y".to_string())]);
-        admission.handle_answer(2, flaws("[null]"));
+        admission.handle_answer(2, flaws("[null]"), &NONE);
         assert_eq!(passed(&mut admission).unwrap(), ["p", "b"]);
         write(&mut admission, "- {kind: nop, name: p}", &[], 0);
         assert_eq!(passed(&mut admission).unwrap(), ["p"]);

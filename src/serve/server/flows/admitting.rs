@@ -7,8 +7,8 @@ use super::work::Asker;
 use crate::error::{Error, Kind};
 use crate::flow::admission::Passed;
 use crate::flow::engine::Change;
+use crate::flow::kinds::node::Outcome;
 use crate::flow::languages::{self, CHECK};
-use crate::limits::FLOW_CHECK_MS;
 use std::rc::Rc;
 
 impl Server {
@@ -21,9 +21,16 @@ impl Server {
             self.flows.namespaces.push(namespace.clone());
         }
         let engine = &self.flows.engine;
-        let served = |node: &str| engine.spec(namespace, node);
+        let served = |namespace: &str, node: &str| engine.spec(namespace, node);
         let admission = &mut self.flows.admission;
         admission.handle_change(namespace, changes, &served, now_ms);
+    }
+
+    /// A pool has answered, or can't.
+    pub(super) fn take_answer(&mut self, question: u64, outcome: Outcome) {
+        let engine = &self.flows.engine;
+        let served = |namespace: &str, node: &str| engine.spec(namespace, node);
+        self.flows.admission.handle_answer(question, outcome, &served);
     }
 
     /// Tries again what could not be opened or started.
@@ -62,8 +69,8 @@ impl Server {
             let asker = Asker::Admission(question.id);
             let args = languages::check_args(&question.codes);
             let called = (question.carried, CHECK);
-            if let Err(error) = self.call_carried(asker, called, args, Some(FLOW_CHECK_MS), now_ms) {
-                self.flows.admission.handle_answer(question.id, Err(error.into()));
+            if let Err(error) = self.call_carried(asker, called, args, None, now_ms) {
+                self.take_answer(question.id, Err(error.into()));
             }
         }
         while let Some(passed) = self.flows.admission.poll_passed() {

@@ -206,7 +206,7 @@ impl Server {
         let outcome = result.map_err(Rc::from);
         match asker {
             Asker::Task(task) => self.finish_task(task, outcome, now_ms),
-            Asker::Admission(question) => self.flows.admission.handle_answer(question, outcome),
+            Asker::Admission(question) => self.take_answer(question, outcome),
         }
     }
 
