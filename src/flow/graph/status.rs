@@ -19,7 +19,7 @@ pub enum State {
 }
 
 /// A node and how it stands.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Status {
     /// As it is served, or, if it has failed, as it was written.
     pub spec: Rc<Spec>,
@@ -29,6 +29,8 @@ pub struct Status {
     pub refused: Option<Rc<Error>>,
     /// Whether a change of it waits until its code is compiled.
     pub is_changing: bool,
+    /// The nodes within, if it could be built.
+    pub inner: Vec<Rc<Symbol>>,
 }
 
 impl Status {
@@ -39,6 +41,7 @@ impl Status {
             state: State::Waiting("its code is being compiled".into()),
             refused: None,
             is_changing: false,
+            inner: Vec::new(),
         }
     }
 
@@ -135,6 +138,7 @@ impl Graph {
                 state: State::Failed(error.clone()),
                 refused: None,
                 is_changing: false,
+                inner: Vec::new(),
             });
         };
         let state = match &entry.cause {
@@ -158,6 +162,7 @@ impl Graph {
             state,
             refused: entry.refused.as_ref().map(|(_, error)| error.clone()),
             is_changing: false,
+            inner: symbol.inner.clone(),
         })
     }
 
