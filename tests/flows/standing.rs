@@ -227,10 +227,12 @@ fn whoever_changes_a_snippet_finds_it_changed() {
 #[test]
 fn a_snippet_fails_as_long_as_its_language_is_not_there() {
     let path = std::env::var_os("PATH").unwrap();
-    let Some(node) = std::env::split_paths(&path)
-        .map(|dir| dir.join("node"))
-        .find(|its| its.exists())
-    else {
+    let find = |program: &str| {
+        std::env::split_paths(&path)
+            .map(|dir| dir.join(program))
+            .find(|its| its.exists())
+    };
+    let Some(node) = find("node") else {
         return;
     };
     let place = Place::new();
@@ -243,6 +245,10 @@ fn a_snippet_fails_as_long_as_its_language_is_not_there() {
     place.file("store/default/specs/nodes.yaml", nodes);
     let bin = place.0.join("bin");
     std::fs::create_dir(&bin).unwrap();
+    // By which servers of tests are started.
+    if let Some(setpriv) = find("setpriv") {
+        std::os::unix::fs::symlink(setpriv, bin.join("setpriv")).unwrap();
+    }
     let variables = [("PATH", bin.to_str().unwrap())];
     let served = place.serve_with(&["start", "--store", "store"], &variables, "default/web");
     until_status(
