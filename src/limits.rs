@@ -565,6 +565,10 @@ pub const FLOW_INNER_DEPTH_MAX: usize = 16;
 /// The code of a snippet, in bytes: hundreds of times what anyone writes into a specification; each call carries it.
 pub const SNIPPET_BYTES_MAX: usize = 1 << 20;
 
+/// How long a change of nodes waits until the pools of its snippets have said whether they can be compiled, in milliseconds: longer
+/// than a pool takes to start, but for R's, which is compiled itself. All workers may be at work for longer, too.
+pub const FLOW_CHECK_MS: u64 = 5000;
+
 /// Breakpoints of flows at once: each is looked at for every packet.
 pub const FLOW_BREAKPOINTS_MAX: usize = 256;
 

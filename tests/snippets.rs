@@ -77,6 +77,19 @@ impl Running {
         assert_eq!(found, expected, "{code}");
     }
 
+    /// Why codes can't be compiled. None of these may run: they would fail.
+    fn check_flaws(&mut self, codes: &[(&str, Option<&str>)]) {
+        let texts: Vec<Rc<str>> = codes.iter().map(|(code, _)| Rc::from(*code)).collect();
+        let answer = self.command(languages::CHECK, languages::check_args(&texts), CALL_MS);
+        let found = languages::flaws(&answer.unwrap());
+        let found: Vec<_> = texts
+            .iter()
+            .zip(&found)
+            .map(|(code, flaw)| (&**code, flaw.as_deref()))
+            .collect();
+        assert_eq!(found, codes);
+    }
+
     fn sql(&mut self, run: u64, source: &str, statement: &str, parameters: &Value) -> String {
         let args = languages::sql_args(run, source, statement, parameters).unwrap();
         let found = self.command(languages::STATEMENT, args, CALL_MS);
@@ -279,6 +292,52 @@ fn r() {
         .run("function(args) {\n  ] 1\n}", &Value::Null)
         .unwrap_err();
     assert!(found.message.contains("snippet:2:3: unexpected ']'"), "{found}");
+}
+
+#[test]
+fn codes_are_compiled_without_being_run() {
+    Running::of("python").check_flaws(&[
+        ("args + 1", None),
+        ("missing()", None),
+        ("raise KeyError()\ndef main(args): pass", None),
+        (
+            "def main(args):\n    return ] 1",
+            Some("SyntaxError: unmatched ']' at snippet:2"),
+        ),
+        (
+            "return 1",
+            Some("SyntaxError: 'return' outside function at snippet:1"),
+        ),
+        ("'\\d' is ''", None),
+    ]);
+    Running::of("javascript").check_flaws(&[
+        ("(args) => args", None),
+        ("missing()", None),
+        ("throw 1; function main(args) {}", None),
+        ("import 'node:nowhere'; throw 1; export default (x) => x", None),
+        ("throw await 1; export default (x) => x", None),
+        ("export default (x) => x; throw 1; export const y = 1", None),
+        ("module.exports = missing", None),
+        (
+            "export default function (args) {\n  return ] 1;\n}",
+            Some("SyntaxError: Unexpected token ']' at snippet:2"),
+        ),
+        (
+            "const x = ] 1",
+            Some("SyntaxError: Unexpected token ']' at snippet:1"),
+        ),
+        (
+            "import 'node:path';\nexport default (x) => ] x",
+            Some("SyntaxError: Unexpected token ']'"),
+        ),
+    ]);
+    if is_there("R") {
+        Running::of("r").check_flaws(&[
+            ("function(x) x", None),
+            ("stop('no')", None),
+            ("function(x) {\n  ] x\n}", Some("snippet:2:3: unexpected ']'")),
+        ]);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::build::language::Language;
 use crate::build::runtimes::{self, Runtime};
 use crate::build::stage::failed;
 use crate::error::{Error, Kind, Result};
-use crate::flow::languages::{Carried, END, SNIPPET, STATEMENT};
+use crate::flow::languages::{CHECK, Carried, END, SNIPPET, STATEMENT};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -84,7 +84,10 @@ fn manifest_text(carried: &Carried) -> String {
             let statement = command(STATEMENT, 1, &["u8", "s", "s", "<Json>s"], "<Json>s");
             format!("{statement},\n{}", command(END, 2, &["u8", "b"], "z"))
         }
-        _ => command(SNIPPET, 1, &["s", "<Json>s"], "<Json>s"),
+        _ => {
+            let snippet = command(SNIPPET, 1, &["s", "<Json>s"], "<Json>s");
+            format!("{snippet},\n{}", command(CHECK, 2, &["[s]"], "<Json>s"))
+        }
     };
     format!(
         "{{\"version\": 1, \"name\": \"{name}\", \"pools\": [\n{{\"name\": \"{name}\", \"lang\": \"{lang}\", \
@@ -119,9 +122,9 @@ mod tests {
 
     #[test]
     fn manifests_can_be_read() {
-        check(&SNIPPETS[0], "snippet python.pools/pool.py");
-        check(&SNIPPETS[1], "snippet javascript.pools/pool.cjs");
-        check(&SNIPPETS[2], "snippet r.pools/pool.R");
+        check(&SNIPPETS[0], "snippet check python.pools/pool.py");
+        check(&SNIPPETS[1], "snippet check javascript.pools/pool.cjs");
+        check(&SNIPPETS[2], "snippet check r.pools/pool.R");
         check(&SQL, "statement end sql.pools/pool.py");
     }
 }

@@ -187,12 +187,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Served commands have come or gone: kinds that were unknown may be known now.
+    /// Served commands have come or gone: kinds that were unknown may be known now, and nodes be active that call them, or no
+    /// longer.
     pub fn handle_commands(&mut self, known: &Known, now_ms: u64) {
         let keys: Vec<Key<Namespace>> = self.names.values().copied().collect();
         for key in keys {
             if let Some(namespace) = self.namespaces.get_mut(key) {
-                let swap = namespace.graph.rebuild_refused(known);
+                let swap = namespace.graph.recall(known);
                 self.swapped(key, swap, now_ms);
             }
         }

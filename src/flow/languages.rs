@@ -6,7 +6,6 @@ use crate::codec::json::line_column;
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::error::{Error, Kind, Result};
 use crate::flow::value::{Value, json};
-use crate::limits::SNIPPET_BYTES_MAX;
 use std::rc::Rc;
 
 /// The version of the deployments.
@@ -14,6 +13,9 @@ pub const VERSION: &str = "v1";
 
 /// The command that runs a snippet, with [`snippet_args`].
 pub const SNIPPET: &str = "snippet";
+
+/// The command that tells which codes can't be compiled, with [`check_args`]; [`flaws`] reads its answer. It runs none.
+pub const CHECK: &str = "check";
 
 /// The command that runs a statement, with [`sql_args`].
 pub const STATEMENT: &str = "statement";
@@ -84,15 +86,8 @@ impl Carried {
 /// from any value by what is around it: `{"value": ...}` or `{"error": {"kind": ..., "message": ...}}`.
 ///
 /// # Errors
-/// Kind `bad_argument`: the code is longer than [`SNIPPET_BYTES_MAX`], or the value is nested too deep.
+/// Kind `bad_argument`: the value is nested too deep.
 pub fn snippet_args(code: &str, arg: &Value) -> Result<Vec<Vec<u8>>> {
-    if code.len() > SNIPPET_BYTES_MAX {
-        let message = format!(
-            "a snippet has {} bytes, expected at most {SNIPPET_BYTES_MAX}",
-            code.len()
-        );
-        return Err(Error::new(Kind::BadArgument, message));
-    }
     let key = match arg {
         Value::Error(_) => "error",
         _ => "value",
@@ -101,6 +96,26 @@ pub fn snippet_args(code: &str, arg: &Value) -> Result<Vec<Vec<u8>>> {
         text(code),
         any(&Value::map([(key, arg.clone())]), "the argument of a snippet")?,
     ])
+}
+
+/// The arguments of [`CHECK`]: the codes.
+pub fn check_args(codes: &[Rc<str>]) -> Vec<Vec<u8>> {
+    let mut list = Vec::new();
+    write::array(&mut list, codes.len() as u32);
+    for code in codes {
+        write::string(&mut list, code);
+    }
+    vec![list]
+}
+
+/// The answer of [`CHECK`]: of each code why it can't be compiled, if so.
+pub fn flaws(answer: &Value) -> Vec<Option<Rc<str>>> {
+    let flaws = answer.elements().unwrap_or_default().iter();
+    let text = |flaw: &Value| match flaw {
+        Value::Str(text) => Some(text.clone()),
+        _ => None,
+    };
+    flaws.map(text).collect()
 }
 
 /// The arguments of [`STATEMENT`]: the run whose transaction it belongs to, the source (a path, a URI `file:...` or `:memory:`),
@@ -213,11 +228,6 @@ mod tests {
         check(
             &args[1],
             "{\"error\": {\"kind\": \"not_found\", \"message\": \"gone\"}}",
-        );
-        let long = "x".repeat(SNIPPET_BYTES_MAX + 1);
-        assert_eq!(
-            snippet_args(&long, &Value::Null).unwrap_err().kind,
-            Kind::BadArgument
         );
     }
 

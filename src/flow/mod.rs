@@ -1,5 +1,6 @@
 //! Flows: nodes declared in files, compiled to a graph and run, as state machines. Opens no socket and no file.
 
+pub mod admission;
 pub mod cel;
 pub mod engine;
 pub mod graph;

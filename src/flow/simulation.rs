@@ -32,13 +32,15 @@ pub enum Bug {
     CommitAll,
     /// What depends on a node that isn't active any more stays so.
     ForgetDependents,
+    /// What calls a command stays active when that is not served any more.
+    KeepCallers,
     /// Load hooks run from the outer nodes to the inner.
     OuterFirst,
     /// A run begins at a node of the name in another namespace.
     AnyNamespace,
 }
 
-const BUGS: [Bug; 11] = [
+const BUGS: [Bug; 12] = [
     Bug::ForgetUndo,
     Bug::LoseAnswer,
     Bug::AnswerTwice,
@@ -48,6 +50,7 @@ const BUGS: [Bug; 11] = [
     Bug::KeepTables,
     Bug::CommitAll,
     Bug::ForgetDependents,
+    Bug::KeepCallers,
     Bug::OuterFirst,
     Bug::AnyNamespace,
 ];

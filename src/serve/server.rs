@@ -226,6 +226,7 @@ impl Server {
             // One that was deleted meanwhile is none.
             let _ = self.deployments.reload(&name, now_ms);
         }
+        self.admit_again(now_ms);
         self.settle(now_ms);
     }
 
@@ -435,7 +436,6 @@ impl Server {
             };
             self.programs.insert(id, program);
         }
-        self.tell_commands(now_ms);
         self.deployments.handle_loaded(id, fingerprint, now_ms);
         self.settle(now_ms);
     }
@@ -454,7 +454,6 @@ impl Server {
             return self.deployments.handle_unloaded(id, now_ms);
         }
         self.programs.remove(&id);
-        self.tell_commands(now_ms);
         self.deployments.handle_unloaded(id, now_ms);
         self.settle(now_ms);
     }
@@ -570,6 +569,7 @@ impl Server {
                 deployment::Effect::Notice(notice) => self.take_notice(*notice, now_ms),
             }
         }
+        self.tell_commands(now_ms);
         self.sweep_packages();
     }
 
@@ -588,6 +588,7 @@ impl Server {
         }
         self.journal.add(&name, &line, &mut self.effects);
         self.assistants.forget_offer();
+        self.note_commands();
         self.tell_deployed(id, state, error, now_ms);
     }
 

@@ -13,4 +13,5 @@ mod names;
 mod reload;
 mod seed;
 mod served;
+mod standing;
 mod work;

@@ -3,7 +3,7 @@
 use super::start::usual_directory;
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::Engine;
-use crate::flow::kinds::node::Known;
+use crate::flow::kinds::node::{Known, missing_command};
 use crate::flow::store::{Change, Plan};
 use crate::flow::supply::Supply;
 use crate::shell::flow_store::FlowStore;
@@ -26,24 +26,28 @@ impl Stored {
             let message = format!("no server runs, and there is no store {}", directory.display());
             return Err(Error::new(Kind::NotFound, message).hint("name one by --store DIR"));
         }
-        Stored::read(&directory, namespace, &|_| false)
+        let known = Known {
+            is_command: &|_| false,
+            missing: &|program, command| Some(missing_command(program, command)),
+        };
+        Stored::read(&directory, namespace, &known)
     }
 
-    fn read(directory: &Path, namespace: Option<&str>, is_command: &dyn Fn(&str) -> bool) -> Result<Stored> {
+    fn read(directory: &Path, namespace: Option<&str>, known: &Known) -> Result<Stored> {
         let mut stored = Stored {
             engine: Engine::new(),
             supply: Supply::default(),
         };
         for change in FlowStore::new(directory, namespace).changes()? {
-            stored.take(change, is_command)?;
+            stored.take(change, known)?;
         }
         Ok(stored)
     }
 
-    fn take(&mut self, change: Change, is_command: &dyn Fn(&str) -> bool) -> Result<()> {
+    fn take(&mut self, change: Change, known: &Known) -> Result<()> {
         let of = change.namespace.clone();
         let changes = self.supply.take(change);
-        self.engine.handle_change(&of, changes, &Known { is_command }, 0)
+        self.engine.handle_change(&of, changes, known, 0)
     }
 
     /// The namespaces, in order.
@@ -55,8 +59,11 @@ impl Stored {
 /// What is wrong with the nodes of a namespace after a plan was carried out, or if it were: a line for each. Commands that a server
 /// may have are taken for served.
 pub(super) fn flaws(directory: &Path, namespace: &str, planned: Option<&Plan>) -> Result<Vec<String>> {
-    let is_command = |name: &str| name.contains('/');
-    let mut stored = Stored::read(directory, Some(namespace), &is_command)?;
+    let known = Known {
+        is_command: &|_| false,
+        missing: &|_, _| None,
+    };
+    let mut stored = Stored::read(directory, Some(namespace), &known)?;
     if let Some(plan) = planned {
         let mut change = Change {
             namespace: namespace.into(),
@@ -71,7 +78,7 @@ pub(super) fn flaws(directory: &Path, namespace: &str, planned: Option<&Plan>) -
                 (None, None) => {}
             }
         }
-        stored.take(change, &is_command)?;
+        stored.take(change, &known)?;
     }
     let secrets = stored.supply.secrets(namespace);
     let statuses = stored.engine.status(namespace).into_iter();

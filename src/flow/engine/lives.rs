@@ -50,7 +50,7 @@ impl Engine {
         }
         match launch.start {
             Start::Out(Value::Error(error)) => {
-                let frame = process.plant(&row, Port::OUT, &mut self.floor);
+                let frame = process.plant(&row, Port::ERROR, &mut self.floor);
                 process.begin_failed(frame, error, &mut self.floor, now_ms);
             }
             Start::Out(packet) => {

@@ -9,7 +9,7 @@ use crate::flow::graph::symbol::Symbol;
 use crate::flow::run::frame::Wait;
 use crate::flow::run::process::{Process, Stage};
 use crate::flow::run::trace::Trace;
-use crate::flow::spec::Port;
+use crate::flow::spec::{Port, Spec};
 use std::rc::Rc;
 
 /// Ports that kinds of nodes have.
@@ -61,6 +61,11 @@ impl Engine {
     /// One node.
     pub fn node_status(&self, namespace: &str, node: &str) -> Option<Status> {
         self.graph(namespace)?.status(node)
+    }
+
+    /// The spec that a node was built of last.
+    pub fn spec(&self, namespace: &str, node: &str) -> Option<Rc<Spec>> {
+        self.symbol(namespace, node).map(|its| its.spec.clone())
     }
 
     /// Whether a node receives or sends packets at a port.

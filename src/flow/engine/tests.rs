@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::flow::kinds::check::{KNOWN, engine, finish, specs};
+use crate::flow::kinds::node::missing_command;
 use crate::flow::value::json;
 
 fn change(engine: &mut Engine, text: &str) {
@@ -200,19 +201,114 @@ fn a_change_that_is_wrong_leaves_the_old_node() {
 
 #[test]
 fn a_kind_is_known_once_its_command_is_served() {
-    let mut engine = engine("- {kind: later, name: a}\n- {kind: call, name: b, program: p, command: c}");
+    let mut engine = engine("- {kind: later, name: a}");
     check_status(
         &engine,
         &[
             "a: failed(kind 'later' is unknown at f.yaml:1 (it is neither a kind of node nor a command that is served))",
-            "b: failed(program 'p' has no command 'c', or is not served at f.yaml:2 (nexus list tells what is served))",
         ],
     );
     let known = Known {
-        is_command: &|name| matches!(name, "later" | "p/c"),
+        is_command: &|name| name == "later",
+        ..KNOWN
     };
     engine.handle_commands(&known, 0);
-    check_status(&engine, &["a: active", "b: active"]);
+    check_status(&engine, &["a: active"]);
+}
+
+#[test]
+fn a_node_is_active_as_long_as_its_commands_are_served() {
+    let none = |program: &str, command: &str| Some(missing_command(program, command));
+    let all = |_: &str, _: &str| None;
+    let known = |is_served: bool| Known {
+        is_command: &|_| true,
+        missing: if is_served { &all } else { &none },
+    };
+    let mut engine = Engine::new();
+    let text = "
+- {kind: watch, name: w, path: x, ports: {out: [{name: s}]}}
+- {kind: sleep, name: s, interval: 10, ports: {out: [{name: a}]}}
+- {kind: call, name: a, program: p, command: c}
+- {kind: p/d, name: b, ports: {out: [{name: lost}]}}
+- {kind: e, name: c}
+- {kind: block, name: i, specs: [{kind: call, command: f}, {kind: p/d}]}
+";
+    let changes = specs(text).into_iter().map(Change::Set).collect();
+    engine
+        .handle_change("default", changes, &known(false), 0)
+        .unwrap();
+    let waiting = [
+        "a: waiting(missing command p/c)",
+        "b: waiting(missing lost.in, command p/d)",
+        "c: waiting(missing command e)",
+        "i: waiting(missing command f, command p/d)",
+        "s: waiting(missing command p/c)",
+        "w: waiting(missing command p/c)",
+    ];
+    check_status(&engine, &waiting);
+    assert!(effects(&mut engine).is_empty());
+    engine.handle_commands(&known(true), 0);
+    let active = [
+        "a: active",
+        "b: waiting(missing lost.in)",
+        "c: active",
+        "i: active",
+        "s: active",
+        "w: active",
+    ];
+    check_status(&engine, &active);
+    assert_eq!(effects(&mut engine), ["open w"]);
+    let old = start(&mut engine, "s", None);
+    engine.step(10, 0);
+    engine.handle_commands(&known(false), 0);
+    check_status(&engine, &waiting);
+    assert_eq!(effects(&mut engine), ["close w"]);
+    let refused = engine.begin("default", "s", Start::Out(Value::Null), None, 0);
+    assert_eq!(
+        refused.unwrap_err().message,
+        "node 's' is not active: waiting(missing command p/c)"
+    );
+    // What has begun goes on.
+    engine.handle_timeout(10);
+    engine.step(10, 10);
+    assert_eq!(effects(&mut engine), ["do a"]);
+    assert_eq!(engine.processes("default").next().map(|its| its.run), Some(old));
+    engine.handle_commands(&known(true), 10);
+    check_status(&engine, &active);
+    assert_eq!(effects(&mut engine), ["open w"]);
+    // What is written while it waits counts.
+    let change = |engine: &mut Engine, text: &str| {
+        let changes = specs(text).into_iter().map(Change::Set).collect();
+        engine
+            .handle_change("default", changes, &known(false), 0)
+            .unwrap();
+    };
+    change(&mut engine, "- {kind: call, name: a, program: q, command: c}");
+    assert_eq!(
+        engine.node_status("default", "s").unwrap().text(),
+        "waiting(missing command q/c)"
+    );
+    change(&mut engine, "- {kind: nop, name: a}");
+    assert_eq!(engine.node_status("default", "w").unwrap().text(), "active");
+}
+
+#[test]
+fn what_a_source_could_not_understand_leaves_through_error() {
+    let mut engine = engine(
+        "- {kind: watch, name: w, path: x, ports: {out: [{name: o}], error: [{name: e}]}}\n- {kind: nop, name: o}\n- {kind: nop, name: e}",
+    );
+    let mut check = |packet: Value, expected: &[&str]| {
+        let run = engine.begin("default", "w", Start::Out(packet), None, 0).unwrap();
+        engine.step(10, 0);
+        let records = engine.trace(run).unwrap().records.iter();
+        let ports: Vec<String> = records
+            .map(|record| format!("{} {} via {}", record.node, record.port, record.via))
+            .collect();
+        assert_eq!(ports, expected);
+    };
+    check(Value::Null, &["w out via out", "o in via out"]);
+    let error = Value::Error(Rc::from(Error::new(Kind::Protocol, "garbage")));
+    check(error, &["w error via out", "e in via error"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which nodes are active: those that could be built and all of whose links lead to active ones. Nodes that lead to each other
+//! Which nodes are active: those that could be built, whose commands are served, and all of whose links lead to active ones. Nodes that lead to each other
 //! are active together. The work goes with what has changed and what depends on it.
 
 use super::nodes::{Cause, Graph};
@@ -67,6 +67,9 @@ impl Graph {
                 None => Cause::Missing(row, Port::IN),
             });
         };
+        if !entry.unserved.is_empty() {
+            return Some(Cause::Unserved(row));
+        }
         symbol
             .needs
             .iter()

@@ -25,6 +25,16 @@ pub enum Change {
     Remove(Rc<str>),
 }
 
+impl Change {
+    /// The name of the node.
+    pub fn name(&self) -> &Rc<str> {
+        match self {
+            Change::Set(spec) | Change::Refuse { spec, .. } => &spec.name,
+            Change::Remove(name) => name,
+        }
+    }
+}
+
 /// Services and the nodes that they belong to.
 pub type Services = Vec<(Rc<str>, Service)>;
 
@@ -68,12 +78,26 @@ impl Graph {
         self.settle()
     }
 
-    /// Tries again to build what could not be.
-    pub fn rebuild_refused(&mut self, known: &Known) -> Swap {
+    /// Served commands have come or gone: tries again to build what could not be, and looks again at what calls some.
+    pub fn recall(&mut self, known: &Known) -> Swap {
         let refused = self.entries.iter().filter_map(|entry| entry.refused.as_ref());
         let unknown = refused.filter(|(_, error)| error.kind == Kind::NotFound);
         for spec in unknown.map(|(spec, _)| spec.clone()).collect::<Vec<_>>() {
             self.set(spec, known);
+        }
+        for (row, entry) in self.entries.iter_mut().enumerate() {
+            let symbol = entry.symbol.iter().find(|symbol| !symbol.commands.is_empty());
+            if let Some(symbol) = symbol {
+                let unserved = unserved(symbol, known);
+                #[cfg(test)]
+                if self.planted == Some(crate::flow::simulation::Bug::KeepCallers) && !unserved.is_empty() {
+                    continue;
+                }
+                if unserved != entry.unserved {
+                    entry.unserved = unserved;
+                    self.dirty.push(row as u32);
+                }
+            }
         }
         self.settle()
     }
@@ -108,6 +132,7 @@ impl Graph {
                     }
                 }
                 self.entry(row).refused = None;
+                self.entry(row).unserved = unserved(&symbol, known);
                 self.place(row, Some(Rc::new(symbol)));
                 self.note_written(was, true);
             }
@@ -161,6 +186,7 @@ impl Graph {
             self.alias(&id, None);
         }
         self.entry(row).refused = None;
+        self.entry(row).unserved.clear();
         self.place(row, None);
         self.note_written(was, false);
     }
@@ -272,6 +298,13 @@ fn is_same(a: &Rc<Spec>, b: &Rc<Spec>) -> bool {
             && a.ports == b.ports
             && a.annotations == b.annotations
             && a.fields == b.fields
+}
+
+/// What is missing of the commands that a node calls.
+fn unserved(symbol: &Symbol, known: &Known) -> Vec<Rc<str>> {
+    let commands = symbol.commands.iter();
+    let missing = commands.filter_map(|(program, command)| (known.missing)(program, command));
+    missing.collect()
 }
 
 fn reads_trace(symbol: &Symbol) -> bool {

@@ -41,6 +41,8 @@ pub enum Cause {
     Missing(u32, Port),
     /// This could not be built.
     Failed(u32),
+    /// A command that this calls is not served.
+    Unserved(u32),
 }
 
 /// What is known under a name or an id.
@@ -51,6 +53,8 @@ pub(super) struct Entry {
     pub refused: Option<(Rc<Spec>, Rc<Error>)>,
     /// The node as it could be built last.
     pub symbol: Option<Rc<Symbol>>,
+    /// What is missing of the commands that the node calls, in words.
+    pub unserved: Vec<Rc<str>>,
     /// Of an id: the row of the node.
     pub alias: Option<u32>,
     pub is_active: bool,
@@ -120,6 +124,7 @@ impl Graph {
             key: key.into(),
             refused: None,
             symbol: None,
+            unserved: Vec::new(),
             alias: None,
             is_active: false,
             cause: Cause::None,

@@ -12,7 +12,7 @@ use std::rc::Rc;
 pub enum State {
     /// It is in the table on which runs begin.
     Active,
-    /// It could be built, but a link leads nowhere, directly or further on: what is missing.
+    /// It could be built, but a link leads nowhere or a command is not served, its own or further on: what is missing.
     Waiting(String),
     /// It could not be built.
     Failed(Rc<Error>),
@@ -27,13 +27,34 @@ pub struct Status {
     pub state: State,
     /// Why its last change was refused, if what is served is older.
     pub refused: Option<Rc<Error>>,
+    /// Whether a change of it waits until its code is compiled.
+    pub is_changing: bool,
     /// The nodes within, if it could be built.
     pub inner: Vec<Rc<Symbol>>,
 }
 
 impl Status {
+    /// One that the graph doesn't have yet.
+    pub fn coming(spec: Rc<Spec>) -> Status {
+        Status {
+            spec,
+            state: State::Waiting("its code is being compiled".into()),
+            refused: None,
+            is_changing: false,
+            inner: Vec::new(),
+        }
+    }
+
     /// `active`, `waiting(missing X.in)`, `failed(error at file:line)`; `active, change refused: ...`.
     pub fn text(&self) -> String {
+        let mut text = self.standing();
+        if self.is_changing {
+            text.push_str(", change being compiled");
+        }
+        text
+    }
+
+    fn standing(&self) -> String {
         let state = match &self.state {
             State::Active => "active".to_string(),
             State::Waiting(why) => format!("waiting({why})"),
@@ -70,26 +91,24 @@ fn with_hint(error: &Error) -> String {
 }
 
 impl Graph {
-    /// What a node itself links to and isn't there, as far as it is shown.
-    fn missing(&self, symbol: &Symbol) -> Option<String> {
+    /// What a node itself links to or calls and isn't there, as far as it is shown.
+    fn missing(&self, entry: &Entry, symbol: &Symbol) -> Option<String> {
         let is_missing = |(row, port): &&(u32, Port)| match self.symbol(*row) {
             Some(its) => !its.node.has_in(port),
             None => self.entries[*row as usize].refused.is_none(),
         };
-        let mut text = String::new();
-        let mut more = 0;
-        for (place, (row, port)) in symbol.needs.iter().filter(is_missing).enumerate() {
-            if place >= FLOW_MISSING_SHOWN_MAX {
-                more += 1;
-                continue;
-            }
-            text.push_str(if place == 0 { "missing " } else { ", " });
-            text.push_str(&format!("{}.{port}", self.called(*row)));
-        }
+        let links = symbol.needs.iter().filter(is_missing);
+        let links = links.map(|(row, port)| format!("{}.{port}", self.called(*row)));
+        let missing: Vec<String> = links
+            .chain(entry.unserved.iter().map(|its| its.to_string()))
+            .collect();
+        let shown = missing.get(..FLOW_MISSING_SHOWN_MAX).unwrap_or(&missing);
+        let mut text = format!("missing {}", shown.join(", "));
+        let more = missing.len() - shown.len();
         if more > 0 {
             text.push_str(&format!(" and {more} more"));
         }
-        (!text.is_empty()).then_some(text)
+        (!missing.is_empty()).then_some(text)
     }
 
     /// All nodes in the order of their names.
@@ -118,6 +137,7 @@ impl Graph {
                 spec: spec.clone(),
                 state: State::Failed(error.clone()),
                 refused: None,
+                is_changing: false,
                 inner: Vec::new(),
             });
         };
@@ -125,15 +145,23 @@ impl Graph {
             _ if entry.is_active => State::Active,
             Cause::None => State::Waiting("missing itself".into()),
             Cause::Missing(row, port) => {
-                let own = self.missing(symbol);
+                let own = self.missing(entry, symbol);
                 State::Waiting(own.unwrap_or_else(|| format!("missing {}.{port}", self.called(*row))))
             }
             Cause::Failed(row) => State::Waiting(format!("{} has failed", self.called(*row))),
+            Cause::Unserved(row) => {
+                let unserved = self.entries[*row as usize].unserved.first();
+                let own = self.missing(entry, symbol);
+                State::Waiting(
+                    own.unwrap_or_else(|| format!("missing {}", unserved.map_or("a command", |its| its))),
+                )
+            }
         };
         Some(Status {
             spec: symbol.spec.clone(),
             state,
             refused: entry.refused.as_ref().map(|(_, error)| error.clone()),
+            is_changing: false,
             inner: symbol.inner.clone(),
         })
     }

@@ -42,6 +42,8 @@ pub struct Symbol {
     pub inner_inputs: Vec<u32>,
     /// Where in the namespace it and the nodes within lead to, without repetition.
     pub needs: Vec<(u32, Port)>,
+    /// The commands that it and the nodes within call, without repetition: program, if it is named, and command.
+    pub commands: Vec<(Rc<str>, Rc<str>)>,
     /// Packets that it has now, in all runs.
     pub packets: Cell<u32>,
 }
@@ -148,6 +150,7 @@ fn link(parts: Vec<Part>, row_of: &mut dyn FnMut(&Target) -> u32) -> Result<Symb
         let symbol = Symbol {
             inner_inputs: inputs_within(&inner)?,
             needs: needs(&outs, &inner),
+            commands: commands(&*part.node, &inner),
             spec: part.spec,
             name: part.name,
             node: part.node,
@@ -228,6 +231,17 @@ fn needs(outs: &[(Port, Vec<Way>)], inner: &[Rc<Symbol>]) -> Vec<(u32, Port)> {
     needs.sort_unstable();
     needs.dedup();
     needs
+}
+
+fn commands(node: &dyn Node, inner: &[Rc<Symbol>]) -> Vec<(Rc<str>, Rc<str>)> {
+    let own = node
+        .command()
+        .map(|(program, command)| (program.clone(), command.clone()));
+    let below = inner.iter().flat_map(|symbol| symbol.commands.iter().cloned());
+    let mut commands: Vec<(Rc<str>, Rc<str>)> = own.into_iter().chain(below).collect();
+    commands.sort_unstable();
+    commands.dedup();
+    commands
 }
 
 fn bad(message: String) -> Box<Error> {

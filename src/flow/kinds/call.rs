@@ -2,7 +2,7 @@
 
 use super::fields;
 use super::node::{Context, FrameState, Known, Node, Step, Work};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::flow::spec::{Port, Spec};
 use crate::flow::value::Value;
 use std::rc::Rc;
@@ -15,15 +15,10 @@ struct Call {
 /// Builds a `call`.
 ///
 /// # Errors
-/// `command` is not there, or no text. Kind `not_found`: the program that is named has no such command, or is not served.
-pub fn build(spec: &Spec, known: &Known) -> Result<Box<dyn Node>> {
+/// `command` is not there, or no text; `program` is no text.
+pub fn build(spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
     let program = fields::text(spec, "program")?.unwrap_or_else(|| "".into());
     let command = fields::needed_text(spec, "command", "that of a program that is served")?;
-    if !program.is_empty() && !(known.is_command)(&format!("{program}/{command}")) {
-        let message = format!("program '{program}' has no command '{command}', or is not served");
-        let error = Error::new(Kind::NotFound, message).at(spec.place_of("command").to_string());
-        return Err(error.hint("nexus list tells what is served"));
-    }
     Ok(Box::new(Call { program, command }))
 }
 
@@ -37,6 +32,10 @@ pub fn build_named(kind: &str) -> Box<dyn Node> {
 }
 
 impl Node for Call {
+    fn command(&self) -> Option<(&Rc<str>, &Rc<str>)> {
+        Some((&self.program, &self.command))
+    }
+
     fn receive(&self, _port: &Port, packet: Value, _frame: &mut FrameState, _cx: &Context) -> Step {
         Step::Do(Work::Call {
             program: self.program.clone(),
@@ -71,16 +70,14 @@ mod tests {
             "1",
             Err("a node of kind 'call' needs command, that of a program that is served"),
         );
-        for (program, command) in [("stats", "max"), ("other", "mean")] {
+        for fields in ["kind: call, program: stats, command: max", "kind: stats/max"] {
             check(
-                &node(&format!("kind: call, program: {program}, command: {command}")),
+                &node(fields),
                 "1",
-                Err(&format!(
-                    "program '{program}' has no command '{command}', or is not served"
-                )),
+                Err("node 'a' is not active: waiting(missing command stats/max)"),
             );
         }
-        check(&node("kind: stats/max"), "1", Err("kind 'stats/max' is unknown"));
+        check(&node("kind: max"), "1", Err("kind 'max' is unknown"));
         check(
             &node("kind: mean, x: 1"),
             "1",

@@ -1,7 +1,7 @@
 //! What the tests of all kinds go through: nodes as YAML, a packet, its answer. Asks no world: what a node asks for is answered
 //! with the question.
 
-use super::node::{Known, Outcome, Work};
+use super::node::{Known, Outcome, Work, missing_command};
 use crate::error::{Error, Kind};
 use crate::flow::engine::{Change, Effect, Engine, RunId, Start};
 use crate::flow::graph::status::State;
@@ -22,7 +22,11 @@ pub fn specs(text: &str) -> Vec<Rc<Spec>> {
 
 /// Commands that are served.
 pub const KNOWN: Known = Known {
-    is_command: &|name| matches!(name, "mean" | "stats/mean" | "stats/fail"),
+    is_command: &|name| name == "mean",
+    missing: &|program, command| match (program, command) {
+        ("", _) | ("stats", "mean" | "fail") => None,
+        _ => Some(missing_command(program, command)),
+    },
 };
 
 /// An engine with these nodes in the namespace `default`.
@@ -96,10 +100,10 @@ pub fn check_time(nodes: &str, packet: &str, expected: Result<&str, &str>, took_
     let status = engine.node_status("default", &first.name).unwrap();
     let (outcome, at_ms) = match status.state {
         State::Failed(error) => (Err(error), 0),
-        _ => {
-            let run = engine.begin("default", &first.name, Start::In(Port::IN, packet), None, 0);
-            finish(&mut engine, run.unwrap())
-        }
+        _ => match engine.begin("default", &first.name, Start::In(Port::IN, packet), None, 0) {
+            Ok(run) => finish(&mut engine, run),
+            Err(error) => (Err(error.into()), 0),
+        },
     };
     let found = match &outcome {
         Ok(value) => Ok(json::text(value)),

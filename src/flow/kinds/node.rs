@@ -41,6 +41,12 @@ pub trait Node {
         None
     }
 
+    /// The program and the command that it calls; the program is empty for whichever has the command. It is active as long as
+    /// that is served.
+    fn command(&self) -> Option<(&Rc<str>, &Rc<str>)> {
+        None
+    }
+
     /// Whether it looks at what other nodes have been sent, so that whole values are kept while a run goes on.
     fn reads_trace(&self) -> bool {
         false
@@ -234,8 +240,16 @@ pub enum Service {
 
 /// What a node is built with beside its spec.
 pub struct Known<'a> {
-    /// Whether a name, as `program/command` or `command`, is that of a served command.
+    /// Whether a kind that the table doesn't have is a command that some program has.
     pub is_command: &'a dyn Fn(&str) -> bool,
+    /// What is missing for a command of a program (empty: of any) to be called, in words; none: nothing.
+    pub missing: &'a dyn Fn(&str, &str) -> Option<Rc<str>>,
+}
+
+/// A command that no program has, or not the one that is named, as [`Known::missing`] calls it.
+pub fn missing_command(program: &str, command: &str) -> Rc<str> {
+    let slash = if program.is_empty() { "" } else { "/" };
+    format!("command {program}{slash}{command}").into()
 }
 
 /// What the build of a kind is: a row of the table.

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::flow::spec::{Port, Spec};
 use crate::flow::value::located;
 use crate::flow::value::{Value, json};
+use crate::limits::SNIPPET_BYTES_MAX;
 use std::rc::Rc;
 
 const LANGUAGES: [&str; 7] = ["cel", "javascript", "json", "python", "r", "text", "yaml"];
@@ -55,6 +56,12 @@ pub fn build(spec: &Spec, _known: &Known) -> Result<Box<dyn Node>> {
             }
         }
         "cel" => Snippet::Expression(Condition::compile(spec, "code", &code)?),
+        "javascript" | "python" | "r" if code.len() > SNIPPET_BYTES_MAX => {
+            let bytes = code.len();
+            return Err(wrong(format!(
+                "code has {bytes} bytes, expected at most {SNIPPET_BYTES_MAX}"
+            )));
+        }
         "javascript" | "python" | "r" => Snippet::Foreign { language, code },
         other => {
             let message = format!("language is '{other}', expected one of {}", LANGUAGES.join(", "));
@@ -84,6 +91,7 @@ impl Node for Snippet {
 
 #[cfg(test)]
 mod tests {
+    use super::SNIPPET_BYTES_MAX;
     use crate::flow::kinds::check::check;
 
     #[test]
@@ -124,5 +132,10 @@ mod tests {
             Err("language is 'pyton', expected one of cel, javascript, json, python, r, text, yaml"),
         );
         check("language: cel, code: 5", "5", Err("code is 5, expected a text"));
+        check(
+            &format!("language: r, code: {}", "x".repeat(SNIPPET_BYTES_MAX + 1)),
+            "5",
+            Err("code has 1048577 bytes, expected at most 1048576"),
+        );
     }
 }

@@ -56,7 +56,8 @@ pub fn build(kind: &str, spec: &Spec, known: &Known) -> Result<Box<dyn Node>> {
         check_fields(spec, fields)?;
         return build(spec, known);
     }
-    if (known.is_command)(kind) {
+    // No kind of the table has a slash: that of a program may be served later.
+    if kind.contains('/') || (known.is_command)(kind) {
         check_fields(spec, &[])?;
         return Ok(call::build_named(kind));
     }

@@ -72,16 +72,24 @@ local({
 
     function_of <- function(code) {
         names <- new.env(parent = globalenv())
-        lines <- strsplit(code, "\n", fixed = TRUE)[[1L]]
-        parsed <- parse(text = lines, keep.source = TRUE, srcfile = srcfilecopy("snippet", lines), encoding = "UTF-8")
         last <- NULL
-        for (expression in as.list(parsed)) last <- eval(expression, names)
+        for (expression in as.list(parsed(code))) last <- eval(expression, names)
         if (is.function(names$main)) return(names$main)
         if (is.function(last)) return(last)
         functions <- Filter(is.function, as.list(names))
         if (length(functions) == 1L) return(functions[[1L]])
         stop("the snippet gives no function, expected function(args) ...", call. = FALSE)
     }
+
+    parsed <- function(code) {
+        lines <- strsplit(code, "\n", fixed = TRUE)[[1L]]
+        parse(text = lines, keep.source = TRUE, srcfile = srcfilecopy("snippet", lines), encoding = "UTF-8")
+    }
+
+    # Why each of the codes can't be parsed, or NULL. Runs none.
+    check <- function(codes) to_json(lapply(codes, function(code) {
+        tryCatch({ parsed(code); NULL }, error = function(e) sub("\n.*", "", conditionMessage(e)))
+    }))
 
     # ---- JSON --------------------------------------------------------------------------------------------------------
 
@@ -191,5 +199,6 @@ local({
     }
 
     nexus_register(1, snippet, args = c("s", "<Json>s"), returns = "<Json>s")
+    nexus_register(2, check, args = "[s]", returns = "<Json>s")
 })
 nexus_serve()

@@ -77,23 +77,55 @@ function keep(code) {
 
 /** What is called with the argument, or a promise of it. */
 function functionOf(code) {
-  const hasModule = /\bexport\b|^\s*import\b/m.test(code);
-  if (!hasModule && !/\bexports\b/.test(code)) {
-    try {
-      return checked(compiled(`return (${code.trim().replace(/;$/, '')}\n)`));
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-    }
-    return checked(compiled(`${code}\n;return typeof main === "function" ? main : undefined`));
-  }
-  if (!hasModule) return checked(compiled(`${code}\n;return module.exports.default || module.exports`));
+  let program;
   try {
-    return checked(compiled(asFunction(code), true));
+    program = programOf(code);
   } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
+    if (!isModule(code)) throw error;
     const loaded = load(code, error);
     loaded.catch(() => kept.get(code) === loaded && kept.delete(code));
     return loaded;
+  }
+  const module = { exports: {} };
+  return checked(program(module.exports, module, required));
+}
+
+function isModule(code) {
+  return /\bexport\b|^\s*import\b/m.test(code);
+}
+
+/** The code as a function that returns what is called with the argument. Runs nothing of it. */
+function programOf(code) {
+  if (isModule(code)) return compiled(asFunction(code), true);
+  if (/\bexports\b/.test(code)) return compiled(`${code}\n;return module.exports.default || module.exports`);
+  try {
+    return compiled(`return (${code.trim().replace(/;$/, '')}\n)`);
+  } catch {
+    return compiled(`${code}\n;return typeof main === "function" ? main : undefined`);
+  }
+}
+
+/** Why each of the codes can't be compiled, or null. Runs none. */
+function check(codes) {
+  return Promise.all(codes.map(flaw));
+}
+
+async function flaw(code) {
+  try {
+    programOf(code);
+    return null;
+  } catch (error) {
+    const found = isModule(code) ? await flawOfModule(code, error) : error;
+    return found && `${found.name}: ${found.message}`;
+  }
+}
+
+/** A module is compiled before what it imports is looked for, and runs only if all of that is there: here it never is. */
+async function flawOfModule(code, before) {
+  try {
+    await imported(`import "nexus:nowhere";${code}`);
+  } catch (error) {
+    return error instanceof SyntaxError ? told(code, error, before) : null;
   }
 }
 
@@ -114,28 +146,33 @@ function asFunction(code) {
 function compiled(body, isStrict) {
   const options = { filename: NAME };
   if (vm.constants) options.importModuleDynamically = vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
-  const module = { exports: {} };
   const text = isStrict ? `"use strict";${body}` : body;
-  let made;
   try {
-    made = vm.compileFunction(text, ['exports', 'module', 'require'], options);
+    return vm.compileFunction(text, ['exports', 'module', 'require'], options);
   } catch (error) {
     throw placed(error);
   }
-  return made(module.exports, module, required);
 }
 
 /** As node loads modules. */
 async function load(code, before) {
   let loaded;
   try {
-    const text = Buffer.from(`${code}\n//# sourceURL=${NAME}`).toString('base64');
-    loaded = await import(`data:text/javascript;base64,${text}`);
+    loaded = await imported(code);
   } catch (error) {
-    // Where it says nothing better, what stood in the way of the usual.
-    throw error instanceof SyntaxError && !/^\s*import\b/m.test(code) ? before : placed(error);
+    throw told(code, error, before);
   }
   return checked(loaded.default);
+}
+
+function imported(code) {
+  const text = Buffer.from(`${code}\n//# sourceURL=${NAME}`).toString('base64');
+  return import(`data:text/javascript;base64,${text}`);
+}
+
+/** Where the loader's error says nothing better, what stood in the way of the usual. */
+function told(code, error, before) {
+  return error instanceof SyntaxError && !/^\s*import\b/m.test(code) ? before : placed(error);
 }
 
 /** A syntax error with its line in its message. */
@@ -160,4 +197,5 @@ function required(name) {
 }
 
 nexus.register(1, snippet, { args: ['s', '<Json>s'], returns: '<Json>s' });
+nexus.register(2, check, { args: ['[s]'], returns: '<Json>s' });
 nexus.serve();

@@ -8,6 +8,8 @@ A snippet is one of
 `args` is any JSON; an error that came over a port is a Failure. What lies in the code's globals stays from call to call, and
 is gone when the code has not been used for long. What it does not do: keep snippets from each other or from the system.
 """
+import warnings
+
 import nexus_pool
 
 # Codes that are kept, the last used; a flow has a few dozen. Compiled they take some ten times their bytes.
@@ -52,18 +54,11 @@ def keep(code):
 def function_of(code):
     """What is called with the argument. Errors and traces name the code `snippet`."""
     names = {"__name__": "snippet", "__builtins__": __builtins__}
-    try:
-        expression = compile(code.strip(), "snippet", "eval")
-    except SyntaxError:
-        expression = None
-    if expression is not None:
-        if expression.co_names == () and callable(function := eval(expression, names)):
+    program, is_expression = compiled(code)
+    if is_expression:
+        if program.co_names == () and callable(function := eval(program, names)):
             return function
         return eval(compile("lambda args: (%s\n)" % code.strip(), "snippet", "eval"), names)
-    try:
-        program = compile(code, "snippet", "exec")
-    except SyntaxError as error:
-        raise SyntaxError("%s at snippet:%s" % (error.msg, error.lineno)) from None
     exec(program, names)
     functions = [value for value in names.values() if hasattr(value, "__code__") and value.__code__ in program.co_consts]
     main = names.get("main") or (functions[0] if len(functions) == 1 else None)
@@ -72,9 +67,37 @@ def function_of(code):
     return main
 
 
+def compiled(code):
+    """The program of a code, and whether that is an expression. Runs nothing."""
+    try:
+        return compile(code.strip(), "snippet", "eval"), True
+    except SyntaxError:
+        pass
+    try:
+        return compile(code, "snippet", "exec"), False
+    except SyntaxError as error:
+        raise SyntaxError("%s at snippet:%s" % (error.msg, error.lineno)) from None
+
+
+def check(codes):
+    """Why each of the codes can't be compiled, or None. Runs none."""
+    return [flaw(code) for code in codes]
+
+
+def flaw(code):
+    try:
+        with warnings.catch_warnings():
+            # They are told when it runs.
+            warnings.simplefilter("ignore")
+            compiled(code)
+    except Exception as error:
+        return "%s: %s" % (type(error).__name__, error)
+
+
 # Traces have the frames of the snippet's own code: those of this file count as the runtime's.
-for function in (snippet, keep, function_of):
+for function in (snippet, keep, function_of, compiled):
     function.__code__ = function.__code__.replace(co_filename=nexus_pool.__file__)
 
 nexus_pool.register(1, snippet, args=["s", "<Json>s"], returns="<Json>s")
+nexus_pool.register(2, check, args=["[s]"], returns="<Json>s")
 nexus_pool.serve()

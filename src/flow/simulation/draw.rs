@@ -96,7 +96,8 @@ fn body(random: &mut Random, reach: Reach, depth: u32) -> String {
             "kind: snippet, language: cel, code: 'self.x'".into(),
             &["out", "error"],
         ),
-        13 | 14 => ("kind: call, command: c".into(), &["out", "error"]),
+        13 => ("kind: call, command: c".into(), &["out", "error"]),
+        14 => ("kind: p/d".into(), &["out", "error"]),
         15 => ("kind: sql, source: f, statement: s".into(), &["out", "error"]),
         16 => ("kind: nop".into(), &[]),
         17 => (

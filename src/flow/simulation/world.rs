@@ -1,4 +1,4 @@
-//! The world around an engine: people who edit, clients who begin runs and give up, works that take their time and fail, somebody
+//! The world around an engine: people who edit, programs that come and go, clients who begin runs and give up, works that take their time and fail, somebody
 //! with a debugger. Knows how each should come out.
 
 use super::Bug;
@@ -11,7 +11,7 @@ use crate::flow::engine::{Change, Effect, Engine, RunId, Start, TaskId};
 use crate::flow::graph::nodes::Table;
 use crate::flow::graph::status::State;
 use crate::flow::kinds::check::{KNOWN, specs};
-use crate::flow::kinds::node::{Outcome, Work};
+use crate::flow::kinds::node::{Known, Outcome, Work, missing_command};
 use crate::flow::spec::{Port, Spec, Target};
 use crate::flow::value::{Value, json};
 use crate::limits::FLOW_RUNS_MAX;
@@ -48,6 +48,19 @@ pub struct World {
     /// Per namespace what was written last that could be built.
     written: [BTreeMap<Rc<str>, Rc<Spec>>; 2],
     tables: Vec<Weak<Table>>,
+    /// Whether the command `c` is served, and whether `p/d`.
+    served: [bool; 2],
+}
+
+/// What nodes are built with while these are served.
+fn with_known(served: [bool; 2], build: impl FnOnce(&Known)) {
+    build(&Known {
+        is_command: KNOWN.is_command,
+        missing: &|program, command| {
+            let is_served = served[usize::from(program == "p")];
+            (!is_served).then(|| missing_command(program, command))
+        },
+    });
 }
 
 impl World {
@@ -68,6 +81,7 @@ impl World {
             loaded: Default::default(),
             written: Default::default(),
             tables: Vec::new(),
+            served: [true; 2],
         }
     }
 
@@ -84,6 +98,7 @@ impl World {
                 8..=11 => self.work(),
                 12 | 13 => self.pass_time(),
                 14 => self.debug(),
+                15 => self.serve(),
                 _ => {
                     let budget = self.random.size(60);
                     self.engine.step(budget, self.now_ms);
@@ -119,11 +134,31 @@ impl World {
             }
             changes.push(Change::Set(spec));
         }
-        self.engine
-            .handle_change(namespace, changes, &KNOWN, self.now_ms)
-            .expect("there are two namespaces");
-        self.tables
-            .extend(self.engine.table(namespace).iter().map(Rc::downgrade));
+        with_known(self.served, |known| {
+            let changed = self.engine.handle_change(namespace, changes, known, self.now_ms);
+            changed.expect("there are two namespaces");
+        });
+        self.take_swap();
+    }
+
+    /// A command comes or goes.
+    fn serve(&mut self) {
+        let which = self.random.below(2) as usize;
+        // Mostly they are there: little runs without.
+        self.served[which] = !self.served[which] || !self.random.chance(200);
+        trace!(self, "served: {:?}", self.served);
+        with_known(self.served, |known| {
+            self.engine.handle_commands(known, self.now_ms)
+        });
+        self.take_swap();
+    }
+
+    /// Looks at what a change has made.
+    fn take_swap(&mut self) {
+        for namespace in NAMESPACES {
+            self.tables
+                .extend(self.engine.table(namespace).iter().map(Rc::downgrade));
+        }
         self.take_hooks();
         for place in 0..2 {
             self.check_status(place);
@@ -150,9 +185,17 @@ impl World {
         };
         let mut active: Vec<&Rc<Spec>> = written.values().collect();
         loop {
+            let is_served = |spec: &Spec| match &*spec.kind {
+                "call" => self.served[0],
+                "p/d" => self.served[1],
+                _ => true,
+            };
             let holds = |spec: &&Rc<Spec>| {
                 let own = spec.ports.iter().flat_map(|(_, links)| links.iter().cloned());
                 let inner = crate::flow::spec::codec::nested(spec, "specs").unwrap_or_default();
+                if !is_served(spec) || !inner.iter().all(is_served) {
+                    return false;
+                }
                 let inner = inner.into_iter().flat_map(|its| its.ports);
                 let mut links = own.chain(inner.flat_map(|(_, links)| links));
                 links.all(|link| {

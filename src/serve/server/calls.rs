@@ -1,12 +1,11 @@
 //! A call from its request to its answer: it begins when its deployment is loaded, and ends with an answer, with its deadline,
 //! or with its client. Writes no answer itself.
 
-use super::flows::FlowArgs;
+use super::flows::{Asker, FlowArgs};
 use super::{CallId, ClientId, Effect, Server, Timer, client_gone};
 use crate::core::deadlines::Due;
 use crate::core::hub::Note;
 use crate::error::{Error, Kind, Result};
-use crate::flow::engine::TaskId;
 use crate::flow::languages;
 use crate::flow::value::{Value, json};
 use crate::limits::CLIENT_GRACE_MS;
@@ -75,8 +74,8 @@ pub enum Origin {
     },
     /// From a node of a flow.
     Flow {
-        /// By which the flow waits.
-        task: TaskId,
+        /// Who waits.
+        asker: Asker,
         /// The arguments, until it begins.
         args: Option<FlowArgs>,
     },
@@ -269,13 +268,13 @@ impl Server {
                 status
             }
             (Origin::Private { .. }, None) => 499,
-            (Origin::Flow { task, .. }, _) => {
-                let (task, is_snippet) = (*task, call.name.is_own());
+            (Origin::Flow { asker, .. }, _) => {
+                let (asker, is_snippet) = (*asker, call.name.is_own());
                 let answer = result
                     .map_err(|failure| failure.error)
                     .and_then(|done| done.value(is_snippet));
                 // Whoever wants to know what a flow has called looks at its trace.
-                return self.answer_flow(task, answer, now_ms);
+                return self.answer_flow(asker, answer, now_ms);
             }
             (Origin::Tool { call, manifest, .. }, _) => {
                 let answer = result.map(|done| done.result).map_err(|failure| failure.error);

@@ -1,9 +1,11 @@
 //! Flows in the server: it gives the engine what comes from outside, and does what the engine wants done, as effects of its own
 //! or by calls of its deployments. Opens no socket and no file; what a node does is the engine's.
 //!
-//! `web` has the requests of listeners, `work` what nodes ask for, `look` what people ask of flows, `standing` what the log is told
-//! of nodes.
+//! `web` has the requests of listeners, `work` what nodes ask for, `commands` what they can call, `admitting` the way of changes to the
+//! engine, `look` what people ask of flows, `standing` what the log is told of nodes.
 
+mod admitting;
+mod commands;
 #[cfg(test)]
 mod invariants;
 mod look;
@@ -14,13 +16,14 @@ mod work;
 
 pub use testing::{IsWanted, Tested};
 pub(super) use web::Stalled;
-pub(super) use work::FlowArgs;
 pub use work::StoreAsk;
+pub(super) use work::{Asker, FlowArgs};
 
 use self::work::Task;
 use super::{ClientId, Effect, Server};
 use crate::core::deadlines::Due;
 use crate::error::{Error, Kind, Result};
+use crate::flow::admission::Admission;
 use crate::flow::engine::{Change, Effect as Wanted, Engine, RunId, Start, TaskId};
 use crate::flow::graph::status::State as Standing;
 use crate::flow::http::Names;
@@ -41,6 +44,8 @@ use std::rc::Rc;
 #[derive(Default)]
 pub(super) struct Flows {
     pub(super) engine: Engine,
+    /// Changes that the engine doesn't have yet.
+    admission: Admission,
     /// Namespaces that have had nodes.
     namespaces: Vec<Rc<str>>,
     sources: Vec<Source>,
@@ -50,6 +55,8 @@ pub(super) struct Flows {
     tasks: Map<TaskId, Task>,
     /// Clients whose requests wait until another run of the namespace may begin, in the order in which they came.
     stalled: Map<Rc<str>, VecDeque<ClientId>>,
+    /// Other commands may be served than the engine knows of.
+    has_new_commands: bool,
     /// There is more to do without anything from outside.
     is_busy: bool,
     /// The server ends, and runs have until then.
@@ -128,51 +135,24 @@ impl Server {
             self.effects.push_back(Effect::Log(line));
         }
         let changes = self.flows.supply.take(change);
-        self.handle_nodes(&namespace, changes, now_ms);
+        self.admit(&namespace, changes, now_ms);
+        self.settle(now_ms);
     }
 
     /// Nodes of a namespace are there, are others, or are gone: all at once. Sources that could not be opened are tried again.
-    fn handle_nodes(&mut self, namespace: &str, changes: Vec<Change>, now_ms: u64) {
-        if self.is_ending {
-            return;
-        }
-        if !self.flows.namespaces.iter().any(|known| **known == *namespace) {
-            self.flows.namespaces.push(namespace.into());
-        }
-        let programs = &self.programs;
-        let is_command = |name: &str| is_command(programs, name);
-        let known = Known {
-            is_command: &is_command,
-        };
-        let changed = self
-            .flows
-            .engine
-            .handle_change(namespace, changes, &known, now_ms);
+    fn handle_nodes(&mut self, namespace: &Rc<str>, changes: Vec<Change>, now_ms: u64) {
+        let engine = &mut self.flows.engine;
+        let changed = commands::of(&self.deployments, &self.programs)
+            .with_known(|known| engine.handle_change(namespace, changes, known, now_ms));
         if let Err(error) = changed {
             let line = format!("{namespace}: {error}");
             self.effects.push_back(Effect::Log(line));
         }
-        self.flows.standings.touch(&namespace.into());
+        self.flows.standings.touch(namespace);
         for source in &mut self.flows.sources {
-            if matches!(source.state, State::Failed(_)) && *source.namespace == *namespace {
+            if matches!(source.state, State::Failed(_)) && source.namespace == *namespace {
                 source.state = State::Asked;
                 self.effects.push_back(open(source));
-            }
-        }
-        self.settle(now_ms);
-    }
-
-    /// Other commands are served.
-    pub(super) fn tell_commands(&mut self, now_ms: u64) {
-        if !self.flows.namespaces.is_empty() {
-            let programs = &self.programs;
-            let is_command = |name: &str| is_command(programs, name);
-            let known = Known {
-                is_command: &is_command,
-            };
-            self.flows.engine.handle_commands(&known, now_ms);
-            for namespace in &self.flows.namespaces {
-                self.flows.standings.touch(namespace);
             }
         }
     }
@@ -235,7 +215,7 @@ impl Server {
         if self.flows.namespaces.is_empty() {
             return self.step_tests(now_ms);
         }
-        let mut has_moved = false;
+        let mut has_moved = self.go_on_admitting(now_ms);
         for _ in 0..FLOW_STEPS_PER_TURN {
             self.flows.is_busy = self.flows.engine.step(FLOW_FRAMES_PER_STEP, now_ms);
             while let Some(wanted) = self.flows.engine.poll_effect() {
@@ -368,6 +348,7 @@ impl Server {
         let dues = [
             self.flows.engine.next_deadline(),
             self.flows.ends_at,
+            self.flows.admission.next_deadline(),
             self.fetches_deadline(),
         ];
         dues.into_iter().flatten().min()
@@ -379,6 +360,7 @@ impl Server {
             return;
         }
         self.flows.engine.handle_timeout(now_ms);
+        self.flows.admission.handle_timeout(now_ms);
         self.time_fetches(now_ms);
         if self.flows.ends_at.is_some_and(|ends_at| ends_at <= now_ms) {
             self.cancel_runs(now_ms);
@@ -391,6 +373,7 @@ impl Server {
     pub(super) fn drain_flows(&mut self, now_ms: u64) -> bool {
         let known = Known {
             is_command: &|_| false,
+            missing: &|_, _| None,
         };
         for namespace in &self.flows.namespaces {
             let engine = &mut self.flows.engine;
@@ -403,6 +386,7 @@ impl Server {
             source.is_closing = true;
         }
         self.close_sources();
+        self.stop_admitting(now_ms);
         if self.has_no_runs() {
             return false;
         }
@@ -472,10 +456,4 @@ fn open(source: &Source) -> Effect {
         source: source.id,
         service: source.service.clone(),
     }
-}
-
-/// Whether a name is that of a command that is served, in a table of programs.
-fn is_command(programs: &super::Programs, name: &str) -> bool {
-    let (program, command) = name.rsplit_once('/').unwrap_or(("", name));
-    work::resolve(programs, program, command).is_ok()
 }

@@ -2,7 +2,7 @@
 
 use super::super::Server;
 use super::super::calls::Origin;
-use super::work::Task;
+use super::work::{Asker, Task};
 use super::{State, Waiting};
 use crate::flow::engine::{ProcessStatus, RunId, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,15 +90,24 @@ impl Server {
             match of {
                 Task::Call(call) => {
                     let call = self.calls.get(*call).expect("a call that is waited for is open");
-                    assert!(matches!(&call.origin, Origin::Flow { task: of, .. } if of == task));
+                    assert!(
+                        matches!(&call.origin, Origin::Flow { asker: Asker::Task(of), .. } if of == task)
+                    );
                 }
-                Task::Store => panic!("the store answers at once"),
+                Task::Store(namespace) => {
+                    // The store answers at once.
+                    let is_held = self.flows.admission.is_holding(namespace);
+                    assert!(is_held, "an answer waits for no change");
+                }
                 Task::Fetch(_) => {}
             }
         }
         for (id, call) in self.calls.iter() {
-            if let Origin::Flow { task, .. } = &call.origin {
-                let is_wanted = asked.contains(task);
+            if let Origin::Flow { asker, .. } = &call.origin {
+                let is_wanted = match asker {
+                    Asker::Task(task) => asked.contains(task),
+                    Asker::Admission(question) => self.flows.admission.is_asked(*question),
+                };
                 assert!(is_wanted || call.is_given_up(), "{id:?} goes on for nobody");
             }
         }
@@ -109,6 +118,7 @@ impl Server {
         let flows = &self.flows;
         assert!(self.processes().is_empty(), "runs are left");
         assert_eq!(flows.engine.namespaces().count(), 0, "nodes are left");
+        assert!(flows.admission.is_empty(), "changes are left");
         assert!(flows.waiting.is_empty() && flows.tasks.is_empty() && flows.stalled.is_empty());
         assert!(flows.sources.is_empty() && !flows.is_busy && flows.ends_at.is_none());
     }

@@ -9,6 +9,7 @@ use super::super::{ClientId, Server};
 use super::State;
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::{Engine, RunId};
+use crate::flow::graph::status::Status;
 use crate::flow::graph::text::text;
 use crate::flow::run::breakpoint::{FrameId, Held};
 use crate::flow::shown;
@@ -82,7 +83,7 @@ impl Server {
                 continue;
             }
             let secrets = self.flows.supply.secrets(known);
-            for status in self.flows.engine.status(known) {
+            for status in self.statuses(known) {
                 let failed = self.source_failure(known, &status.spec.name);
                 let mut row = shown::status_row(known, &status, failed.as_deref());
                 if let Some(state) = row.last_mut() {
@@ -95,6 +96,18 @@ impl Server {
             }
         }
         Ok(shown::table(&rows) + &flaws)
+    }
+
+    /// The nodes of a namespace, with those that are to come.
+    fn statuses(&self, namespace: &str) -> Vec<Status> {
+        let mut statuses = self.flows.engine.status(namespace);
+        for spec in self.flows.admission.held(namespace) {
+            match statuses.binary_search_by(|its| its.spec.name.cmp(&spec.name)) {
+                Ok(place) => statuses[place].is_changing = true,
+                Err(place) => statuses.insert(place, Status::coming(spec.clone())),
+            }
+        }
+        statuses
     }
 
     /// Why a listener or watch of an active node could not be opened.

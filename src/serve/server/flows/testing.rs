@@ -48,7 +48,8 @@ impl Server {
 
     /// Goes on with tests; true if one has begun or ended.
     pub(super) fn step_tests(&mut self, now_ms: u64) -> bool {
-        if !self.flows.testing.is_on || self.flows.testing.is_running || !self.deployments.is_ready() {
+        let is_ready = self.deployments.is_ready() && self.flows.admission.is_empty();
+        if !self.flows.testing.is_on || self.flows.testing.is_running || !is_ready {
             return false;
         }
         if let Some(namespace) = self.flows.testing.namespace.take() {

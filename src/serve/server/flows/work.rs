@@ -4,7 +4,8 @@
 #[cfg(test)]
 use super::super::Bug;
 use super::super::calls::{Origin, RequestId};
-use super::super::{Effect, Programs, Server};
+use super::super::{Effect, Server};
+use super::commands;
 use crate::core::deadlines::Due;
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::{RunId, TaskId};
@@ -24,8 +25,17 @@ pub(super) enum Task {
     Call(super::super::CallId),
     /// Another server.
     Fetch(Box<Fetch>),
-    /// The store.
-    Store,
+    /// The store of a namespace.
+    Store(Rc<str>),
+}
+
+/// Who waits for a call that flows make.
+#[derive(Clone, Copy)]
+pub(in crate::serve::server) enum Asker {
+    /// A node.
+    Task(TaskId),
+    /// Changes whose code is compiled: the question.
+    Admission(u64),
 }
 
 /// What is asked of the store of nodes and values.
@@ -89,16 +99,20 @@ impl Server {
                 program,
                 command,
                 args,
-            } => resolve(&self.programs, &program, &command).map(|(name, command)| {
-                self.call_for(task, name, command, FlowArgs::Any(args), timeout_ms, now_ms);
-            }),
+            } => commands::of(&self.deployments, &self.programs)
+                .resolve(&program, &command)
+                .map(|(name, command)| {
+                    let asker = Asker::Task(task);
+                    self.call_for(asker, name, command, FlowArgs::Any(args), timeout_ms, now_ms);
+                }),
             Work::Snippet { language, code, arg } => {
                 let unknown = || Error::new(Kind::BadArgument, format!("language '{language}' is unknown"));
                 Carried::for_language(&language)
                     .ok_or_else(unknown)
                     .and_then(|carried| {
                         let args = languages::snippet_args(&code, &arg)?;
-                        self.call_carried(task, (carried, languages::SNIPPET), args, timeout_ms, now_ms)
+                        let called = (carried, languages::SNIPPET);
+                        self.call_carried(Asker::Task(task), called, args, timeout_ms, now_ms)
                     })
             }
             Work::Sql {
@@ -108,7 +122,7 @@ impl Server {
                 run: of,
             } => languages::sql_args(of.0, &source, &statement, &params).and_then(|args| {
                 self.call_carried(
-                    task,
+                    Asker::Task(task),
                     (&languages::SQL, languages::STATEMENT),
                     args,
                     timeout_ms,
@@ -123,7 +137,7 @@ impl Server {
                 self.fetch(task, &request, timeout_ms, now_ms)
             }
             Work::Syscall { opcode, arg } => {
-                self.flows.tasks.insert(task, Task::Store);
+                self.flows.tasks.insert(task, Task::Store(namespace.clone()));
                 let ask = StoreAsk {
                     task,
                     namespace,
@@ -142,7 +156,7 @@ impl Server {
 
     fn call_for(
         &mut self,
-        task: TaskId,
+        asker: Asker,
         name: Name,
         command: String,
         args: FlowArgs,
@@ -151,20 +165,20 @@ impl Server {
     ) {
         self.requests += 1;
         let origin = Origin::Flow {
-            task,
+            asker,
             args: Some(args),
         };
         let request_id = RequestId::Number(self.requests);
         let call = self.call(None, (name, command), origin, request_id, timeout_ms, now_ms);
-        if let Some(call) = call {
+        if let (Some(call), Asker::Task(task)) = (call, asker) {
             self.flows.tasks.insert(task, Task::Call(call));
         }
     }
 
     /// Calls a command of the program that runs snippets and statements, which is loaded when it is first needed.
-    fn call_carried(
+    pub(super) fn call_carried(
         &mut self,
-        task: TaskId,
+        asker: Asker,
         (carried, command): (&'static Carried, &str),
         args: Vec<Vec<u8>>,
         timeout_ms: Option<u64>,
@@ -177,7 +191,7 @@ impl Server {
                 .deploy(name.clone(), source, Start::OnCall, now_ms)?;
         }
         let args = FlowArgs::Ready(args);
-        self.call_for(task, name, command.to_string(), args, timeout_ms, now_ms);
+        self.call_for(asker, name, command.to_string(), args, timeout_ms, now_ms);
         Ok(())
     }
 
@@ -187,27 +201,39 @@ impl Server {
             return;
         }
         let args = languages::end_args(run.0, is_ok);
-        if let Err(error) = self.call_carried(task, (&languages::SQL, languages::END), args, None, now_ms) {
+        let called = (&languages::SQL, languages::END);
+        if let Err(error) = self.call_carried(Asker::Task(task), called, args, None, now_ms) {
             self.finish_task(task, Err(error.into()), now_ms);
         }
     }
 
     /// A call that a flow has made is answered.
-    pub(in crate::serve::server) fn answer_flow(&mut self, task: TaskId, result: Result<Value>, now_ms: u64) {
-        self.finish_task(task, result.map_err(Rc::from), now_ms);
+    pub(in crate::serve::server) fn answer_flow(&mut self, asker: Asker, result: Result<Value>, now_ms: u64) {
+        let outcome = result.map_err(Rc::from);
+        match asker {
+            Asker::Task(task) => self.finish_task(task, outcome, now_ms),
+            Asker::Admission(question) => self.take_answer(question, outcome),
+        }
     }
 
-    /// The store has done what it was asked for.
+    /// The store has done what it was asked for. Whoever has asked is answered when the graph is as that makes it.
     pub fn handle_stored(&mut self, task: TaskId, result: Result<Value>, now_ms: u64) {
         #[cfg(test)]
         if self.has(Bug::ForgetStored) {
             return;
         }
-        self.finish_task(task, result.map_err(Rc::from), now_ms);
+        let namespace = match self.flows.tasks.get(&task) {
+            Some(Task::Store(namespace)) => namespace.clone(),
+            _ => "".into(),
+        };
+        let outcome = result.map_err(Rc::from);
+        if let Some(outcome) = self.flows.admission.hold_answer(&namespace, task, outcome) {
+            self.finish_task(task, outcome, now_ms);
+        }
         self.settle(now_ms);
     }
 
-    fn finish_task(&mut self, task: TaskId, outcome: Outcome, now_ms: u64) {
+    pub(super) fn finish_task(&mut self, task: TaskId, outcome: Outcome, now_ms: u64) {
         self.flows.tasks.remove(&task);
         self.flows.engine.handle_done(task, outcome, now_ms);
     }
@@ -223,7 +249,7 @@ impl Server {
                 self.give_up(call, error, now_ms);
             }
             Some(Task::Fetch(_)) => self.effects.push_back(Effect::Disconnect(task)),
-            Some(Task::Store) | None => {}
+            Some(Task::Store(_)) | None => {}
         }
     }
 
@@ -302,41 +328,6 @@ impl Server {
         if let Some(answer) = fetch.poll_answer() {
             self.effects.push_back(Effect::Disconnect(task));
             self.finish_task(task, answer.map_err(Rc::from), now_ms);
-        }
-    }
-}
-
-/// The command that a flow means: of a deployment, or of the only one that has such a command.
-///
-/// # Errors
-/// Kind `not_found`: none has it; `usage`: several have.
-pub(super) fn resolve(programs: &Programs, program: &str, command: &str) -> Result<(Name, String)> {
-    let serving = programs.values();
-    let serving = serving.filter(|found| !found.name.is_own());
-    let named = match program {
-        "" => None,
-        program => Some(Name::parse(program)?),
-    };
-    let mut found: Vec<&Name> = serving
-        .filter(|found| named.as_ref().is_none_or(|named| found.name == *named))
-        .filter(|found| api::command_named(&found.manifest, command).is_ok())
-        .map(|found| &found.name)
-        .collect();
-    found.sort();
-    found.dedup();
-    match (found.as_slice(), named) {
-        ([name], _) => Ok(((*name).clone(), command.to_string())),
-        ([], Some(named)) => {
-            let message = format!("deployment '{named}' has no command '{command}', or is not loaded");
-            Err(Error::new(Kind::NotFound, message).hint("nexus list tells how each stands"))
-        }
-        ([], None) => {
-            let message = format!("no program that is served has the command '{command}'");
-            Err(Error::new(Kind::NotFound, message))
-        }
-        ([first, second, ..], _) => {
-            let message = format!("command '{command}' is of several programs: {first}, {second}");
-            Err(Error::new(Kind::Usage, message).hint("name the program, as PROGRAM/COMMAND"))
         }
     }
 }

@@ -29,9 +29,12 @@ pub const CARRIED: &[u8] = br#"{"version": 1, "name": "n", "groups": [],
      "arg_schemas": ["u8", "s", "s", "<Json>s"],
      "args": [{"kind": "pos"}, {"kind": "pos"}, {"kind": "pos"}, {"kind": "pos"}], "return_schema": "<Json>s"},
     {"name": "end", "type": "remote", "pool": 0, "mid": 2, "needed_pools": [0],
-     "arg_schemas": ["u8", "b"], "args": [{"kind": "pos"}, {"kind": "pos"}], "return_schema": "z"}]}"#;
+     "arg_schemas": ["u8", "b"], "args": [{"kind": "pos"}, {"kind": "pos"}], "return_schema": "z"},
+    {"name": "check", "type": "remote", "pool": 0, "mid": 2, "needed_pools": [0],
+     "arg_schemas": ["[s]"], "args": [{"kind": "pos"}], "return_schema": "<Json>s"}]}"#;
 const STATEMENT: usize = 1;
 const END: usize = 2;
+const CHECK: usize = 3;
 
 /// Ports of listeners: those of each namespace, so that they can be told apart.
 const FIRST_PORT: u16 = 1000;
@@ -319,9 +322,13 @@ impl World {
             assert!(!*ended, "the transaction of {} has ended", RunId(run));
             *ended = command == END;
         }
-        match self.random.chance(500) && command != END {
-            true => b"\xa3[1]".to_vec(),
-            false => b"\xc0".to_vec(),
+        match command {
+            // A list of what is wrong with each code: with the first, or with none.
+            CHECK if self.random.chance(200) => b"\xa6[\"no\"]".to_vec(),
+            CHECK => b"\xa2[]".to_vec(),
+            END => b"\xc0".to_vec(),
+            _ if self.random.chance(500) => b"\xa3[1]".to_vec(),
+            _ => b"\xc0".to_vec(),
         }
     }
 
