@@ -543,6 +543,12 @@ pub const FLOW_FILE_NODES_MAX: usize = 1 << 20;
 /// Nodes and values of a store: ten times as many as the largest flows have; all are kept.
 pub const FLOW_OBJECTS_MAX: usize = 100_000;
 
+/// Lines that say nothing any more in what a folder of the store remembers, beside as many as it has objects: written anew beyond.
+pub const FLOW_JOURNAL_SPARE_LINES: usize = 256;
+
+/// What a folder of the store remembers, in bytes: two lines for each object, of the longest names.
+pub const FLOW_JOURNAL_BYTES_MAX: usize = 2 * FLOW_OBJECTS_MAX * (FLOW_NAME_BYTES_MAX + 40);
+
 /// Lines of two texts that are compared, multiplied: what is different beyond it is shown as taken out and put in.
 pub const FLOW_DIFF_CELLS_MAX: usize = 4_000_000;
 

@@ -1,6 +1,8 @@
 //! The directory of a store of nodes and values: read whole, written so that every file is whole whenever anybody looks, watched.
 //! What its files mean, and what is written, decides [`crate::flow::store`].
 
+mod remembered;
+
 use crate::error::{Error, Kind, Result};
 use crate::flow::spec::{Errors, NAMESPACE, Object, Sort, name};
 use crate::flow::store::plan::{Wish, Write as FileWrite, plan};
@@ -214,6 +216,7 @@ impl FlowStore {
             to_read.sort_unstable();
             to_read.dedup();
         }
+        self.read_journal(folder, namespace, sort)?;
         for name in to_read {
             let path = folder.join(&*name);
             let shown: Rc<str> = path.to_string_lossy().into();
@@ -236,6 +239,11 @@ impl FlowStore {
     /// As those of [`plan`].
     pub fn plan(&mut self, sort: Sort, wish: Wish<'_>) -> std::result::Result<Plan, Errors> {
         self.changes().map_err(|error| vec![error])?;
+        self.remember();
+        self.planned(sort, wish)
+    }
+
+    fn planned(&self, sort: Sort, wish: Wish<'_>) -> std::result::Result<Plan, Errors> {
         let namespace = self.namespace.as_deref().unwrap_or(NAMESPACE);
         plan(self.catalog.folder(namespace, sort), namespace, wish)
     }
@@ -249,9 +257,11 @@ impl FlowStore {
         let failed = |error| vec![error];
         make_directory(&self.directory).map_err(failed)?;
         // Held until it is closed.
-        let _lock = self.lock().map_err(failed)?;
-        let plan = self.plan(sort, wish)?;
-        let namespace = self.namespace.as_deref().unwrap_or(NAMESPACE);
+        let _lock = self.lock(self.waits).map_err(failed)?;
+        self.changes().map_err(failed)?;
+        let plan = self.planned(sort, wish)?;
+        let namespace = self.namespace.clone();
+        let namespace = namespace.as_deref().unwrap_or(NAMESPACE);
         let writes = plan
             .writes(self.catalog.folder(namespace, sort))
             .map_err(failed)?;
@@ -261,18 +271,29 @@ impl FlowStore {
             make_directory(&parent).map_err(failed)?;
             make_directory(&folder).map_err(failed)?;
             write_all(&folder, &writes).map_err(failed)?;
+            let mut lines = Vec::new();
+            while let Some((of, unknown_sort, unknown)) = self.catalog.poll_unknown() {
+                match &*of == namespace && unknown_sort == sort {
+                    true => lines.extend(unknown),
+                    false => drop(self.add_to_journal(&of, unknown_sort, &unknown)),
+                }
+            }
+            // What was written last counts.
+            lines.extend(plan.remembered());
+            // The objects are written; without this line they count as they say.
+            drop(self.add_to_journal(namespace, sort, &lines));
         }
         Ok(plan)
     }
 
-    fn lock(&self) -> Result<File> {
+    fn lock(&self, waits: bool) -> Result<File> {
         let path = self.directory.join(".lock");
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(&path);
-        let locked = file.and_then(|file| lock(&file, self.waits).map(|()| file));
+        let locked = file.and_then(|file| lock(&file, waits).map(|()| file));
         locked.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => {
                 let message = format!(
@@ -414,6 +435,8 @@ fn write_new(path: &Path, text: &[u8], is_synced: bool) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::store::journal;
+    use crate::limits::FLOW_JOURNAL_SPARE_LINES;
     use crate::sys::descriptor::make_temp_dir;
 
     struct Directory(PathBuf);
@@ -478,9 +501,7 @@ mod tests {
         );
         let folder = directory.0.join("n/specs");
         let text = fs::read_to_string(folder.join("a%2Fb.yaml")).unwrap();
-        let (head, below) = text.split_once('\n').unwrap();
-        assert!(head.starts_with("# revision 2, sum "), "{head}");
-        assert_eq!(below, "kind: l\nname: a/b\nrevision: 2\n");
+        assert_eq!(text, "kind: l\nname: a/b\nrevision: 2\n");
         // An edit by hand is a revision that who gives the one before hasn't seen.
         fs::write(folder.join("a%2Fb.yaml"), text.replace("kind: l", "kind: h")).unwrap();
         assert_eq!(
@@ -505,7 +526,7 @@ mod tests {
         assert_eq!(apply(&mut store, "{kind: l, name: z}"), "updated 2");
         let text = fs::read_to_string(folder.join("hand.yaml")).unwrap();
         assert_eq!(
-            text.split_once('\n').unwrap().1,
+            text,
             "- kind: k\n  name: x\n  revision: 1\n- kind: l\n  name: z\n  revision: 2\n"
         );
         assert!(!folder.join(".nexus-1-1.tmp").exists());
@@ -518,6 +539,84 @@ mod tests {
         );
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&folder.join("a%2Fb.yaml"))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn every_edit_by_hand_counts() {
+        for (file, write) in [
+            ("a.yaml", "kind: K\nname: a\n"),
+            ("a.yaml", "kind: K\nname: a\nrevision: 1\n"),
+            ("a.json", "{\"kind\": \"K\", \"name\": \"a\"}"),
+            ("a.json", "{\"kind\": \"K\", \"name\": \"a\", \"revision\": 1}"),
+            ("many.yaml", "- {kind: z, name: z}\n- {kind: K, name: a, revision: 7}\n"),
+        ] {
+            let directory = directory();
+            let folder = directory.0.join("n/specs");
+            make_directory(&folder).unwrap();
+            let path = folder.join(file);
+            let edit = |kind: &str| fs::write(&path, write.replace('K', kind)).unwrap();
+            // A new process each time, which has seen nothing before.
+            let seen = || {
+                let mut store = FlowStore::new(&directory.0, Some("n"));
+                store.changes().unwrap();
+                store.remember();
+                let folder = store.catalog().folder("n", Sort::Specs).unwrap();
+                let objects = folder.objects().0;
+                let found = objects.iter().find(|(object, _)| &**object.name() == "a");
+                found.unwrap().0.stored_revision()
+            };
+            edit("first");
+            let first = seen();
+            assert_eq!(seen(), first, "{write}");
+            edit("second");
+            assert_eq!((seen(), seen()), (first + 1, first + 1), "{write}");
+            edit("third");
+            assert_eq!(seen(), first + 2, "{write}");
+            let mut tool = FlowStore::new(&directory.0, Some("n"));
+            let given = |kind: &str, revision: u64| format!("{{kind: {kind}, name: a, revision: {revision}}}");
+            let updated = format!("updated {}", first + 3);
+            assert_eq!(apply(&mut tool, &given("tool", first + 2)), updated, "{write}");
+            assert_eq!(seen(), first + 3, "{write}");
+            // Pasted over what the tool wrote, as a whole, and what one has once been again.
+            edit("fourth");
+            assert_eq!(seen(), first + 4, "{write}");
+            edit("third");
+            assert_eq!(seen(), first + 5, "{write}");
+            let refused = apply(&mut tool, &given("tool", first + 4));
+            assert!(
+                refused.contains(&format!("it is at revision {} now", first + 5)),
+                "{refused}"
+            );
+            // Without what was remembered it goes on from what it says itself.
+            fs::remove_file(folder.join(journal::NAME)).unwrap();
+            seen();
+            edit("fifth");
+            seen();
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_stays_short() {
+        let directory = directory();
+        let mut store = FlowStore::new(&directory.0, Some("n"));
+        for turn in 1..=3 * FLOW_JOURNAL_SPARE_LINES {
+            let done = apply(&mut store, &format!("{{kind: k{turn}, name: a}}"));
+            let word = if turn == 1 { "created" } else { "updated" };
+            assert_eq!(done, format!("{word} {turn}"));
+        }
+        let text = fs::read_to_string(directory.0.join("n/specs").join(journal::NAME)).unwrap();
+        let lines = text.lines().count();
+        assert!((1..FLOW_JOURNAL_SPARE_LINES + 8).contains(&lines), "{lines}");
+        // A line that was torn by a kill takes nothing with it.
+        let path = directory.0.join("n/specs").join(journal::NAME);
+        fs::write(&path, format!("{text}a 9")).unwrap();
+        let turn = 3 * FLOW_JOURNAL_SPARE_LINES + 1;
+        assert_eq!(apply(&mut store, "{kind: last, name: a}"), format!("updated {turn}"));
+        assert_eq!(
+            apply(&mut store, "{kind: more, name: a}"),
+            format!("updated {}", turn + 1)
+        );
+        assert!(fs::read_to_string(&path).unwrap().contains("a 9\na "));
     }
 
     /// What a change of the directory is told as, once the watch has seen it.
@@ -564,7 +663,7 @@ mod tests {
         let mut store = FlowStore::new(&own.0, Some("n")).without_waiting();
         assert_eq!(apply(&mut store, "{kind: nop, name: a}"), "created 1");
         let other = FlowStore::new(&own.0, Some("n"));
-        let locked = other.lock().unwrap();
+        let locked = other.lock(true).unwrap();
         let expected = format!(
             "the store {} is being written by another process",
             own.0.display()

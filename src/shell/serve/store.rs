@@ -111,6 +111,7 @@ impl Host<'_> {
                 for change in changes {
                     self.server.handle_stored_change(change, now);
                 }
+                store.watched.remember();
             }
             Err(error) => self
                 .log
