@@ -548,7 +548,10 @@ mod tests {
             ("a.yaml", "kind: K\nname: a\nrevision: 1\n"),
             ("a.json", "{\"kind\": \"K\", \"name\": \"a\"}"),
             ("a.json", "{\"kind\": \"K\", \"name\": \"a\", \"revision\": 1}"),
-            ("many.yaml", "- {kind: z, name: z}\n- {kind: K, name: a, revision: 7}\n"),
+            (
+                "many.yaml",
+                "- {kind: z, name: z}\n- {kind: K, name: a, revision: 7}\n",
+            ),
         ] {
             let directory = directory();
             let folder = directory.0.join("n/specs");
@@ -573,7 +576,8 @@ mod tests {
             edit("third");
             assert_eq!(seen(), first + 2, "{write}");
             let mut tool = FlowStore::new(&directory.0, Some("n"));
-            let given = |kind: &str, revision: u64| format!("{{kind: {kind}, name: a, revision: {revision}}}");
+            let given =
+                |kind: &str, revision: u64| format!("{{kind: {kind}, name: a, revision: {revision}}}");
             let updated = format!("updated {}", first + 3);
             assert_eq!(apply(&mut tool, &given("tool", first + 2)), updated, "{write}");
             assert_eq!(seen(), first + 3, "{write}");
@@ -611,7 +615,10 @@ mod tests {
         let path = directory.0.join("n/specs").join(journal::NAME);
         fs::write(&path, format!("{text}a 9")).unwrap();
         let turn = 3 * FLOW_JOURNAL_SPARE_LINES + 1;
-        assert_eq!(apply(&mut store, "{kind: last, name: a}"), format!("updated {turn}"));
+        assert_eq!(
+            apply(&mut store, "{kind: last, name: a}"),
+            format!("updated {turn}")
+        );
         assert_eq!(
             apply(&mut store, "{kind: more, name: a}"),
             format!("updated {}", turn + 1)

@@ -337,3 +337,42 @@ fn a_port_that_is_taken_is_told_and_tried_again() {
     );
     served.stop();
 }
+
+#[test]
+fn a_listener_that_moves_leaves_its_port_and_nobody_behind() {
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    drop(taken);
+    let nodes = format!(
+        "- {{kind: listener, name: first, port: {port}, links: {{out: [{{name: say}}]}}}}\n\
+         - {{kind: listener, name: second, port: {port}, links: {{out: [{{name: say}}]}}}}\n\
+         - {{kind: snippet, name: say, language: json, code: '1'}}\n"
+    );
+    place.file("nodes.yaml", &nodes);
+    let served = place.serve(
+        &["start", "--store", "s", "--from-specs", "nodes.yaml"],
+        "default/first",
+    );
+    until("the second fails", || {
+        served.log().contains("default/second failed: can't listen")
+    });
+    let mut kept = served.connect();
+    let mut begun = served.connect();
+    kept.ask("GET", "/", "", b"");
+    kept.answer().check(200, &["1"]);
+    begun.say(b"GET / HTTP/1.1\r\n");
+    place.file(
+        "s/default/specs/first.yaml",
+        "{kind: listener, name: first, port: 0, links: {out: [{name: say}]}}\n",
+    );
+    // Whoever has a connection with it learns that it is over.
+    kept.check_closed();
+    assert!(!begun.rest().contains("200 OK"));
+    let address = served.find_address("default/second");
+    assert_eq!(address, format!("127.0.0.1:{port}"));
+    let mut client = crate::http::Client::tcp(&address);
+    client.ask("GET", "/", "", b"");
+    client.answer().check(200, &["1"]);
+    served.stop();
+}

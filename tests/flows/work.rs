@@ -121,6 +121,7 @@ fn secrets_and_errors_of_a_flow() {
         raise Exception("bad {{ .TOKEN }} here")
 - {kind: throw, name: fails, error: "bad {{ .TOKEN }} there", env: {TOKEN: "{{ .TOKEN }}"}}
 - {kind: snippet, name: answers, language: text, code: "{{ .TOKEN }}", env: {TOKEN: "{{ .TOKEN }}"}}
+- {kind: listener, name: elsewhere, port: 1, host: "{{ .TOKEN }}", env: {TOKEN: "{{ .TOKEN }}"}}
 "#;
     place.file("nodes.yaml", nodes);
     let words = [
@@ -153,6 +154,9 @@ fn secrets_and_errors_of_a_flow() {
             served.log().contains("printed <redacted> here")
         });
     }
+    until("the host that isn't there", || {
+        served.log().contains("can't listen on <redacted>:1")
+    });
     assert!(!served.log().contains("tok-abcdef"), "{}", served.log());
     served.stop();
 }

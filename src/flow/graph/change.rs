@@ -61,7 +61,11 @@ impl Graph {
         for change in changes {
             match change {
                 Change::Set(spec) => self.set(spec, known),
-                Change::Refuse { spec, error } => self.refuse(spec, error),
+                Change::Refuse { spec, error } => {
+                    let row = self.row(&spec.name);
+                    self.refuse(spec, error);
+                    self.entry(row).is_unresolved = true;
+                }
                 Change::Remove(name) => self.remove(&name),
             }
         }
@@ -70,7 +74,8 @@ impl Graph {
 
     /// Tries again to build what could not be.
     pub fn rebuild_refused(&mut self, known: &Known) -> Swap {
-        let refused = self.entries.iter().filter_map(|entry| entry.refused.as_ref());
+        let resolved = self.entries.iter().filter(|entry| !entry.is_unresolved);
+        let refused = resolved.filter_map(|entry| entry.refused.as_ref());
         let unknown = refused.filter(|(_, error)| error.kind == Kind::NotFound);
         for spec in unknown.map(|(spec, _)| spec.clone()).collect::<Vec<_>>() {
             self.set(spec, known);
@@ -86,6 +91,7 @@ impl Graph {
     fn set(&mut self, spec: Rc<Spec>, known: &Known) {
         let row = self.row(&spec.name);
         let was = self.is_written(row);
+        self.entry(row).is_unresolved = false;
         if let Some(symbol) = &self.entry(row).symbol
             && is_same(&symbol.spec, &spec)
         {

@@ -49,6 +49,8 @@ pub(super) struct Entry {
     pub key: Rc<str>,
     /// What was written last, and why it isn't what is served, if so.
     pub refused: Option<(Rc<Spec>, Rc<Error>)>,
+    /// Whether what was refused is a text with templates that nothing replaces: nothing may be built of it.
+    pub is_unresolved: bool,
     /// The node as it could be built last.
     pub symbol: Option<Rc<Symbol>>,
     /// Of an id: the row of the node.
@@ -119,6 +121,7 @@ impl Graph {
         let entry = Entry {
             key: key.into(),
             refused: None,
+            is_unresolved: false,
             symbol: None,
             alias: None,
             is_active: false,

@@ -181,10 +181,7 @@ mod tests {
                 "{name} {sum} {stated:?}"
             );
         }
-        assert_eq!(
-            ["a", "b", "c"].map(|name| journal.next_revision(name)),
-            [4, 1, 1]
-        );
+        assert_eq!(["a", "b", "c"].map(|name| journal.next_revision(name)), [4, 1, 1]);
         let line = |name: &str, revision, sum| (Rc::from(name), Known { revision, sum });
         let lines = [line("a", 4, 2), line("d", 1, 5)];
         let renewed = journal.renewed(|name| name != "b", &lines);

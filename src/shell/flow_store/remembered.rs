@@ -108,7 +108,6 @@ fn read_on(path: &Path, read_to: (u64, u64)) -> io::Result<Option<(Vec<u8>, u64,
     let from = if is_same { read_to.1 } else { 0 };
     file.seek(SeekFrom::Start(from))?;
     let mut text = Vec::new();
-    file.take(FLOW_JOURNAL_BYTES_MAX as u64)
-        .read_to_end(&mut text)?;
+    file.take(FLOW_JOURNAL_BYTES_MAX as u64).read_to_end(&mut text)?;
     Ok(Some((text, metadata.ino(), from)))
 }
