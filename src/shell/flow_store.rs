@@ -2,24 +2,27 @@
 //! What its files mean, and what is written, decides [`crate::flow::store`].
 
 mod remembered;
+mod watching;
 
+use self::watching::Watching;
 use crate::error::{Error, Kind, Result};
 use crate::flow::spec::{Errors, NAMESPACE, Object, Sort, name};
 use crate::flow::store::plan::{Wish, Write as FileWrite, plan};
 use crate::flow::store::{Catalog, Change, Plan, Stamp, file};
 use crate::limits::FLOW_FILE_BYTES_MAX;
 use crate::sys::descriptor::{lock, sync_file_system};
-use crate::sys::inotify::Watch;
 use crate::sys::random;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// How names of files begin that are not whole yet, and how they end: nobody takes them for objects.
 const TEMPORARY: (&str, &str) = (".nexus-", ".tmp");
+
+/// The file that a writer locks.
+const LOCK: &str = ".lock";
 
 /// Files from which on the file system is synced once, rather than each of them: a disk takes some milliseconds for either.
 const SYNCED_TOGETHER_MIN: usize = 16;
@@ -34,15 +37,6 @@ pub struct FlowStore {
     watch: Option<Watching>,
     /// Whether a write waits while another process writes.
     waits: bool,
-}
-
-#[derive(Debug)]
-struct Watching {
-    watch: Watch,
-    /// The numbers of the folders with objects.
-    folders: Vec<(i32, String, Sort)>,
-    /// Files that were written since they were read, whatever their stamps say: two writes may have one time.
-    written: Vec<(String, Sort, String)>,
 }
 
 /// Reads the objects in a file, or in standard input if it is `-`.
@@ -94,6 +88,11 @@ impl FlowStore {
         &self.directory
     }
 
+    /// Whether the directory is there.
+    pub fn is_there(&self) -> bool {
+        self.directory.is_dir()
+    }
+
     /// What was last seen.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
@@ -105,46 +104,15 @@ impl FlowStore {
     /// Kind `io`: it can't be listed.
     pub fn changes(&mut self) -> Result<Vec<Change>> {
         self.scan()?;
-        Ok(std::iter::from_fn(|| self.catalog.poll_change()).collect())
+        Ok(self.told())
     }
 
-    /// Makes the directory if need be and watches it from now on: what [`AsFd`] gives is readable when something may have changed,
-    /// then [`FlowStore::handle_events`] takes it.
-    ///
-    /// # Errors
-    /// Kind `io`: it can't be made or watched.
-    pub fn watch(&mut self) -> Result<()> {
-        make_directory(&self.directory)?;
-        let watch = Watch::new().map_err(|error| refused("watch", &self.directory, &error))?;
-        self.watch = Some(Watching {
-            watch,
-            folders: Vec::new(),
-            written: Vec::new(),
-        });
-        Ok(())
-    }
-
-    /// Takes what the watch has seen, and tells of what has changed.
-    ///
-    /// # Errors
-    /// As [`FlowStore::changes`].
-    pub fn handle_events(&mut self) -> Result<Vec<Change>> {
-        if let Some(watching) = &mut self.watch {
-            for change in watching.watch.changes() {
-                let mut folders = watching.folders.iter();
-                let folder = folders.find(|folder| folder.0 == change.directory);
-                if let (Some((_, namespace, sort)), Some(name)) = (folder, change.name.to_str()) {
-                    watching
-                        .written
-                        .push((namespace.clone(), *sort, name.to_string()));
-                }
-            }
-        }
-        self.changes()
+    fn told(&mut self) -> Vec<Change> {
+        std::iter::from_fn(|| self.catalog.poll_change()).collect()
     }
 
     fn scan(&mut self) -> Result<()> {
-        self.observe(&self.directory)?;
+        self.observe_root()?;
         let mut namespaces = match &self.namespace {
             Some(namespace) => vec![namespace.clone()],
             None => {
@@ -177,18 +145,6 @@ impl FlowStore {
             watching.written.clear();
         }
         Ok(())
-    }
-
-    /// Watches a directory, if any is watched and it is there. Before it is listed, so that nothing is missed.
-    fn observe(&self, directory: &Path) -> Result<Option<i32>> {
-        let Some(watching) = &self.watch else {
-            return Ok(None);
-        };
-        match watching.watch.add_whole(directory) {
-            Ok(number) => Ok(Some(number)),
-            Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(refused("watch", directory, &error)),
-        }
     }
 
     fn scan_folder(&mut self, folder: &Path, namespace: &str, sort: Sort) -> Result<()> {
@@ -287,7 +243,7 @@ impl FlowStore {
     }
 
     fn lock(&self, waits: bool) -> Result<File> {
-        let path = self.directory.join(".lock");
+        let path = self.directory.join(LOCK);
         let file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -304,14 +260,6 @@ impl FlowStore {
             }
             _ => refused("lock", &path, &error),
         })
-    }
-}
-
-impl AsFd for FlowStore {
-    /// # Panics
-    /// Nothing is watched yet.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.watch.as_ref().expect("it is watched").watch.as_fd()
     }
 }
 
@@ -438,6 +386,8 @@ mod tests {
     use crate::flow::store::journal;
     use crate::limits::FLOW_JOURNAL_SPARE_LINES;
     use crate::sys::descriptor::make_temp_dir;
+    use std::os::fd::{AsFd, AsRawFd};
+    use std::time::Duration;
 
     struct Directory(PathBuf);
 
@@ -638,6 +588,19 @@ mod tests {
         words.join(" ")
     }
 
+    /// Whether the watch wakes whoever polls it.
+    fn has_event(store: &FlowStore) -> bool {
+        let mut poll = mio::Poll::new().unwrap();
+        let fd = store.as_fd().as_raw_fd();
+        let mut source = mio::unix::SourceFd(&fd);
+        let registry = poll.registry();
+        let readable = mio::Interest::READABLE;
+        registry.register(&mut source, mio::Token(0), readable).unwrap();
+        let mut events = mio::Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        !events.is_empty()
+    }
+
     #[test]
     fn whoever_writes_it_is_seen() {
         let directory = directory();
@@ -662,6 +625,22 @@ mod tests {
         assert_eq!(told(&mut store), "-b");
         apply(&mut tool, "{kind: k, name: c}");
         assert_eq!(told(&mut store), "+c");
+        // All of it goes and comes back; nothing is seen of what is elsewhere.
+        let (own, other) = (directory.0.join("flows"), directory.0.join("other"));
+        for _ in 0..2 {
+            fs::rename(&own, &other).unwrap();
+            assert!(has_event(&store));
+            assert_eq!(told(&mut store), "-c");
+            fs::rename(&other, &own).unwrap();
+            assert!(has_event(&store));
+            assert_eq!(told(&mut store), "+c");
+            fs::remove_dir_all(&own).unwrap();
+            assert!(has_event(&store));
+            assert_eq!(told(&mut store), "-c");
+            apply(&mut tool, "{kind: k, name: c}");
+            assert!(has_event(&store));
+            assert_eq!(told(&mut store), "+c");
+        }
     }
 
     #[test]

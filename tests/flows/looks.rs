@@ -376,3 +376,54 @@ fn a_listener_that_moves_leaves_its_port_and_nobody_behind() {
     client.answer().check(200, &["1"]);
     served.stop();
 }
+
+#[test]
+fn what_is_applied_together_is_served_together() {
+    let place = Place::new();
+    // A router that leads to the first of many nodes, which come and go with each apply, whatever the order of their files.
+    let nodes = |turn: usize| {
+        let mut text = format!(
+            "- {{kind: listener, name: m-web, port: 0, links: {{out: [{{name: m-routes}}]}}}}\n\
+             - {{kind: router, name: m-routes, routes: [{{path: /, port: 'out[0]'}}], links: {{'out[0]': [{{name: a{turn}-0}}]}}}}\n"
+        );
+        for number in 0..30 {
+            let (this, next) = match number % 2 {
+                0 => ("a", "z"),
+                _ => ("z", "a"),
+            };
+            text += &format!(
+                "- {{kind: snippet, name: {this}{turn}-{number}, language: json, code: '{turn}', links: {{out: [{{name: {next}{turn}-{}}}]}}}}\n",
+                number + 1
+            );
+        }
+        text + &format!("- {{kind: snippet, name: a{turn}-30, language: json, code: '{turn}'}}\n")
+    };
+    place.file("nodes.yaml", &nodes(0));
+    let words = ["start", "--store", "s", "--from-specs", "nodes.yaml"];
+    let served = place.serve(&words, "default/m-web");
+    let mut client = served.connect();
+    for turn in 1..=10 {
+        let path = place.file("nodes.yaml", &nodes(turn));
+        let apply = [
+            "apply",
+            "specs",
+            "--store",
+            "s",
+            "--prune",
+            "-f",
+            path.to_str().unwrap(),
+        ];
+        place.tell(&apply);
+        // The connection stays, and nobody is ever refused.
+        until("the new nodes", || {
+            client.ask("GET", "/", "", b"");
+            let answer = client.answer();
+            answer.check(200, &[]);
+            answer.text() == turn.to_string()
+        });
+    }
+    let log = served.log();
+    assert_eq!(log.matches("listens on").count(), 1, "{log}");
+    assert!(!log.contains("waits"), "{log}");
+    served.stop();
+}
