@@ -177,7 +177,7 @@ impl Engine {
         let keys: Vec<Key<Namespace>> = self.names.values().copied().collect();
         for key in keys {
             if let Some(namespace) = self.namespaces.get_mut(key) {
-                let swap = namespace.graph.rebuild_refused(known);
+                let swap = namespace.graph.rebuild(known);
                 self.swapped(key, swap, now_ms);
             }
         }

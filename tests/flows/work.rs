@@ -100,7 +100,7 @@ fn changes_of_files_begin_runs() {
             1 => std::fs::remove_dir_all(&watched).unwrap(),
             _ => std::fs::rename(&watched, place.0.join("moved")).unwrap(),
         }
-        let failed = "watched is gone, where it watched";
+        let failed = "/watched is gone";
         until("it is gone", || place.tell(&["status"]).contains(failed));
         place.file("watched/again", "text");
         place.file(

@@ -213,6 +213,18 @@ fn a_kind_is_known_once_its_command_is_served() {
     };
     engine.handle_commands(&known, 0);
     check_status(&engine, &["a: active", "b: active"]);
+    // What calls a command that is served no more is not active.
+    let none = Known {
+        is_command: &|_| false,
+    };
+    engine.handle_commands(&none, 0);
+    let gone = [
+        "a: failed(kind 'later' is unknown at f.yaml:1 (it is neither a kind of node nor a command that is served))",
+        "b: failed(program 'p' has no command 'c', or is not served at f.yaml:1 (nexus list tells what is served))",
+    ];
+    check_status(&engine, &gone);
+    engine.handle_commands(&known, 0);
+    check_status(&engine, &["a: active", "b: active"]);
     // Of what has templates that nothing replaces nothing is built, whatever commands there are.
     let error = Error::new(Kind::NotFound, "there is no value 'X'").into();
     let spec = specs("- {kind: nop, name: c}").remove(0);

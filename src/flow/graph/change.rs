@@ -72,8 +72,23 @@ impl Graph {
         self.settle()
     }
 
-    /// Tries again to build what could not be.
-    pub fn rebuild_refused(&mut self, known: &Known) -> Swap {
+    /// Builds again what other commands make possible, and takes away what calls one that is served no more.
+    pub fn rebuild(&mut self, known: &Known) -> Swap {
+        let rows = self.entries.iter().zip(0..);
+        let unserved: Vec<_> = rows
+            .filter_map(|(entry, row)| Some((row, entry.symbol.clone()?)))
+            .filter_map(|(row, symbol)| Some((row, symbol.unserved(known)?, symbol)))
+            .collect();
+        for (row, error, symbol) in unserved {
+            // Where a change was refused, that is known already.
+            if self.entry(row).refused.is_none() {
+                self.refuse(symbol.spec.clone(), Rc::from(error));
+            }
+            if let Some(id) = &symbol.spec.id {
+                self.alias(id, None);
+            }
+            self.place(row, None);
+        }
         let resolved = self.entries.iter().filter(|entry| !entry.is_unresolved);
         let refused = resolved.filter_map(|entry| entry.refused.as_ref());
         let unknown = refused.filter(|(_, error)| error.kind == Kind::NotFound);

@@ -58,6 +58,15 @@ impl Symbol {
         link(parts, row_of)
     }
 
+    /// Why it can't be built any more, if it or a node within calls a command that is served no more.
+    pub fn unserved(&self, known: &Known) -> Option<Box<Error>> {
+        let specs = [&self.spec]
+            .into_iter()
+            .chain(self.inner.iter().map(|inner| &inner.spec));
+        let mut calls = specs.filter(|spec| table::is_call(&spec.kind));
+        calls.find_map(|spec| Some(at(table::build(&spec.kind, spec, known).err()?, spec)))
+    }
+
     /// The links of a port.
     pub fn ways(&self, port: &Port) -> &[Way] {
         let found = self.outs.iter().find(|(its, _)| its == port);

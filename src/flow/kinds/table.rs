@@ -47,6 +47,11 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|row| row.0)
 }
 
+/// Whether what a node of that kind can do depends on the commands that are served.
+pub fn is_call(kind: &str) -> bool {
+    kind == "call" || !kinds().any(|known| known == kind)
+}
+
 /// Builds a node of a spec whose templates are resolved.
 ///
 /// # Errors

@@ -160,7 +160,7 @@ impl Host<'_> {
             self.watch.remove(directory);
         }
         for watched in lost {
-            let message = format!("{} is gone, where it watched", watched.path.display());
+            let message = format!("the watched folder {} is gone", watched.path.display());
             let error = Error::new(Kind::Io, message).hint("make it again, and change any node");
             self.server.handle_opened(watched.source, Err(error), now);
         }
