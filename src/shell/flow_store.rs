@@ -625,6 +625,13 @@ mod tests {
         assert_eq!(told(&mut store), "-b");
         apply(&mut tool, "{kind: k, name: c}");
         assert_eq!(told(&mut store), "+c");
+        // Who removes a folder file by file isn't disturbed by what is remembered.
+        store.remember();
+        let remembered = directory.0.join("flows/n/specs").join(journal::NAME);
+        fs::remove_file(&remembered).unwrap();
+        assert_eq!(told(&mut store), "");
+        store.remember();
+        assert!(!remembered.exists());
         // All of it goes and comes back; nothing is seen of what is elsewhere.
         let (own, other) = (directory.0.join("flows"), directory.0.join("other"));
         for _ in 0..2 {

@@ -220,7 +220,7 @@ fn a_kind_is_known_once_its_command_is_served() {
     engine.handle_commands(&none, 0);
     let gone = [
         "a: failed(kind 'later' is unknown at f.yaml:1 (it is neither a kind of node nor a command that is served))",
-        "b: failed(program 'p' has no command 'c', or is not served at f.yaml:1 (nexus list tells what is served))",
+        "b: failed(program 'p' has no command 'c', or is not served at f.yaml:2 (nexus list tells what is served))",
     ];
     check_status(&engine, &gone);
     engine.handle_commands(&known, 0);
