@@ -589,6 +589,11 @@ pub const FLOW_TRACE_VALUE_BYTES_MAX: usize = 8 << 10;
 /// All packets that the trace of one run keeps, in bytes of memory.
 pub const FLOW_TRACE_BYTES_MAX: usize = 64 << 10;
 
+/// Runs whose room is kept for others after their end, and frames or records that each of them may have had: 256 KiB.
+pub const FLOW_SPARE_MAX: usize = 64;
+/// See [`FLOW_SPARE_MAX`].
+pub const FLOW_SPARE_FRAMES_MAX: usize = 8;
+
 /// Runs whose traces are kept after their end: with [`FLOW_TRACE_BYTES_MAX`] and [`FLOW_TRACE_RECORDS_MAX`] of the largest, 10 MiB.
 pub const FLOW_TRACES_MAX: usize = 100;
 

@@ -41,7 +41,7 @@ impl<K, V> Map<K, V> {
     }
 
     /// The values, in the order of their keys.
-    pub fn values(&self) -> impl Iterator<Item = &V> {
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
         self.entries.iter().map(|(_, value)| value)
     }
 
@@ -116,6 +116,11 @@ impl<K: Ord, V> Map<K, V> {
             }
         };
         &mut self.entries[place].1
+    }
+
+    /// Forgets what somebody doesn't want.
+    pub fn retain(&mut self, mut is_wanted: impl FnMut(&K, &V) -> bool) {
+        self.entries.retain(|(key, value)| is_wanted(key, value));
     }
 
     /// Forgets all.

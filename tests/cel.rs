@@ -1,9 +1,13 @@
 //! CEL expressions of flows against the conformance cases that the language's authors publish, as the npm package
 //! `@bufbuild/cel-spec` has them. Tests nothing of flows.
 
+#[path = "../fuzz/src/same.rs"]
+mod same;
+
 use nexus::codec::base64;
 use nexus::flow::cel::Cel;
 use nexus::flow::value::{Value, json};
+use same::is_same;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -86,24 +90,6 @@ fn value(written: &Value) -> Option<Value> {
         }
         _ => return None,
     })
-}
-
-/// Whether two are the same in value and kind; all that isn't a number is one.
-fn is_same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Float(a), Value::Float(b)) => a == b || a.is_nan() && b.is_nan(),
-        (Value::List(a), Value::List(b)) => {
-            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| is_same(a, b))
-        }
-        (Value::Map(a), Value::Map(b)) => {
-            a.len() == b.len()
-                && a.iter().all(|one| {
-                    b.iter()
-                        .any(|other| is_same(&one.0, &other.0) && is_same(&one.1, &other.1))
-                })
-        }
-        _ => a == b && std::mem::discriminant(a) == std::mem::discriminant(b),
-    }
 }
 
 /// What came of one case.

@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Program, finish};
+use harness::{Program, finish, signal};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command};
@@ -49,22 +49,12 @@ fn start(mut command: Command) -> Child {
     child
 }
 
-fn signal(child: &Child, signal: &str) {
-    assert!(
-        Command::new("kill")
-            .args([signal, &child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
-}
-
 fn check_signal(name: &str, code: i32) {
     for command in ["hang", "resist"] {
         let program = program();
         let child = start(program.command(&[command]));
         assert!(!program.processes().is_empty());
-        signal(&child, &format!("-{name}"));
+        signal(child.id(), name);
         let ran = finish(child);
         assert_eq!(
             (ran.code, ran.stdout.as_str()),
@@ -97,8 +87,8 @@ fn a_second_interrupt_does_not_wait() {
     let stubborn = format!("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{SOURCE}");
     program.file("user.py", &stubborn);
     let child = start(program.command(&["resist"]));
-    signal(&child, "-INT");
-    signal(&child, "-TERM");
+    signal(child.id(), "INT");
+    signal(child.id(), "TERM");
     assert_eq!(finish(child).code, Some(130));
     program.assert_nothing_left();
 }
@@ -113,7 +103,7 @@ fn check_all_end(program: &Program, command: &str, name: &str) {
     let opened = std::thread::spawn(move || File::open(fifo).unwrap());
     let mut child = start(shell);
     let mut alive = opened.join().unwrap();
-    signal(&child, name);
+    signal(child.id(), name);
     child.wait().unwrap();
     assert_eq!(alive.read_to_end(&mut Vec::new()).unwrap(), 0);
     program.assert_nothing_left();
@@ -122,13 +112,13 @@ fn check_all_end(program: &Program, command: &str, name: &str) {
 #[test]
 fn after_the_end_of_nexus_itself() {
     for command in ["hang", "resist"] {
-        check_all_end(&program(), command, "-KILL");
+        check_all_end(&program(), command, "KILL");
     }
 }
 
 #[test]
 fn while_the_pool_still_loads() {
-    for name in ["-INT", "-KILL"] {
+    for name in ["INT", "KILL"] {
         let program = program();
         program.file(
             "user.py",

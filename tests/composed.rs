@@ -5,7 +5,6 @@ mod harness;
 
 use harness::{Program, build_languages};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 /// The directory of the pools in all languages, made once.
@@ -329,10 +328,7 @@ fn a_signal_ends_a_composition() {
     while program.processes().is_empty() && std::time::Instant::now() < deadline {
         std::thread::yield_now();
     }
-    Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
+    harness::signal(child.id(), "INT");
     let ran = harness::finish(child);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(130), ""), "{}", ran.stderr);
     program.assert_nothing_left();

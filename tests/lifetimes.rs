@@ -4,7 +4,6 @@ mod harness;
 
 use harness::{Program, Ran, finish};
 use std::io::{BufRead, BufReader, Read};
-use std::process::Command;
 
 /// The pool `a`, which calls the pool `b` and tells what it sees.
 const CALLER: &str = r#"
@@ -317,10 +316,7 @@ fn interrupt(times: u32) -> (Program, Ran) {
         assert!(stderr.read_line(&mut line).unwrap() > 0, "the function begins");
     }
     for _ in 0..times {
-        let status = Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status();
-        assert!(status.unwrap().success());
+        harness::signal(child.id(), "INT");
     }
     let mut ran = finish(child);
     stderr.read_to_string(&mut ran.stderr).unwrap();

@@ -222,9 +222,7 @@ fn a_signal_ends_it_cleanly() {
     let mut client = Client::greet(program.command(&["mcp"]));
     client.call("1", "hang", &format!(r#"{{"x":"{}"}}"#, path.display()));
     assert!(client.hear().contains("notifications/progress"));
-    let pid = client.server.id().to_string();
-    let killed = Command::new("kill").args(["-TERM", &pid]).status();
-    assert!(killed.unwrap().success());
+    harness::signal(client.server.id(), "TERM");
     // Its input is still open.
     assert_eq!(finish(client.server).code, Some(143));
     program.assert_nothing_left();

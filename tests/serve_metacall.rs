@@ -3,14 +3,14 @@
 
 mod harness;
 
-use harness::{NEXUS, Program, Ran, finish, has, search_path};
+use harness::{Daemon, NEXUS, Program, Ran, finish, has, search_path, until};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const PYTHON: &str = r#"
 import asyncio
@@ -54,8 +54,7 @@ module.exports.echo = same;
 /// A server, and the folder that it serves.
 struct Server {
     program: Program,
-    child: Child,
-    stderr: BufReader<ChildStderr>,
+    daemon: Daemon,
 }
 
 /// An archive that a script writes to `z`, a `zipfile.ZipFile` of python3.
@@ -88,15 +87,11 @@ impl Server {
             "prog/js/lib/pair/index.js",
             "exports.pair = (x) => ({ x, y: x });\n",
         );
-        let (child, stderr) = Server::spawn(&program);
-        Server {
-            program,
-            child,
-            stderr,
-        }
+        let daemon = Server::spawn(&program);
+        Server { program, daemon }
     }
 
-    fn spawn(program: &Program) -> (Child, BufReader<ChildStderr>) {
+    fn spawn(program: &Program) -> Daemon {
         let dir = &program.dir;
         let mut serve = Command::new(NEXUS);
         serve
@@ -111,14 +106,9 @@ impl Server {
         serve.env("XDG_RUNTIME_DIR", program.temp_dir());
         serve.env("TMPDIR", program.temp_dir()).env("PATH", search_path());
         serve.env("NEXUS_TOKEN", "secret");
-        let mut child = serve.stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.starts_with("listening on") {
-            line.clear();
-            assert!(stderr.read_line(&mut line).unwrap() > 0, "the server listens");
-        }
-        (child, stderr)
+        let daemon = Daemon::spawn(&serve);
+        daemon.hear("listening on");
+        daemon
     }
 
     /// The status and the body of an answer.
@@ -203,15 +193,10 @@ impl Server {
 
     /// Waits until there are so many, which may be as long as a program takes to end.
     fn wait_for_packages(&self, expected: usize) {
-        let start = Instant::now();
-        while self.packages() != expected {
-            assert!(
-                start.elapsed() < Duration::from_secs(60),
-                "{} packages are left",
-                self.packages()
-            );
+        until("packages are gone", || {
             self.check("GET", "/api/readiness", "", 200, "ready");
-        }
+            self.packages() == expected
+        });
     }
 
     /// Uploads what python3 makes of a script that writes an archive to `z`, with those fields.
@@ -247,20 +232,10 @@ impl Server {
     fn stop(mut self) {
         let stopped = self.tool(&["stop"]);
         assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
-        let mut said = String::new();
-        self.stderr.read_to_string(&mut said).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{said}");
+        assert!(self.daemon.wait().success(), "{}", self.daemon.log());
         assert!(self.scratches("built-").is_empty(), "builds are left");
         assert_eq!(self.packages(), 0, "packages are left");
         fs::remove_dir(self.program.temp_dir().join("nexus")).unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Of a test that has failed; another has stopped it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -531,11 +506,11 @@ fn what_a_killed_server_has_left_is_cleared_by_the_next() {
     let mut server = Server::start();
     server.check_upload("sum", SUM, &[], 201, "sum");
     server.check("POST", "/api/deploy/create", CREATE, 200, "…");
-    server.child.kill().unwrap();
-    server.child.wait().unwrap();
+    server.daemon.signal("KILL");
+    server.daemon.wait();
     assert_eq!(server.packages(), 1);
     fs::remove_file(server.program.dir.join("web")).unwrap();
-    (server.child, server.stderr) = Server::spawn(&server.program);
+    server.daemon = Server::spawn(&server.program);
     assert_eq!(server.packages(), 0);
     server.check("POST", CALL, "[1, 2]", 404, "default/sum@latest");
     server.check_upload("sum", SUM, &[], 201, "sum");

@@ -2,8 +2,8 @@
 
 mod harness;
 
-use harness::{NEXUS, Program, Ran, finish, search_path};
-use std::io::{BufRead, BufReader, Read};
+use harness::{Daemon, NEXUS, Program, Ran, finish, search_path, signal};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 const SOURCE: &str = r#"
@@ -91,8 +91,7 @@ def show(message):
 /// A server of a program of ours.
 struct Server {
     program: Program,
-    child: Child,
-    stderr: BufReader<std::process::ChildStderr>,
+    daemon: Daemon,
 }
 
 impl Server {
@@ -106,18 +105,9 @@ impl Server {
         let words = ["--server", &socket, "--listen", &web, "--access-log", "none"];
         let mut serve = program.command_of(NEXUS.as_ref(), &["serve"]);
         serve.arg(path).args(words);
-        let mut child = serve.stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.starts_with("listening on") {
-            line.clear();
-            assert!(stderr.read_line(&mut line).unwrap() > 0, "the server listens");
-        }
-        Server {
-            program,
-            child,
-            stderr,
-        }
+        let daemon = Daemon::spawn(&serve);
+        daemon.hear("listening on");
+        Server { program, daemon }
     }
 
     /// What a client with these lines prints.
@@ -141,18 +131,8 @@ impl Server {
     fn stop(mut self) {
         let stopped = self.tool(&["stop"]);
         assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
-        let mut said = String::new();
-        self.stderr.read_to_string(&mut said).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{said}");
+        assert!(self.daemon.wait().success(), "{}", self.daemon.log());
         assert!(!self.program.dir.join("s").exists(), "the socket is left");
-    }
-}
-
-impl Drop for Server {
-    /// Of a test that fails, too.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -402,10 +382,7 @@ fn an_interrupt_ends_one_run_and_not_the_server() {
         line.clear();
         assert!(stderr.read_line(&mut line).unwrap() > 0, "the function begins");
     }
-    let interrupted = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(interrupted.unwrap().success());
+    signal(child.id(), "INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(kept.servers().len(), 1);
     assert!(kept.run("5", &["double", "2"]).stdout == "4\n", "{pid}");

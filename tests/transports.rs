@@ -3,12 +3,12 @@
 
 mod harness;
 
-use harness::{Program, search_path};
+use harness::{Daemon, Program, runs, search_path};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const POOL: &str = r#"
@@ -118,13 +118,11 @@ fn ends_with_nexus(program: &Program) {
         line.clear();
         assert!(stderr.read_line(&mut line).unwrap() > 0, "the function begins");
     }
-    let pid = line.trim_end().rsplit(' ').next().unwrap();
+    let pid = line.trim_end().rsplit(' ').next().unwrap().parse().unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
     let killed = Instant::now();
-    // A zombie has no command line.
-    let runs = || fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|text| !text.is_empty());
-    while runs() || !program.processes().is_empty() {
+    while runs(pid) || !program.processes().is_empty() {
         assert!(
             killed.elapsed() < Duration::from_secs(2),
             "worker {pid} outlives nexus"
@@ -180,7 +178,8 @@ fn behind_ssh() {
 
 /// An SSH server of this user, on this machine only.
 struct Server {
-    sshd: Child,
+    /// Ends with it.
+    _sshd: Daemon,
     port: u16,
     key: String,
 }
@@ -205,25 +204,15 @@ impl Server {
              UsePAM no\nPasswordAuthentication no\nPidFile none\nPermitRootLogin prohibit-password\n"
         );
         fs::write(dir.join("config"), config).ok()?;
-        let mut sshd = Command::new("/usr/sbin/sshd")
-            .args(["-D", "-e", "-f"])
-            .arg(dir.join("config"))
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .ok()?;
-        let mut said = BufReader::new(sshd.stderr.take()?);
-        let mut line = String::new();
-        while !line.contains("Server listening") {
-            line.clear();
-            if said.read_line(&mut line).ok()? == 0 {
-                let _ = sshd.wait();
-                return None;
-            }
-        }
-        // What it says later has to go somewhere.
-        std::thread::spawn(move || said.read_to_end(&mut Vec::new()));
-        Some(Server { sshd, port, key })
+        let mut sshd = Command::new("/usr/sbin/sshd");
+        sshd.args(["-D", "-e", "-f"]).arg(dir.join("config"));
+        let sshd = Daemon::spawn(&sshd);
+        sshd.find("Server listening")?;
+        Some(Server {
+            _sshd: sshd,
+            port,
+            key,
+        })
     }
 
     fn exec(&self, pool: &Path) -> String {
@@ -244,13 +233,6 @@ impl Server {
             self.port,
             pool.display()
         )
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.sshd.kill();
-        let _ = self.sshd.wait();
     }
 }
 

@@ -43,7 +43,7 @@ impl Heard {
                 }
                 let _ = target::segments(request.path());
                 let _ = target::fields(request.query());
-                requests.push(request);
+                requests.push(*request);
                 write_all(&mut connection, &mut output);
             }
             write_all(&mut connection, &mut output);

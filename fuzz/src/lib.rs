@@ -11,6 +11,7 @@ mod mcp;
 mod package;
 mod program;
 mod routes;
+mod same;
 mod source;
 mod specs;
 mod wire;

@@ -1,10 +1,11 @@
 //! Fuzzed nodes and values of flows. They are read, or refused with places that are in the text; what is read is written as YAML
 //! that says the same.
 
+use super::same::is_same;
 use nexus::flow::spec::template::{Values, resolve};
 use nexus::flow::spec::{Object, Sort, codec};
 use nexus::flow::value::located::{self, Located, Node};
-use nexus::flow::value::{Value, yaml, yaml_text};
+use nexus::flow::value::{yaml, yaml_text};
 use nexus::limits::FLOW_FILE_NODES_MAX;
 use std::rc::Rc;
 
@@ -69,21 +70,6 @@ fn count(node: Node<'_>) -> usize {
     let elements: usize = node.elements().map(count).sum();
     let entries: usize = node.entries().map(|(_, value)| count(value)).sum();
     1 + elements + entries
-}
-
-/// Equal, where what is no number equals itself.
-fn is_same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Float(a), Value::Float(b)) => a == b || a.is_nan() && b.is_nan(),
-        (Value::List(a), Value::List(b)) => {
-            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| is_same(a, b))
-        }
-        (Value::Map(a), Value::Map(b)) => {
-            let mut pairs = a.iter().zip(b.iter());
-            a.len() == b.len() && pairs.all(|(a, b)| is_same(&a.0, &b.0) && is_same(&a.1, &b.1))
-        }
-        _ => a == b,
-    }
 }
 
 fn check_object(object: &Object, values: Values<'_>) {

@@ -11,7 +11,6 @@ use crate::codec::json::line_column;
 use crate::error::{Error, Kind, Result};
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::serve::api::metacall::is_description;
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -61,7 +60,8 @@ pub fn requirements(folder: &Path) -> impl Iterator<Item = &'static str> {
 fn scripts(folder: &Path) -> Result<Vec<String>> {
     let entries = fs::read_dir(folder).map_err(|error| failed("read", folder, &error))?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let names: BTreeSet<String> = names.filter(|name| is_description(name)).collect();
+    let mut names: Vec<String> = names.filter(|name| is_description(name)).collect();
+    names.sort();
     let mut scripts = Vec::new();
     for name in names {
         let path = folder.join(&name);

@@ -5,6 +5,7 @@ use crate::cli::launcher::{self, Worker};
 use crate::cli::output::{self, Format, Output};
 use crate::cli::program;
 use crate::cli::request::format;
+use crate::cli::subcommand::{FIRST, FOLLOW, FORMAT, Given, LAZY, LINES, NAME, SERVER, Subcommand};
 use crate::codec::document::{Document, Node};
 use crate::codec::msgpack::{Reader, Token, write};
 use crate::codec::schema::Types;
@@ -20,183 +21,135 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-/// Options, each a bit of what an action takes.
-const SERVER: u8 = 1;
-const FORMAT: u8 = 2;
-const NAME: u8 = 4;
-const LAZY: u8 = 8;
-const FOLLOW: u8 = 16;
-const LINES: u8 = 32;
-
-/// The options: what an action takes them by, how they are written, the word for their value, what they are for.
-const OPTIONS: [(u8, &str, &str, &str, &str); 6] = [
-    (
-        NAME,
-        "--name",
-        "",
-        "NAME",
-        "name it so, as NAMESPACE/NAME@VERSION",
-    ),
-    (LAZY, "--lazy", "", "", "load it with its first call"),
-    (
-        FOLLOW,
-        "--follow",
-        "-f",
-        "",
-        "go on with further lines as they come",
-    ),
-    (LINES, "--lines", "", "N", "the last lines only"),
-    (
-        FORMAT,
-        "--format",
-        "",
-        "FORMAT",
-        "table, json, pretty, jsonl, msgpack, csv or tsv",
-    ),
-    (
-        SERVER,
-        "--server",
-        "",
-        "PATH",
-        "the server's socket; NEXUS_SERVER, or the user's own, if left out",
-    ),
-];
-
-/// One subcommand.
 struct Action {
-    info: CommandInfo,
-    /// What stands behind its options.
-    words: &'static str,
-    /// What else there is to say.
-    note: &'static str,
-    /// The options that it takes.
-    options: u8,
+    subcommand: Subcommand,
     run: fn(&Given) -> Result<()>,
-}
-
-const fn info(name: &'static str, description: &'static str) -> CommandInfo {
-    CommandInfo {
-        name,
-        short: &'\0',
-        description,
-    }
 }
 
 static ACTIONS: [Action; 10] = [
     Action {
-        info: info(
+        subcommand: Subcommand::new(
             "deploy",
             "Have the server serve a program, or the folder of one, in place of the one of that name.",
-        ),
-        words: "PROGRAM or FOLDER",
-        note: "It waits until the program is loaded. Calls that run end in the one that is replaced.\n\n\
+            "PROGRAM or FOLDER",
+            "It waits until the program is loaded. Calls that run end in the one that is replaced.\n\n\
                Example: nexus deploy ./stats --name lab/stats@2",
-        options: SERVER | NAME | LAZY,
+            SERVER | NAME | LAZY,
+        ),
         run: deploy,
     },
     Action {
-        info: info("delete", "Have the server serve programs no more."),
-        words: "NAME...",
-        note: "Calls that run have some time to end.\n\n\
+        subcommand: Subcommand::new(
+            "delete",
+            "Have the server serve programs no more.",
+            "NAME...",
+            "Calls that run have some time to end.\n\n\
                Nodes and values of a flow are deleted by nexus delete specs and nexus delete values: nexus delete specs --help",
-        options: SERVER,
+            SERVER,
+        ),
         run: delete,
     },
     Action {
-        info: info(
+        subcommand: Subcommand::new(
             "reload",
             "Have the server load programs again, all if none is named.",
+            "[NAME...]",
+            "",
+            SERVER,
         ),
-        words: "[NAME...]",
-        note: "",
-        options: SERVER,
         run: reload,
     },
     Action {
-        info: info("list", "List the programs that the server serves."),
-        words: "",
-        note: "",
-        options: SERVER | FORMAT,
+        subcommand: Subcommand::new(
+            "list",
+            "List the programs that the server serves.",
+            "",
+            "",
+            SERVER | FORMAT,
+        ),
         run: list,
     },
     Action {
-        info: info(
+        subcommand: Subcommand::new(
             "inspect",
             "Show the commands of a program that the server serves.",
+            "[NAME]",
+            "--format openapi describes them for software that calls them over HTTP.",
+            SERVER | FORMAT,
         ),
-        words: "[NAME]",
-        note: "--format openapi describes them for software that calls them over HTTP.",
-        options: SERVER | FORMAT,
         run: inspect,
     },
     Action {
-        info: info(
+        subcommand: Subcommand::new(
             "logs",
             "Print what a program that the server serves has logged and printed.",
+            "[NAME]",
+            "",
+            SERVER | FOLLOW | LINES,
         ),
-        words: "[NAME]",
-        note: "",
-        options: SERVER | FOLLOW | LINES,
         run: logs,
     },
     Action {
-        info: info(
+        subcommand: Subcommand::new(
             "call",
             "Run a command of a program that the server serves, as the program itself would.",
-        ),
-        words: "NAME COMMAND ARGUMENTS",
-        note: "NAME is a program as nexus list shows it, - the only one, or unix:PATH the only one of the server there.\n\
+            "NAME COMMAND ARGUMENTS",
+            "NAME is a program as nexus list shows it, - the only one, or unix:PATH the only one of the server there.\n\
                What follows it is what would follow the program's name: options of nexus, a command, its arguments.\n\n\
                Example: nexus call lab/stats mean '[1, 2, 3]'",
-        options: SERVER,
+            SERVER | FIRST,
+        ),
         run: |_| Ok(()),
     },
     Action {
-        info: info("stop", "End the server: calls that run have some time to end."),
-        words: "",
-        note: "",
-        options: SERVER,
+        subcommand: Subcommand::new(
+            "stop",
+            "End the server: calls that run have some time to end.",
+            "",
+            "",
+            SERVER,
+        ),
         run: stop,
     },
     Action {
-        info: info(
+        subcommand: Subcommand::new(
             "ps",
             "List the programs that run detached, and the server's workers.",
+            "",
+            "",
+            SERVER | FORMAT,
         ),
-        words: "",
-        note: "",
-        options: SERVER | FORMAT,
         run: ps,
     },
     Action {
-        info: info(
+        subcommand: Subcommand::new(
             "kill",
             "End programs that run detached, by SIGTERM and after two seconds by SIGKILL; or workers of the server.",
+            "PID...",
+            "Process ids, or names as nexus ps shows them.",
+            SERVER,
         ),
-        words: "PID...",
-        note: "Process ids, or names as nexus ps shows them.",
-        options: SERVER,
         run: kill,
     },
 ];
 
 /// What there is to say of each.
 pub static INFOS: [&CommandInfo; 10] = [
-    &ACTIONS[0].info,
-    &ACTIONS[1].info,
-    &ACTIONS[2].info,
-    &ACTIONS[3].info,
-    &ACTIONS[4].info,
-    &ACTIONS[5].info,
-    &ACTIONS[6].info,
-    &ACTIONS[7].info,
-    &ACTIONS[8].info,
-    &ACTIONS[9].info,
+    &ACTIONS[0].subcommand.info,
+    &ACTIONS[1].subcommand.info,
+    &ACTIONS[2].subcommand.info,
+    &ACTIONS[3].subcommand.info,
+    &ACTIONS[4].subcommand.info,
+    &ACTIONS[5].subcommand.info,
+    &ACTIONS[6].subcommand.info,
+    &ACTIONS[7].subcommand.info,
+    &ACTIONS[8].subcommand.info,
+    &ACTIONS[9].subcommand.info,
 ];
 
 /// The names of the subcommands.
 pub fn names() -> impl Iterator<Item = &'static str> + Clone {
-    ACTIONS.iter().map(|action| action.info.name)
+    ACTIONS.iter().map(|action| action.subcommand.info.name)
 }
 
 /// A subcommand with its words.
@@ -205,94 +158,13 @@ pub struct Admin {
     given: Given,
 }
 
-/// What was given.
-#[derive(Default)]
-struct Given {
-    server: Option<String>,
-    format: Option<String>,
-    name: Option<String>,
-    lines: Option<String>,
-    lazy: bool,
-    follow: bool,
-    words: Vec<String>,
-}
-
 /// Reads the words of the subcommand of that name, if it is one of these.
 pub fn read_for(name: &str, words: &[&str]) -> Option<std::result::Result<Admin, EarlyExit>> {
-    let action = ACTIONS.iter().find(|action| action.info.name == name)?;
-    Some(read(action, words).map(|given| Admin { action, given }))
-}
-
-fn read(action: &Action, words: &[&str]) -> std::result::Result<Given, EarlyExit> {
-    let mut given = Given::default();
-    let mut rest = words.iter();
-    let mut is_ended = false;
-    while let Some(word) = rest.next() {
-        // What a call's command gets is its own affair.
-        let is_over = is_ended || action.info.name == "call" && !given.words.is_empty();
-        if is_over || *word == "-" || !word.starts_with('-') {
-            given.words.push((*word).to_string());
-            continue;
-        }
-        let (name, value) = match word.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (*word, None),
-        };
-        if matches!(name, "--help" | "-h") {
-            return Err(EarlyExit {
-                output: help(action),
-                status: Ok(()),
-            });
-        }
-        if name == "--" {
-            is_ended = true;
-            continue;
-        }
-        let option = OPTIONS
-            .iter()
-            .find(|row| action.options & row.0 != 0 && (row.1 == name || row.2 == name));
-        let Some((bit, _, _, metavar, _)) = option else {
-            return Err(format!("nexus {} has no option {name}", action.info.name).into());
-        };
-        let value = match (metavar.is_empty(), value) {
-            (true, None) => String::new(),
-            (true, Some(_)) => return Err(format!("option {name} takes no value").into()),
-            (false, Some(value)) => value.to_string(),
-            (false, None) => match rest.next() {
-                Some(value) => (*value).to_string(),
-                None => return Err(format!("option {name} stands last, expected {metavar} after it").into()),
-            },
-        };
-        match *bit {
-            SERVER => given.server = Some(value),
-            FORMAT => given.format = Some(value),
-            NAME => given.name = Some(value),
-            LINES => given.lines = Some(value),
-            LAZY => given.lazy = true,
-            _ => given.follow = true,
-        }
-    }
-    Ok(given)
-}
-
-fn help(action: &Action) -> String {
-    let name = action.info.name;
-    let mut out = format!(
-        "Usage: nexus {name} [OPTIONS] {}\n\n{}\n",
-        action.words, action.info.description
-    );
-    if !action.note.is_empty() {
-        out += &format!("\n{}\n", action.note);
-    }
-    out += "\nOptions:\n";
-    for (bit, long, short, metavar, description) in OPTIONS {
-        if action.options & bit != 0 {
-            let comma = if short.is_empty() { "" } else { ", " };
-            let spelling = format!("{short}{comma}{long} {metavar}");
-            out += &format!("  {spelling:<18}{description}\n");
-        }
-    }
-    out + "  --help            print this\n"
+    let action = ACTIONS
+        .iter()
+        .find(|action| action.subcommand.info.name == name)?;
+    let given = action.subcommand.read(words);
+    Some(given.map(|given| Admin { action, given }))
 }
 
 /// Does what is asked for.
@@ -300,14 +172,14 @@ fn help(action: &Action) -> String {
 /// # Errors
 /// Kind `unavailable`: no server listens; what the server answers.
 pub fn run(admin: &Admin) -> Result<ExitCode> {
-    if admin.action.info.name == "call" {
+    if admin.action.subcommand.info.name == "call" {
         return call(&admin.given);
     }
     (admin.action.run)(&admin.given).map(|()| ExitCode::SUCCESS)
 }
 
 fn socket(given: &Given) -> PathBuf {
-    given.server.as_deref().map_or_else(default_path, path_of)
+    given.value(SERVER).map_or_else(default_path, path_of)
 }
 
 fn connect(given: &Given) -> Result<Client> {
@@ -317,7 +189,7 @@ fn connect(given: &Given) -> Result<Client> {
 /// The server, if one runs; one that is named has to.
 fn connect_if_there(given: &Given) -> Result<Option<Client>> {
     match connect(given) {
-        Err(error) if error.kind == Kind::Unavailable && given.server.is_none() => Ok(None),
+        Err(error) if error.kind == Kind::Unavailable && !given.has(SERVER) => Ok(None),
         connected => connected.map(Some),
     }
 }
@@ -383,7 +255,7 @@ fn deploy(given: &Given) -> Result<()> {
         // A program may be a manifest alone.
         program::find(&path).map_err(|mut errors| errors.swap_remove(0))?;
     }
-    let name = given.name.as_deref().map(Name::parse).transpose()?;
+    let name = given.value(NAME).map(Name::parse).transpose()?;
     let asked = Ask::new("deploy").text(&path.to_string_lossy()).param(|out| {
         let parts = name.as_ref().map(|name| {
             [
@@ -394,7 +266,7 @@ fn deploy(given: &Given) -> Result<()> {
         });
         write::map(out, 1 + 3 * u32::from(name.is_some()));
         write::string(out, "lazy");
-        write::boolean(out, given.lazy);
+        write::boolean(out, given.has(LAZY));
         for (key, text) in parts.into_iter().flatten() {
             write::string(out, key);
             write::string(out, text);
@@ -455,7 +327,7 @@ const LIST: [(&str, &str); 7] = [
 
 fn list(given: &Given) -> Result<()> {
     no_words(given, "list")?;
-    let format = given.format.as_deref().map_or(Ok(Format::Table), format)?;
+    let format = given.value(FORMAT).map_or(Ok(Format::Table), format)?;
     let answer = ask(&mut connect(given)?, Ask::new("list"))?;
     print_rows(&LIST, text(&answer)?, format)
 }
@@ -497,7 +369,7 @@ pub(in crate::cli) fn print_rows(columns: &[(&str, &str)], json: &str, format: F
 
 fn inspect(given: &Given) -> Result<()> {
     let name = optional_word(given, "inspect [NAME]")?;
-    let form = given.format.as_deref().unwrap_or("table");
+    let form = given.value(FORMAT).unwrap_or("table");
     let mut client = connect(given)?;
     if matches!(form, "json" | "openapi") {
         let answer = ask(&mut client, Ask::new("inspect").optional(name).text(form))?;
@@ -561,7 +433,7 @@ fn manifest(client: &mut Client, name: Option<&str>) -> Result<Rc<crate::manifes
 
 fn logs(given: &Given) -> Result<()> {
     let name = optional_word(given, "logs [NAME]")?;
-    let lines = given.lines.as_deref().map(|lines| {
+    let lines = given.value(LINES).map(|lines| {
         lines.parse::<u64>().map_err(|_| {
             let message = format!("option --lines: found '{lines}', expected a number of lines");
             Error::new(Kind::Usage, message)
@@ -571,14 +443,14 @@ fn logs(given: &Given) -> Result<()> {
     let asked = Ask::new("logs").optional(name).param(|out| {
         write::map(out, 1 + u32::from(lines.is_some()));
         write::string(out, "follow");
-        write::boolean(out, given.follow);
+        write::boolean(out, given.has(FOLLOW));
         if let Some(lines) = lines {
             write::string(out, "lines");
             write::unsigned(out, lines);
         }
     });
     let mut client = connect(given)?;
-    if given.follow {
+    if given.has(FOLLOW) {
         client.take_signals()?;
         let mut printed = Ok(());
         client.request(asked, &mut |told| {
@@ -622,7 +494,7 @@ fn workers(client: &mut Client) -> Result<Vec<Worker>> {
 
 fn ps(given: &Given) -> Result<()> {
     no_words(given, "ps")?;
-    let format = given.format.as_deref().map_or(Ok(Format::Table), format)?;
+    let format = given.value(FORMAT).map_or(Ok(Format::Table), format)?;
     let workers = match connect_if_there(given)? {
         Some(mut client) => workers(&mut client)?,
         None => Vec::new(),

@@ -24,6 +24,7 @@ mod serve;
 pub mod source;
 mod start;
 mod style;
+mod subcommand;
 mod tabular;
 mod tool;
 mod warm;

@@ -53,6 +53,9 @@ impl<T> std::fmt::Debug for Key<T> {
     }
 }
 
+/// 31 bits keep a wire id within every language's signed 64-bit integer.
+const USES_MASK: u32 = 0x7fff_ffff;
+
 struct Slot<T> {
     uses: u32,
     value: Option<T>,
@@ -102,10 +105,19 @@ impl<T> Slab<T> {
     pub fn remove(&mut self, key: Key<T>) -> Option<T> {
         self.get(key)?;
         let slot = &mut self.slots[key.slot()];
-        // 31 bits keep a wire id within every language's signed 64-bit integer.
-        slot.uses = (slot.uses + 1) & 0x7fff_ffff;
+        slot.uses = (slot.uses + 1) & USES_MASK;
         self.free.push(key.slot() as u32);
         slot.value.take()
+    }
+
+    /// As [`Slab::remove`], for a value that nobody wants: it is dropped where it is.
+    pub fn discard(&mut self, key: Key<T>) {
+        if self.get(key).is_some() {
+            let slot = &mut self.slots[key.slot()];
+            slot.uses = (slot.uses + 1) & USES_MASK;
+            slot.value = None;
+            self.free.push(key.slot() as u32);
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
@@ -117,6 +129,11 @@ impl<T> Slab<T> {
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots.iter_mut().filter_map(|slot| slot.value.as_mut())
+    }
+
+    /// How many it has had at once, at most.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     pub fn is_empty(&self) -> bool {

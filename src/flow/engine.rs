@@ -15,10 +15,11 @@ pub use look::ProcessStatus;
 
 use super::kinds::node::{Event, Known, Outcome, Service, Work};
 use super::run::floor::{Floor, Task, Timer};
-use super::run::process::Process;
+use super::run::process::{Process, ProcessKey, Spare};
 use super::run::trace::Trace;
 use super::spec::Port;
 use super::value::Value;
+use crate::codec::number::push_number;
 use crate::core::slab::{Key, Slab};
 use crate::error::{Error, Kind, Result};
 use crate::limits::{FLOW_FRAMES_MAX, FLOW_RUNS_MAX};
@@ -40,12 +41,21 @@ impl RunId {
         let (low, high): (u32, u32) = (low.parse().ok()?, high.parse().ok()?);
         Some(RunId(u64::from(high) << 32 | u64::from(low)))
     }
+
+    /// The text, made without the formatting machinery: each answer of a listener has it.
+    pub fn text(self) -> String {
+        let mut text = Vec::with_capacity(24);
+        push_number(self.0 & 0xffff_ffff, 10, &mut text);
+        text.push(b'.');
+        push_number(self.0 >> 32, 10, &mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
 }
 
 /// Two short numbers, as `0.12`: the place of the run among those that go on, and how many had it before.
 impl Display for RunId {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}.{}", self.0 as u32, self.0 >> 32)
+        out.write_str(&self.text())
     }
 }
 
@@ -124,14 +134,15 @@ pub enum Effect {
 pub struct Engine {
     namespaces: Slab<Namespace>,
     names: Map<Rc<str>, Key<Namespace>>,
-    runs: Slab<Process>,
+    runs: Slab<Box<Process>>,
     floor: Floor,
     answers: VecDeque<(RunId, Outcome)>,
     /// Of runs that are over, the oldest first.
     traces: VecDeque<Trace>,
     sources: Slab<Source>,
     /// Runs that are to be given up, and why.
-    doomed: Vec<(Key<Process>, Rc<Error>)>,
+    doomed: Vec<(ProcessKey, Rc<Error>)>,
+    spare: Spare,
     #[cfg(test)]
     pub(in crate::flow) hooks: super::simulation::hooks::Hooks,
 }
@@ -148,6 +159,7 @@ impl Engine {
             traces: VecDeque::new(),
             sources: Slab::new(),
             doomed: Vec::new(),
+            spare: Spare::default(),
             #[cfg(test)]
             hooks: super::simulation::hooks::Hooks::default(),
         }

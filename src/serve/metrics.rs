@@ -3,7 +3,7 @@
 
 use crate::error::Kind;
 use crate::limits::METRIC_SERIES_MAX;
-use std::collections::BTreeMap;
+use crate::map::Map;
 use std::fmt::Write;
 
 /// Upper ends of the histogram's buckets, in microseconds, and as they are written, in seconds.
@@ -37,7 +37,7 @@ pub struct SeriesId(usize);
 pub struct Metrics {
     /// Commands by deployment and name; beyond [`METRIC_SERIES_MAX`] they share one.
     series: Vec<Series>,
-    known: BTreeMap<(String, String), usize>,
+    known: Map<(String, String), usize>,
     received_bytes: u64,
     sent_bytes: u64,
     /// By the first digit of their status.
@@ -92,12 +92,12 @@ impl Metrics {
     /// The series of a command; asked once, when it is loaded. `deployment` is its whole name.
     pub fn series(&mut self, deployment: &str, command: &str) -> SeriesId {
         let mut key = (deployment.to_string(), command.to_string());
-        if self.known.len() >= METRIC_SERIES_MAX && !self.known.contains_key(&key) {
+        if self.known.len() >= METRIC_SERIES_MAX && !self.known.contains(&key) {
             // Nothing is lost but which one it was.
             key = ("other".into(), "other".into());
         }
         let next = self.series.len();
-        let position = *self.known.entry(key).or_insert(next);
+        let position = *self.known.or_insert_with(key, || next);
         if position == next {
             self.series.push(Series {
                 open: 0,
@@ -194,7 +194,7 @@ impl Metrics {
             return;
         }
         let each = |out: &mut Text, write: fn(&Series, Labels, &mut Text)| {
-            for ((deployment, command), position) in &self.known {
+            for ((deployment, command), position) in self.known.iter() {
                 let labels = [("deployment", deployment.as_str()), ("command", command.as_str())];
                 write(&self.series[*position], &labels, out);
             }
@@ -299,7 +299,7 @@ impl Text<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     /// Every sample by its name with labels, after all that the format asks for was checked.
     fn parse(text: &str) -> BTreeMap<String, f64> {

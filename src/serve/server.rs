@@ -39,9 +39,10 @@ use crate::flow::engine::RunId;
 use crate::ids::PoolId;
 use crate::limits::CLIENTS_MAX;
 use crate::manifest::model::Manifest;
+use crate::map::Map;
 use crate::serve::metrics::{Metrics, SeriesId};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// A connection of a client.
@@ -115,7 +116,7 @@ enum Wire {
 }
 
 /// What is loaded, by its generation.
-type Programs = BTreeMap<DeploymentId, Program>;
+type Programs = Map<DeploymentId, Program>;
 
 /// A program that is loaded.
 struct Program {
@@ -124,7 +125,7 @@ struct Program {
     /// The manifest's text.
     text: Rc<[u8]>,
     /// Where calls of its commands are counted, of those that were called.
-    series: BTreeMap<usize, SeriesId>,
+    series: Map<usize, SeriesId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,7 +171,7 @@ impl Server {
             clients: Slab::new(),
             calls: Slab::new(),
             deployments: Deployments::new(),
-            programs: BTreeMap::new(),
+            programs: Map::new(),
             flows: Flows::default(),
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
@@ -403,7 +404,7 @@ impl Server {
     ) {
         if let Some(name) = self.deployments.name_of(id).cloned() {
             let (manifest, text) = (Rc::clone(manifest), Rc::clone(text));
-            let series = BTreeMap::new();
+            let series = Map::new();
             let program = Program {
                 name,
                 manifest,

@@ -166,6 +166,12 @@ impl Client {
         Ok(())
     }
 
+    /// From here on they end this process again.
+    pub fn release_signals(&mut self) {
+        self.signals = None;
+        self.interrupted = None;
+    }
+
     /// Asks and waits for the answer; `each` is told what happens meanwhile.
     ///
     /// # Errors

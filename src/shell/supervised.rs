@@ -12,7 +12,7 @@ use crate::core::process::table::{self, Asker, Effect, HandleId};
 use crate::error::Result;
 use crate::sys::clock::now_ms;
 use crate::sys::process::adopt_orphans;
-use crate::sys::signal::Signals;
+use crate::sys::signal::{INTERRUPT, Signals};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{self, ErrorKind, IsTerminal};
@@ -21,7 +21,6 @@ use std::time::Duration;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const EVENTS_PER_TURN: usize = 8;
-const SIGINT: i32 = 2;
 
 /// How it went.
 #[derive(Debug)]
@@ -92,7 +91,7 @@ pub fn run(launch: Launch) -> Result<Outcome> {
             _ => {}
         }
         while let Some(number) = signals.arrived() {
-            if !(hears_itself && number == SIGINT) {
+            if !(hears_itself && number == INTERRUPT) {
                 processes.signal_program(id, number);
             }
         }

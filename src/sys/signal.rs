@@ -5,6 +5,9 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+/// The number of SIGINT, which Ctrl-C sends.
+pub const INTERRUPT: i32 = libc::SIGINT;
+
 /// SIGINT, SIGTERM and SIGHUP, which arrive here instead of ending the process.
 #[derive(Debug)]
 pub struct Signals {

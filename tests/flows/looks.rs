@@ -1,6 +1,7 @@
 //! What people see of flows: status, graphs, traces, the debugger, tests.
 
-use crate::served::{Debugger, Place, until};
+use crate::served::{Debugger, Place, Served, until};
+use std::os::unix::process::ExitStatusExt;
 
 const NODES: &str = r#"
 - {kind: listener, name: web, port: 0, links: {out: [{name: say}]}}
@@ -11,6 +12,7 @@ const NODES: &str = r#"
 - {kind: test, name: bad, links: {"out[0]": [{name: thrown}]}}
 - {kind: snippet, name: one, language: json, code: '1'}
 - {kind: throw, name: thrown, error: '"it is so"'}
+- {kind: block, name: many, specs: [{kind: nop}, {kind: nop, name: last}]}
 "#;
 
 fn write(place: &Place) {
@@ -48,7 +50,7 @@ fn status_and_graph() {
     );
     let mermaid = place.tell(&["graph", "-o", "mermaid"]);
     assert!(
-        mermaid.starts_with("flowchart LR\n") && mermaid.contains("say"),
+        mermaid.starts_with("flowchart LR\n") && mermaid.contains("[\"last<br>nop\"]"),
         "{mermaid}"
     );
     let output = place.tool(&["status", "-n", "other"]);
@@ -175,16 +177,22 @@ fn traces_hide_secrets() {
     served.stop();
 }
 
+/// A server, and a debugger that holds what the node `say` receives and sends.
+fn debug(place: &Place) -> (Served<'_>, Debugger) {
+    write(place);
+    let served = place.serve(&START, "default/web");
+    let mut debugger = Debugger::start(place, "default");
+    debugger.say("b say");
+    debugger.hear("1: say\n");
+    (served, debugger)
+}
+
 #[test]
 fn the_debugger_holds_packets() {
     let place = Place::new();
-    write(&place);
-    let served = place.serve(&START, "default/web");
-    let mut debugger = Debugger::start(&place, "default");
+    let (served, mut debugger) = debug(&place);
     debugger.say("help");
     debugger.hear("let the packet go on");
-    debugger.say("b say");
-    debugger.hear("1: say\n");
     debugger.say("breakpoints");
     debugger.hear("1: say\n");
     debugger.say("c");
@@ -218,11 +226,7 @@ fn the_debugger_holds_packets() {
 #[test]
 fn a_step_ends_with_its_run() {
     let place = Place::new();
-    write(&place);
-    let served = place.serve(&START, "default/web");
-    let mut debugger = Debugger::start(&place, "default");
-    debugger.say("b say");
-    debugger.hear("1: say\n");
+    let (served, mut debugger) = debug(&place);
     debugger.say("c");
     let mut client = served.connect();
     client.ask("GET", "/held", "", b"");
@@ -236,6 +240,35 @@ fn a_step_ends_with_its_run() {
     debugger.say("q");
     client.answer().check(200, &["/again"]);
     assert!(debugger.end().success());
+    served.stop();
+}
+
+#[test]
+fn an_interrupt_ends_the_wait_and_then_the_debugger() {
+    let place = Place::new();
+    let (served, mut debugger) = debug(&place);
+    debugger.say("c");
+    debugger.interrupt(true);
+    debugger.hear("no longer waits");
+    debugger.say("breakpoints");
+    debugger.hear("1: say\n");
+    let mut client = served.connect();
+    client.ask("GET", "/held", "", b"");
+    debugger.say("c");
+    debugger.hear(" at say.in: {");
+    // A step of which nothing comes until the run is over.
+    debugger.say("s");
+    debugger.hear(" of default/web, ");
+    client.answer().check(200, &["/held"]);
+    debugger.say("s");
+    debugger.interrupt(true);
+    debugger.hear("no longer waits");
+    client.ask("GET", "/again", "", b"");
+    debugger.say("c");
+    debugger.hear("/again");
+    debugger.interrupt(false);
+    client.answer().check(200, &["/again"]);
+    assert_eq!(debugger.end().signal(), Some(2));
     served.stop();
 }
 

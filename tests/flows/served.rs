@@ -1,30 +1,17 @@
 //! A server of flows that runs, until it is stopped or dropped; what it has in directories goes with it.
 
+use crate::harness::{self, Daemon, NEXUS, signal};
 use crate::http::{Answer, Client};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::thread;
 
-/// The binary under test.
-pub const NEXUS: &str = env!("CARGO_BIN_EXE_nexus");
-
-/// Longest wait for anything: far above any, so that only a hang reaches it.
-const WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// Waits until that is so.
-#[track_caller]
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < WAIT_MAX, "waited for: {what}");
-        thread::park_timeout(Duration::from_millis(5));
-    }
-}
+pub use crate::harness::until;
 
 /// A directory of a test's own.
 pub struct Place(pub PathBuf);
@@ -82,29 +69,12 @@ impl Place {
 
     /// The same, with variables of its environment.
     pub fn serve_with(&self, words: &[&str], variables: &[(&str, &str)], listener: &str) -> Served<'_> {
-        let mut child = self
-            .command(words)
-            .envs(variables.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let copy = Arc::clone(&log);
-        let pipe = BufReader::new(child.stderr.take().unwrap());
-        let reader = thread::spawn(move || {
-            for line in pipe.lines().map_while(Result::ok) {
-                let mut log = copy.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
+        let mut command = self.command(words);
+        command.envs(variables.iter().copied());
         let mut served = Served {
             place: self,
-            child,
+            daemon: Daemon::spawn(&command),
             address: String::new(),
-            log,
-            reader: Some(reader),
         };
         served.address = served.find_address(listener);
         served
@@ -120,11 +90,9 @@ impl Drop for Place {
 /// A server.
 pub struct Served<'p> {
     place: &'p Place,
-    child: Child,
+    daemon: Daemon,
     /// Host and port of its listener.
     pub address: String,
-    log: Arc<Mutex<String>>,
-    reader: Option<JoinHandle<()>>,
 }
 
 impl Served<'_> {
@@ -137,24 +105,7 @@ impl Served<'_> {
     /// What stands behind that in the log.
     #[track_caller]
     pub fn find_address_of(&self, begin: &str) -> String {
-        let mut found = None;
-        until("the listener", || {
-            let log = self.log();
-            found = log
-                .lines()
-                .rev()
-                .find_map(|line| line.strip_prefix(begin).map(String::from));
-            found.is_some()
-        });
-        found.unwrap()
-    }
-
-    pub fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.daemon.hear(begin)
     }
 
     pub fn connect(&self) -> Client {
@@ -171,35 +122,6 @@ impl Served<'_> {
             body.as_bytes(),
         );
         client.answer()
-    }
-
-    pub fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
-        assert!(sent.unwrap().success(), "{pid} can't be signalled");
-    }
-
-    /// Its children.
-    pub fn children(&self) -> Vec<u32> {
-        let path = format!("/proc/{0}/task/{0}/children", self.pid());
-        let pids = fs::read_to_string(path).unwrap_or_default();
-        pids.split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .collect()
-    }
-
-    /// Waits for its end.
-    #[track_caller]
-    pub fn wait(&mut self) -> ExitStatus {
-        let mut ended = None;
-        until("the end of the server", || {
-            ended = self.child.try_wait().unwrap();
-            ended.is_some()
-        });
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
-        }
-        ended.unwrap()
     }
 
     /// Ends it as an operator does, and checks that it goes in order and leaves nothing.
@@ -221,13 +143,17 @@ impl Place {
     }
 }
 
-impl Drop for Served<'_> {
-    /// One that a failed test leaves is ended by force.
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+impl Deref for Served<'_> {
+    type Target = Daemon;
+
+    fn deref(&self) -> &Daemon {
+        &self.daemon
+    }
+}
+
+impl DerefMut for Served<'_> {
+    fn deref_mut(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 }
 
@@ -289,6 +215,20 @@ impl Debugger {
         self.child.kill().unwrap();
     }
 
+    /// Interrupts it as Ctrl-C does, once it takes that for a wish to wait no longer, or else for one to end.
+    #[track_caller]
+    pub fn interrupt(&self, is_waiting: bool) {
+        const SIGINT: u64 = 1 << 1;
+        let pid = self.child.id();
+        until("what an interrupt means", || {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+            let blocked = u64::from_str_radix(blocked.unwrap().trim(), 16).unwrap();
+            is_waiting == (blocked & SIGINT != 0)
+        });
+        signal(pid, "INT");
+    }
+
     /// Waits for its end.
     pub fn end(mut self) -> ExitStatus {
         drop(self.stdin.take());
@@ -305,6 +245,5 @@ impl Drop for Debugger {
 
 /// Whether there is a program of that name to run.
 pub fn has(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| Path::new(&dir).join(program).exists())
+    harness::has(&[program])
 }

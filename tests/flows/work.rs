@@ -2,6 +2,14 @@
 
 use crate::served::{Place, until};
 
+/// A listener and a router behind it, up to its routes.
+const ROUTED: &str = "
+- {kind: listener, name: web, port: 0, links: {out: [{name: routes}]}}
+- kind: router
+  name: routes
+  routes:
+";
+
 #[test]
 fn a_flow_asks_another_server() {
     let place = Place::new();
@@ -122,15 +130,7 @@ fn changes_of_files_begin_runs() {
 fn secrets_and_errors_of_a_flow() {
     let place = Place::new();
     place.file("values.yaml", "{name: TOKEN, data: tok-abcdef}\n");
-    let nodes = r#"
-- kind: listener
-  name: web
-  port: 0
-  links: {out: [{name: routes}]}
-- kind: router
-  name: routes
-  routes:
-    - {method: GET, path: /print, port: "out[0]"}
+    let nodes = r#"    - {method: GET, path: /print, port: "out[0]"}
     - {method: GET, path: /fail, port: "out[1]"}
     - {method: GET, path: /answer, port: "out[2]"}
   links: {"out[0]": [{name: prints}], "out[1]": [{name: fails}], "out[2]": [{name: answers}]}
@@ -146,7 +146,7 @@ fn secrets_and_errors_of_a_flow() {
 - {kind: snippet, name: answers, language: text, code: "{{ .TOKEN }}", env: {TOKEN: "{{ .TOKEN }}"}}
 - {kind: listener, name: elsewhere, port: 1, host: "{{ .TOKEN }}", env: {TOKEN: "{{ .TOKEN }}"}}
 "#;
-    place.file("nodes.yaml", nodes);
+    place.file("nodes.yaml", &format!("{ROUTED}{nodes}"));
     let words = [
         "start",
         "--from-values",
@@ -194,15 +194,7 @@ fn a_flow_calls_a_program() {
         "sums/sums.py",
         "def add(a: int, b: int) -> int:\n    return a + b\n\ndef fail(why: str) -> int:\n    raise ValueError(why)\n",
     );
-    let nodes = r#"
-- kind: listener
-  name: web
-  port: 0
-  links: {out: [{name: routes}]}
-- kind: router
-  name: routes
-  routes:
-    - {method: POST, path: /kind, port: "out[0]"}
+    let nodes = r#"    - {method: POST, path: /kind, port: "out[0]"}
     - {method: POST, path: /call, port: "out[1]"}
     - {method: POST, path: /fail, port: "out[2]"}
   links: {"out[0]": [{name: body}], "out[1]": [{name: body2}], "out[2]": [{name: body3}]}
@@ -213,7 +205,7 @@ fn a_flow_calls_a_program() {
 - {kind: call, name: named, program: sums, command: add}
 - {kind: sums/fail, name: fails}
 "#;
-    place.file("nodes.yaml", nodes);
+    place.file("nodes.yaml", &format!("{ROUTED}{nodes}"));
     let served = place.serve(&["start", "--from-specs", "nodes.yaml", "sums"], "default/web");
     served
         .ask("POST", "/kind", "{\"a\":1,\"b\":2}")

@@ -1,9 +1,9 @@
 //! Calls over HTTP: the forms of arguments and results, and every status.
 
 use crate::fixture::{has_told, manifest, open_gate, program};
-use crate::harness::{Program, build_languages, has};
+use crate::harness::{Program, build_languages, has, until};
 use crate::http::Client;
-use crate::server::{Server, TOKEN, until};
+use crate::server::{Server, TOKEN};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
@@ -350,7 +350,7 @@ fn a_socket_file_serves_as_well() {
         .arg(program.path())
         .arg("--listen")
         .arg(format!("unix:{}", web.display()));
-    let server = Server::spawn(&program, command);
+    let server = Server::spawn(&program, &command);
     server.call("add", "[1, 2]").check(200, &["3"]);
     assert!(web.exists());
     server.stop();
@@ -371,7 +371,7 @@ fn what_loads_is_not_ready_and_may_be_deleted() {
         .arg(program.dir.join("late"))
         .args(["--listen", "127.0.0.1:0"]);
     command.env("NEXUS_TOKEN", TOKEN);
-    let server = Server::spawn(&program, command);
+    let server = Server::spawn(&program, &command);
     let right = format!("Authorization: Bearer {TOKEN}\r\n");
     let add = "/v1/call/default/late/add?a=1&b=2";
     server.ask("GET", "/readyz", "", b"").check(503, &["unavailable"]);

@@ -1,7 +1,8 @@
 //! Workers that die: their calls end at once, all others go on.
 
 use crate::fixture::{has_told, manifest, program};
-use crate::server::{Server, signal, until};
+use crate::harness::{signal, until};
+use crate::server::Server;
 use std::fs;
 use std::time::Instant;
 

@@ -1,8 +1,8 @@
 //! How a server ends, and what signals do.
 
 use crate::fixture::{has_told, open_gate, program, write};
-use crate::harness::{NEXUS, has, search_path};
-use crate::server::{Server, runs, signal, until};
+use crate::harness::{NEXUS, has, runs, search_path, signal, until};
+use crate::server::Server;
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -156,7 +156,7 @@ fn it_serves_as_the_first_process() {
         .env("PATH", search_path())
         .env_remove("NEXUS_TOKEN");
     command.stdin(Stdio::null()).stderr(Stdio::piped());
-    let mut server = Server::spawn(&program, command);
+    let mut server = Server::spawn(&program, &command);
     server.call("add", "[1, 2]").check(200, &["3"]);
     let first = server.children()[0];
     let status = fs::read_to_string(format!("/proc/{first}/status")).unwrap();

@@ -1,8 +1,8 @@
 //! Programs that are replaced while they are called: no call fails, and what is broken replaces nothing.
 
 use crate::fixture::{has_told, manifest, open_gate, program, write};
-use crate::harness::NEXUS;
-use crate::server::{Server, until};
+use crate::harness::{NEXUS, until};
+use crate::server::Server;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

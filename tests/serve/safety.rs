@@ -25,7 +25,7 @@ fn an_open_address_needs_a_token() {
         .arg(program.path())
         .args(["--listen", "0.0.0.0:0"])
         .env("NEXUS_TOKEN", TOKEN);
-    let server = Server::spawn(&program, command);
+    let server = Server::spawn(&program, &command);
     server.call("add", "[1, 2]").check(401, &["unauthorized"]);
     server.stop();
 }
@@ -41,7 +41,7 @@ fn the_private_socket_is_private() {
         .env("XDG_RUNTIME_DIR", &runtime)
         .env_remove("NEXUS_SERVER")
         .env_remove("NEXUS_TOKEN");
-    let server = Server::spawn(&program, command);
+    let server = Server::spawn(&program, &command);
     let mode = |path: &str| fs::metadata(runtime.join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("nexus"), mode("nexus/serve")), (0o700, 0o600));
     server.call("add", "[1, 2]").check(200, &["3"]);

@@ -1,7 +1,8 @@
 //! Everything at once for a while: one answer for each request, and nothing that grows.
 
 use crate::fixture::program;
-use crate::server::{Server, signal, until};
+use crate::harness::{signal, until};
+use crate::server::Server;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};

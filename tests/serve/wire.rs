@@ -2,8 +2,8 @@
 //! two readers would split differently.
 
 use crate::fixture::{has_told, open_gate, program};
-use crate::harness::NEXUS;
-use crate::server::{Server, until};
+use crate::harness::{NEXUS, until};
+use crate::server::Server;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -186,7 +186,7 @@ fn clients_beyond_the_descriptors_wait_for_their_turn() {
         .arg(program.dir.join("private"))
         .arg(program.path())
         .env_remove("NEXUS_TOKEN");
-    let server = Server::spawn(&program, command);
+    let server = Server::spawn(&program, &command);
     server.call("add", "[1, 2]").check(200, &["3"]);
     let mut clients: Vec<_> = (0..DESCRIPTORS + 20).map(|_| server.connect()).collect();
     until("no descriptor is free", || server.descriptors() >= DESCRIPTORS);

@@ -2,7 +2,7 @@
 
 use super::rows::{form, print};
 use super::stored::flaws;
-use super::words::Given;
+use crate::cli::subcommand::{DRY_RUN, FILE, Given, PRUNE};
 use crate::error::{Error, Kind};
 use crate::flow::spec::{Errors, Sort};
 use crate::flow::store::Plan;
@@ -18,20 +18,20 @@ pub(super) fn apply(given: &Given) -> Result<ExitCode, Errors> {
     given.expect_files("apply")?;
     let objects = given.objects(sort)?;
     let mut store = given.store()?;
-    if !given.dry_run && !store.directory().exists() {
+    if !given.has(DRY_RUN) && !store.directory().exists() {
         eprintln!("nexus: makes the store {}", store.directory().display());
     }
     let wish = Wish::Apply {
         objects: &objects,
-        prune: given.prune,
+        prune: given.has(PRUNE),
     };
     let plan = carry_out(given, &mut store, sort, wish)?;
-    print(form, &COLUMNS, &told(&plan, given.dry_run))?;
+    print(form, &COLUMNS, &told(&plan, given.has(DRY_RUN)))?;
     // It is done; whether it is whole already, the user may know better.
     let flaws = flaws(
         store.directory(),
         given.namespace()?,
-        given.dry_run.then_some(&plan),
+        given.has(DRY_RUN).then_some(&plan),
     );
     for flaw in flaws.unwrap_or_default() {
         eprintln!("warning: {flaw}");
@@ -44,7 +44,7 @@ pub(super) fn delete(given: &Given) -> Result<ExitCode, Errors> {
     let sort = given.sort()?;
     let form = form(given)?;
     let names = given.names();
-    if names.is_empty() == given.files.is_empty() {
+    if names.is_empty() != given.has(FILE) {
         let (message, word) = match names.is_empty() {
             true => (
                 "neither names nor a file is given, expected one of them",
@@ -67,12 +67,12 @@ pub(super) fn delete(given: &Given) -> Result<ExitCode, Errors> {
         false => Wish::DeleteNamed(names),
     };
     let plan = carry_out(given, &mut store, sort, wish)?;
-    print(form, &COLUMNS, &told(&plan, given.dry_run))?;
+    print(form, &COLUMNS, &told(&plan, given.has(DRY_RUN)))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn carry_out(given: &Given, store: &mut FlowStore, sort: Sort, wish: Wish<'_>) -> Result<Plan, Errors> {
-    match given.dry_run {
+    match given.has(DRY_RUN) {
         true => store.plan(sort, wish),
         false => store.write(sort, wish),
     }

@@ -1,8 +1,8 @@
 //! `nexus diff`: what an apply would change, as `diff -u` shows it. Changes nothing.
 
-use super::words::Given;
 use crate::cli::output::print_text;
 use crate::cli::style::Style;
+use crate::cli::subcommand::{Given, PRUNE};
 use crate::flow::spec::secrets::REDACTED;
 use crate::flow::spec::{Errors, Object, Sort};
 use crate::flow::store::line_diff::unified;
@@ -20,7 +20,7 @@ pub(super) fn diff(given: &Given) -> Result<ExitCode, Errors> {
     let mut store = given.store()?;
     let wish = Wish::Apply {
         objects: &objects,
-        prune: given.prune,
+        prune: given.has(PRUNE),
     };
     let plan = store.plan(sort, wish)?;
     let style = Style::of(&std::io::stdout());

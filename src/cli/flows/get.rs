@@ -1,8 +1,8 @@
 //! `nexus get`: nodes and values of the store as they were written, values without what they are.
 
 use super::rows::{Form, form, print};
-use super::words::Given;
 use crate::cli::report;
+use crate::cli::subcommand::Given;
 use crate::error::{Error, Kind};
 use crate::flow::spec::{Errors, Object, Sort};
 use crate::flow::value::Value;

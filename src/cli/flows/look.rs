@@ -11,6 +11,7 @@ use crate::flow::shown;
 use crate::flow::spec::NAMESPACE;
 use crate::shell::client::{Ask, Client};
 use crate::shell::private_socket::{default_path, path_of};
+use crate::sys::signal::INTERRUPT;
 use argh::FromArgs;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -149,7 +150,7 @@ const HELP: &str = "\
 b, break [NODE [PORT]]  hold packets at a node, where it receives or sends them; at every node without one
 d, delete [ID]          take a breakpoint away, or all
    breakpoints          list them
-c, continue             let the packet go on, and wait for the next that is held
+c, continue             let the packet go on, and wait for the next that is held; Ctrl-C ends the wait
 s, step                 the same, and hold the next packet of its run wherever it is
    symbols              list the nodes and how they stand
    processes            list the runs
@@ -201,8 +202,17 @@ pub fn debug(asked: &Debug) -> Result<ExitCode> {
         let is_quit = *first == "quit";
         let mut all = vec!["debug", asked.namespace.as_str()];
         all.extend(words);
-        match ask(&mut client, &all) {
+        // At the prompt a signal ends this process, while an answer is waited for the wait.
+        client.take_signals()?;
+        let answer = ask(&mut client, &all);
+        client.release_signals();
+        match answer {
             Ok(text) => output::print_text(text.as_bytes())?,
+            Err(error) if error.signal == Some(INTERRUPT) => {
+                let text = "\nno longer waits for a packet, the breakpoints stay\n";
+                output::print_text(text.as_bytes())?;
+            }
+            Err(error) if error.kind == Kind::Cancelled => return Err(error),
             Err(error) if matches!(error.kind, Kind::Terminated | Kind::Io | Kind::Protocol) => {
                 return Err(error);
             }

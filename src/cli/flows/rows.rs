@@ -1,8 +1,8 @@
 //! What the subcommands for the store print: as a table for people, as JSON or YAML for others.
 
-use super::words::Given;
 use crate::cli::admin::print_rows;
 use crate::cli::output::{Format, print_text};
+use crate::cli::subcommand::{Given, OUTPUT};
 use crate::error::{Error, Kind};
 use crate::flow::spec::Errors;
 use crate::flow::value::{Value, json, yaml_text};
@@ -20,7 +20,7 @@ pub(super) enum Form {
 
 /// The form that is asked for.
 pub(super) fn form(given: &Given) -> Result<Form, Errors> {
-    match given.output.as_deref() {
+    match given.value(OUTPUT) {
         None | Some("table") => Ok(Form::Table),
         Some("json") => Ok(Form::Json),
         Some("yaml") => Ok(Form::Yaml),

@@ -1,7 +1,9 @@
 //! The words of the subcommands that work on the store of nodes and values. What they do stands beside them.
 
+use super::start::usual_directory;
 use super::{apply, diff, get};
 use crate::cli::report;
+use crate::cli::subcommand::{self, DRY_RUN, FILE, Given, OUTPUT, PRUNE, STORE, Subcommand};
 use crate::error::{Error, Kind, Result};
 use crate::flow::spec::{Errors, NAMESPACE, Object, Sort, name};
 use crate::shell::flow_store::{FlowStore, read_objects};
@@ -9,114 +11,61 @@ use argh::{CommandInfo, EarlyExit};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Options, each a bit of what an action takes.
-const NAMESPACED: u8 = 1;
-const FILE: u8 = 2;
-const PRUNE: u8 = 4;
-const DRY_RUN: u8 = 8;
-const OUTPUT: u8 = 16;
-const STORE: u8 = 32;
-
-/// The options: what an action takes them by, how they are written, the word for their value, what they are for.
-const OPTIONS: [(u8, &str, &str, &str, &str); 6] = [
-    (
-        NAMESPACED,
-        "--namespace",
-        "-n",
-        "NS",
-        "the namespace; default if left out",
-    ),
-    (
-        FILE,
-        "--file",
-        "-f",
-        "FILE",
-        "a file with them, as YAML or JSON; - for standard input",
-    ),
-    (
-        PRUNE,
-        "--prune",
-        "",
-        "",
-        "delete what else the namespace has of them",
-    ),
-    (
-        DRY_RUN,
-        "--dry-run",
-        "",
-        "",
-        "print what would be done, and do nothing",
-    ),
-    (OUTPUT, "--output", "-o", "FORM", "table, json or yaml"),
-    (
-        STORE,
-        "--store",
-        "",
-        "DIR",
-        "the store; NEXUS_STORE, or else flows, if left out",
-    ),
-];
-
 struct Action {
-    info: CommandInfo,
-    /// What stands behind its options.
-    words: &'static str,
-    note: &'static str,
-    options: u8,
+    subcommand: Subcommand,
     run: fn(&Given) -> std::result::Result<ExitCode, Errors>,
-}
-
-const fn info(name: &'static str, description: &'static str) -> CommandInfo {
-    CommandInfo {
-        name,
-        short: &'\0',
-        description,
-    }
 }
 
 static ACTIONS: [Action; 4] = [
     Action {
-        info: info(
+        subcommand: Subcommand::new(
             "apply",
             "Put the nodes (specs) or values of a flow into the store, from files.",
-        ),
-        words: "specs|values -f FILE",
-        note: "One that is given with its revision is refused if it has changed since. Servers of the store see it at once.\n\n\
+            "specs|values -f FILE",
+            "One that is given with its revision is refused if it has changed since. Servers of the store see it at once.\n\n\
                Example: nexus apply specs -n shop -f shop.yaml --dry-run",
-        options: NAMESPACED | FILE | PRUNE | DRY_RUN | OUTPUT | STORE,
+            subcommand::NAMESPACE | FILE | PRUNE | DRY_RUN | OUTPUT | STORE,
+        ),
         run: apply::apply,
     },
     Action {
-        info: info("get", "Print nodes (specs) or values of a flow from the store."),
-        words: "specs|values [NAME...]",
-        note: "What values are is never printed.",
-        options: NAMESPACED | OUTPUT | STORE,
+        subcommand: Subcommand::new(
+            "get",
+            "Print nodes (specs) or values of a flow from the store.",
+            "specs|values [NAME...]",
+            "What values are is never printed.",
+            subcommand::NAMESPACE | OUTPUT | STORE,
+        ),
         run: get::get,
     },
     Action {
-        info: info(
+        subcommand: Subcommand::new(
             "diff",
             "Print what apply would change, and exit with 1 if that is anything.",
+            "specs|values -f FILE",
+            "",
+            subcommand::NAMESPACE | FILE | PRUNE | STORE,
         ),
-        words: "specs|values -f FILE",
-        note: "",
-        options: NAMESPACED | FILE | PRUNE | STORE,
         run: diff::diff,
     },
     Action {
-        info: info(
+        subcommand: Subcommand::new(
             "delete",
             "Delete nodes (specs) or values of a flow from the store.",
+            "specs|values NAME... or -f FILE",
+            "With other words it has the server serve programs no more: nexus delete --help",
+            subcommand::NAMESPACE | FILE | DRY_RUN | OUTPUT | STORE,
         ),
-        words: "specs|values NAME... or -f FILE",
-        note: "With other words it has the server serve programs no more: nexus delete --help",
-        options: NAMESPACED | FILE | DRY_RUN | OUTPUT | STORE,
         run: apply::delete,
     },
 ];
 
 /// What there is to say of each, but for `nexus delete`, which is another's first.
-pub static INFOS: [&CommandInfo; 3] = [&ACTIONS[0].info, &ACTIONS[1].info, &ACTIONS[2].info];
+pub static INFOS: [&CommandInfo; 3] = [
+    &ACTIONS[0].subcommand.info,
+    &ACTIONS[1].subcommand.info,
+    &ACTIONS[2].subcommand.info,
+];
 
 /// The name of the subcommand that is also one for deployments.
 const DELETE: &str = "delete";
@@ -132,35 +81,24 @@ pub struct Flows {
     given: Given,
 }
 
-/// What was given.
-#[derive(Default)]
-pub(super) struct Given {
-    namespace: Option<String>,
-    /// Files to read.
-    pub(super) files: Vec<String>,
-    /// Whether what isn't given is deleted.
-    pub(super) prune: bool,
-    /// Whether nothing is done.
-    pub(super) dry_run: bool,
-    /// The form of what is printed.
-    pub(super) output: Option<String>,
-    store: Option<String>,
-    words: Vec<String>,
-}
-
 /// Reads the words of the subcommand of that name, if it is one of these.
 pub fn read_for(name: &str, words: &[&str]) -> Option<std::result::Result<Flows, EarlyExit>> {
-    let mut actions = ACTIONS.iter().filter(|action| action.info.name != DELETE);
-    let action = actions.find(|action| action.info.name == name)?;
-    Some(read(action, words).map(|given| Flows { action, given }))
+    let mut actions = ACTIONS
+        .iter()
+        .filter(|action| action.subcommand.info.name != DELETE);
+    let action = actions.find(|action| action.subcommand.info.name == name)?;
+    let given = action.subcommand.read(words);
+    Some(given.map(|given| Flows { action, given }))
 }
 
 /// The words of `nexus delete`, if they ask for nodes or values rather than for deployments: `specs` or `values` is its first word
 /// that is no option.
 pub fn delete(words: &[&str]) -> Option<std::result::Result<Flows, EarlyExit>> {
     let (_, words) = words.split_first().filter(|(first, _)| **first == DELETE)?;
-    let action = ACTIONS.iter().find(|action| action.info.name == DELETE)?;
-    match read(action, words) {
+    let action = ACTIONS
+        .iter()
+        .find(|action| action.subcommand.info.name == DELETE)?;
+    match action.subcommand.read(words) {
         Ok(given) => given.sort().is_ok().then_some(Ok(Flows { action, given })),
         Err(exit) => words.first().and_then(|word| sort(word)).map(|_| Err(exit)),
     }
@@ -172,78 +110,6 @@ fn sort(word: &str) -> Option<Sort> {
         "values" | "value" => Some(Sort::Values),
         _ => None,
     }
-}
-
-fn read(action: &Action, words: &[&str]) -> std::result::Result<Given, EarlyExit> {
-    let mut given = Given::default();
-    let mut rest = words.iter();
-    let mut is_ended = false;
-    while let Some(word) = rest.next() {
-        if is_ended || *word == "-" || !word.starts_with('-') {
-            given.words.push((*word).to_string());
-            continue;
-        }
-        let (name, value) = match word.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (*word, None),
-        };
-        match name {
-            "--help" | "-h" => {
-                return Err(EarlyExit {
-                    output: help(action),
-                    status: Ok(()),
-                });
-            }
-            "--" => {
-                is_ended = true;
-                continue;
-            }
-            _ => {}
-        }
-        let mut options = OPTIONS.iter();
-        let option = options.find(|row| action.options & row.0 != 0 && (row.1 == name || row.2 == name));
-        let Some((bit, _, _, metavar, _)) = option else {
-            return Err(format!("nexus {} has no option {name}", action.info.name).into());
-        };
-        let value = match (metavar.is_empty(), value) {
-            (true, None) => String::new(),
-            (true, Some(_)) => return Err(format!("option {name} takes no value").into()),
-            (false, Some(value)) => value.to_string(),
-            (false, None) => match rest.next() {
-                Some(value) => (*value).to_string(),
-                None => return Err(format!("option {name} stands last, expected {metavar} after it").into()),
-            },
-        };
-        match *bit {
-            NAMESPACED => given.namespace = Some(value),
-            FILE => given.files.push(value),
-            PRUNE => given.prune = true,
-            DRY_RUN => given.dry_run = true,
-            OUTPUT => given.output = Some(value),
-            _ => given.store = Some(value),
-        }
-    }
-    Ok(given)
-}
-
-fn help(action: &Action) -> String {
-    let name = action.info.name;
-    let mut out = format!(
-        "Usage: nexus {name} [OPTIONS] {}\n\n{}\n",
-        action.words, action.info.description
-    );
-    if !action.note.is_empty() {
-        out += &format!("\n{}\n", action.note);
-    }
-    out += "\nOptions:\n";
-    for (bit, long, short, metavar, description) in OPTIONS {
-        if action.options & bit != 0 {
-            let comma = if short.is_empty() { "" } else { ", " };
-            let spelling = format!("{short}{comma}{long} {metavar}");
-            out += &format!("  {spelling:<20}{description}\n");
-        }
-    }
-    out + "  --help              print this\n"
 }
 
 /// Does what is asked for.
@@ -287,7 +153,7 @@ impl Given {
 
     /// The namespace, checked.
     pub(super) fn namespace(&self) -> std::result::Result<&str, Errors> {
-        let namespace = self.namespace.as_deref().unwrap_or(NAMESPACE);
+        let namespace = self.value(subcommand::NAMESPACE).unwrap_or(NAMESPACE);
         match name::check("namespace", namespace) {
             Ok(()) => Ok(namespace),
             Err(error) => Err(vec![Error::new(Kind::Usage, error.message)]),
@@ -296,11 +162,7 @@ impl Given {
 
     /// The store as it is asked for.
     pub(super) fn store(&self) -> std::result::Result<FlowStore, Errors> {
-        let named = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let directory = match &self.store {
-            Some(directory) => PathBuf::from(directory),
-            None => named("NEXUS_STORE").map_or_else(|| PathBuf::from("flows"), PathBuf::from),
-        };
+        let directory = self.value(STORE).map_or_else(usual_directory, PathBuf::from);
         Ok(FlowStore::new(&directory, Some(self.namespace()?)))
     }
 
@@ -321,7 +183,7 @@ impl Given {
     pub(super) fn objects(&self, sort: Sort) -> std::result::Result<Vec<Object>, Errors> {
         let mut objects = Vec::new();
         let mut errors = Vec::new();
-        for file in &self.files {
+        for file in self.values(FILE) {
             match read_objects(file, sort, self.namespace()?) {
                 Ok(read) => objects.extend(read),
                 Err(found) => errors.extend(found),
@@ -350,9 +212,9 @@ impl Given {
     /// Refuses to go on without a file.
     pub(super) fn expect_files(&self, action: &str) -> std::result::Result<(), Errors> {
         self.expect_no_names(action)?;
-        match self.files.is_empty() {
-            false => Ok(()),
-            true => Err(usage(
+        match self.has(FILE) {
+            true => Ok(()),
+            false => Err(usage(
                 "no file is given",
                 &format!("usage: nexus {action} specs|values -f FILE, - for standard input"),
             )),

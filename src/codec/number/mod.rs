@@ -6,4 +6,4 @@ mod read;
 mod write;
 
 pub use read::Decimal;
-pub use write::{float_text, write_f4, write_f8, write_int, write_unsigned};
+pub use write::{float_text, push_number, write_f4, write_f8, write_int, write_unsigned};

@@ -41,6 +41,14 @@ pub fn write_int(value: i64, out: &mut Vec<u8>) {
     write_unsigned(value.unsigned_abs(), out);
 }
 
+/// Appends a number of few digits in that base, at most 16.
+pub fn push_number(number: u64, base: u64, out: &mut Vec<u8>) {
+    if number >= base {
+        push_number(number / base, base, out);
+    }
+    out.push(b"0123456789abcdef"[(number % base) as usize]);
+}
+
 /// Appends an unsigned integer in decimal.
 #[inline]
 pub fn write_unsigned(value: u64, out: &mut Vec<u8>) {

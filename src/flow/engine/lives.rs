@@ -2,12 +2,12 @@
 
 use super::namespace::{Namespace, Source};
 use super::{Effect, Engine, Start};
-use crate::core::slab::{Key, Slab};
+use crate::core::slab::Key;
 use crate::error::{Error, Kind, Result};
 use crate::flow::graph::nodes::{Row, Table};
 use crate::flow::kinds::node::{Event, Outcome};
 use crate::flow::run::floor::{Birth, Timer};
-use crate::flow::run::process::{Process, Stage};
+use crate::flow::run::process::{Process, ProcessKey, Stage};
 use crate::flow::run::trace::Trace;
 #[cfg(test)]
 use crate::flow::simulation::Bug;
@@ -32,7 +32,7 @@ impl Engine {
         node: &str,
         launch: Launch,
         now_ms: u64,
-    ) -> Result<Key<Process>> {
+    ) -> Result<ProcessKey> {
         let (table, row) = self.place(key, node)?;
         if let Start::In(port, _) = &launch.start
             && !row.symbol.node.has_in(port)
@@ -85,10 +85,10 @@ impl Engine {
         key: Key<Namespace>,
         table: Rc<Table>,
         row: &Row,
-        parent: Option<Key<Process>>,
+        parent: Option<ProcessKey>,
         is_awaited: bool,
         now_ms: u64,
-    ) -> Result<Key<Process>> {
+    ) -> Result<ProcessKey> {
         let Some(namespace) = self.namespaces.get_mut(key) else {
             return Err(Error::new(Kind::NotFound, "the namespace is gone"));
         };
@@ -104,10 +104,11 @@ impl Engine {
         let above = parent.map(Process::id);
         let mut trace = Trace::new(super::RunId(0), above, namespace.name.clone(), node, now_ms);
         trace.is_whole = namespace.graph.reads_trace();
-        let run = self.runs.insert(Process {
+        trace.records = self.spare.records();
+        let run = self.runs.insert(Box::new(Process {
             namespace: key,
             table,
-            frames: Slab::new(),
+            frames: self.spare.frames(),
             stage: Stage::Going,
             is_awaited,
             parent,
@@ -117,10 +118,11 @@ impl Engine {
             outcome: None,
             moving: 0,
             waiting: Vec::new(),
+            absorbed: Vec::new(),
             is_stepping: false,
             held: 0,
             trace,
-        });
+        }));
         if let Some(process) = self.runs.get_mut(run) {
             process.trace.run = Process::id(run);
         }
@@ -128,7 +130,7 @@ impl Engine {
     }
 
     /// What follows from the turn of a run: runs that it asked for, its end.
-    pub(super) fn after(&mut self, run: Key<Process>, now_ms: u64) {
+    pub(super) fn after(&mut self, run: ProcessKey, now_ms: u64) {
         while let Some(birth) = self.floor.births.pop() {
             let (parent, frame) = (birth.parent, birth.frame);
             let born = self.bear(birth, now_ms);
@@ -186,7 +188,7 @@ impl Engine {
     }
 
     /// The first frame of a run is answered.
-    fn over(&mut self, run: Key<Process>, now_ms: u64) {
+    fn over(&mut self, run: ProcessKey, now_ms: u64) {
         let Some(process) = self.runs.get_mut(run) else {
             return;
         };
@@ -206,7 +208,7 @@ impl Engine {
     }
 
     /// The transaction of a run is over.
-    pub(super) fn transaction_over(&mut self, run: Key<Process>, ended: Outcome, now_ms: u64) {
+    pub(super) fn transaction_over(&mut self, run: ProcessKey, ended: Outcome, now_ms: u64) {
         let Some(process) = self.runs.get_mut(run) else {
             return;
         };
@@ -222,7 +224,7 @@ impl Engine {
     }
 
     /// Gives the one answer of a run out.
-    fn answer(&mut self, run: Key<Process>, outcome: Outcome, now_ms: u64) {
+    fn answer(&mut self, run: ProcessKey, outcome: Outcome, now_ms: u64) {
         let Some(process) = self.runs.get_mut(run) else {
             return;
         };
@@ -253,11 +255,11 @@ impl Engine {
     }
 
     /// Forgets a run that is answered and has no runs of its own any more, and so on with that it belongs to.
-    fn remove_joined(&mut self, run: Key<Process>) {
+    fn remove_joined(&mut self, run: ProcessKey) {
         let mut next = Some(run);
         while let Some(run) = next.take() {
-            let is_gone = |its: &Process| matches!(its.stage, Stage::Joining) && its.children.is_empty();
-            if !self.runs.get(run).is_some_and(is_gone) {
+            let known = self.runs.get(run);
+            if !known.is_some_and(|its| matches!(its.stage, Stage::Joining) && its.children.is_empty()) {
                 return;
             }
             let Some(mut process) = self.runs.remove(run) else {
@@ -270,9 +272,12 @@ impl Engine {
             if self.floor.planted == Some(Bug::KeepTables) {
                 self.hooks.tables.push(process.table.clone());
             }
-            if self.traces.len() >= FLOW_TRACES_MAX {
-                self.traces.pop_front();
+            if self.traces.len() >= FLOW_TRACES_MAX
+                && let Some(oldest) = self.traces.pop_front()
+            {
+                self.spare.keep_records(oldest.records);
             }
+            self.spare.keep_frames(process.frames);
             self.traces.push_back(process.trace);
             if let Some(namespace) = self.namespaces.get_mut(process.namespace) {
                 namespace.runs -= 1;
@@ -311,7 +316,7 @@ impl Engine {
     }
 
     /// The deadline of a run has passed.
-    pub(super) fn deadline_over(&mut self, run: Key<Process>, now_ms: u64) {
+    pub(super) fn deadline_over(&mut self, run: ProcessKey, now_ms: u64) {
         let Some(process) = self.runs.get_mut(run) else {
             return;
         };

@@ -8,7 +8,7 @@ use crate::flow::graph::change::Swap;
 use crate::flow::graph::nodes::Graph;
 use crate::flow::kinds::node::Service;
 use crate::flow::run::floor::Timer;
-use crate::flow::run::process::Process;
+use crate::flow::run::process::ProcessKey;
 use crate::limits::FLOW_NAMESPACES_MAX;
 use std::rc::Rc;
 
@@ -27,7 +27,7 @@ pub struct Source {
     pub interval_ms: u64,
     pub due: Due,
     /// The run that it began last.
-    pub last: Option<Key<Process>>,
+    pub last: Option<ProcessKey>,
 }
 
 impl Engine {

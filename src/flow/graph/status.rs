@@ -19,7 +19,7 @@ pub enum State {
 }
 
 /// A node and how it stands.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Status {
     /// As it is served, or, if it has failed, as it was written.
     pub spec: Rc<Spec>,
@@ -27,6 +27,8 @@ pub struct Status {
     pub state: State,
     /// Why its last change was refused, if what is served is older.
     pub refused: Option<Rc<Error>>,
+    /// The nodes within, if it could be built.
+    pub inner: Vec<Rc<Symbol>>,
 }
 
 impl Status {
@@ -116,6 +118,7 @@ impl Graph {
                 spec: spec.clone(),
                 state: State::Failed(error.clone()),
                 refused: None,
+                inner: Vec::new(),
             });
         };
         let state = match &entry.cause {
@@ -131,6 +134,7 @@ impl Graph {
             spec: symbol.spec.clone(),
             state,
             refused: entry.refused.as_ref().map(|(_, error)| error.clone()),
+            inner: symbol.inner.clone(),
         })
     }
 

@@ -10,7 +10,9 @@ use crate::flow::value::{Value, json};
 pub struct Answer {
     /// Its status, 200 to 599.
     pub status: u16,
-    /// Names and values of its headers; `Content-Type` among them if it has a body.
+    /// The media type of its body, if it has one and `headers` doesn't say which.
+    pub media_type: Option<&'static str>,
+    /// Names and values of its headers.
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: Vec<u8>,
@@ -28,6 +30,7 @@ impl Answer {
     pub fn of(value: &Value, accept: &str) -> Result<Answer> {
         let mut answer = Answer {
             status: 200,
+            media_type: None,
             headers: Vec::new(),
             body: Vec::new(),
         };
@@ -58,13 +61,12 @@ impl Answer {
                 Some("text/plain; charset=utf-8")
             }
             body => {
+                answer.body.reserve(BODY_BYTES);
                 json::write(body, &mut answer.body)?;
                 Some("application/json")
             }
         };
-        if let (Some(media_type), None) = (media_type, given) {
-            answer.headers.push((CONTENT_TYPE.into(), media_type.into()));
-        }
+        answer.media_type = media_type.filter(|_| given.is_none());
         Ok(answer)
     }
 
@@ -89,6 +91,9 @@ impl Answer {
 
 /// The headers that a map of strings, or of lists of them, names: as `Content-Type`, none with control bytes.
 pub(super) fn header_lines(of: &str, header: Option<&Value>) -> Result<Vec<(String, String)>> {
+    if header.is_none() {
+        return Ok(Vec::new());
+    }
     let what = format!("header of {of}");
     let mut lines = strings(&what, header)?;
     for (name, value) in &mut lines {
@@ -147,6 +152,9 @@ fn bad(message: String) -> Box<Error> {
 
 const CONTENT_TYPE: &str = "Content-Type";
 
+/// Room for most bodies, so that they don't grow byte by byte.
+const BODY_BYTES: usize = 256;
+
 /// Whether it is an answer as a whole, not its body alone.
 fn is_whole(value: &Value) -> bool {
     let Some(entries) = value.entries() else {
@@ -181,6 +189,9 @@ mod tests {
                 let mut told = answer.status.to_string();
                 for (name, value) in &answer.headers {
                     told.push_str(&format!(" {name}: {value}"));
+                }
+                if let Some(media_type) = answer.media_type {
+                    told.push_str(&format!(" Content-Type: {media_type}"));
                 }
                 format!("{told} | {}", String::from_utf8_lossy(&answer.body))
             }
@@ -226,7 +237,10 @@ mod tests {
         );
         let bytes = Value::Bytes(std::rc::Rc::from(&b"\xff"[..]));
         let found = Answer::of(&bytes, "").unwrap();
-        assert_eq!((found.body.as_slice(), found.headers.len()), (&b"\xff"[..], 1));
+        assert_eq!(
+            (found.body.as_slice(), found.media_type),
+            (&b"\xff"[..], Some("application/octet-stream"))
+        );
         assert_eq!(
             told(&Value::str("a"), "application/json"),
             "200 Content-Type: application/json | \"a\""

@@ -26,7 +26,7 @@ pub struct Asked<'a> {
 
 /// Texts that most packets have, made once.
 pub struct Names {
-    /// In the order of [`KEYS`], without `params`.
+    /// In the order of [`KEYS`].
     keys: Vec<Value>,
     methods: Vec<Value>,
     headers: Vec<Value>,
@@ -40,7 +40,7 @@ impl Default for Names {
     fn default() -> Names {
         let all = |texts: &[&str]| texts.iter().map(|text| Value::str(text)).collect();
         Names {
-            keys: all(KEYS.get(..KEYS.len() - 1).unwrap_or_default()),
+            keys: all(&KEYS),
             methods: all(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
             headers: all(&HEADERS),
             scheme: Value::str("http"),
@@ -51,7 +51,7 @@ impl Default for Names {
 }
 
 /// Headers that most requests have.
-const HEADERS: [&str; 12] = [
+const HEADERS: [&str; 13] = [
     "Host",
     "User-Agent",
     "Accept",
@@ -64,61 +64,67 @@ const HEADERS: [&str; 12] = [
     "Cookie",
     "Origin",
     "Referer",
+    "Sec-Fetch-Site",
 ];
 
 /// The packet: `method`, `scheme`, `host`, `path` (not decoded), `query` and `header` (maps of lists, names of headers as
-/// `Content-Type`), `protocol`, `body`, `status` (0, for an answer that is made of it).
+/// `Content-Type`), `protocol`, `body`, `status` (0, for an answer that is made of it), `params` (empty: a router's).
 ///
 /// # Errors
 /// Kind `bad_argument`: the query or the body is not what it says to be.
 pub fn packet(asked: &Asked<'_>, names: &Names) -> Result<Value> {
-    let mut headers: Vec<(&str, Vec<Value>)> = Vec::with_capacity(asked.headers.len());
+    let host = Value::str(asked.host);
+    let mut headers: Vec<(Value, Value)> = Vec::with_capacity(asked.headers.len());
     let mut media_type = "";
     let mut is_from_page = false;
-    for (name, value) in asked.headers.iter().copied() {
-        if name.eq_ignore_ascii_case("content-type") {
-            media_type = value;
+    for (name, text) in asked.headers.iter().copied() {
+        let known = HEADERS.iter().position(|known| known.eq_ignore_ascii_case(name));
+        match known.map(|place| HEADERS[place]) {
+            Some("Content-Type") => media_type = text,
+            Some("Origin" | "Referer" | "Sec-Fetch-Site") => is_from_page = true,
+            _ => {}
         }
-        is_from_page |= ["origin", "referer", "sec-fetch-site"]
-            .iter()
-            .any(|known| name.eq_ignore_ascii_case(known));
-        let value = Value::str(value);
-        let mut known = headers.iter_mut();
-        match known.find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-            Some((_, values)) => values.push(value),
-            None => headers.push((name, vec![value])),
+        let name = match known.and_then(|place| names.headers.get(place)) {
+            Some(known) => known.clone(),
+            None => Value::Str(body::canonical(name).into()),
+        };
+        let value = match text == asked.host {
+            true => host.clone(),
+            false => Value::str(text),
+        };
+        let mut before = headers.iter_mut();
+        match before.find(|(known, _)| known.as_str() == name.as_str()) {
+            Some((_, Value::List(values))) => Rc::make_mut(values).push(value),
+            _ => headers.push((name, Value::list(vec![value]))),
         }
     }
-    let headers = headers.into_iter().map(|(name, values)| {
-        let known = HEADERS.iter().position(|known| known.eq_ignore_ascii_case(name));
-        let known = known.and_then(|place| names.headers.get(place)).cloned();
-        let name = known.unwrap_or_else(|| Value::Str(body::canonical(name).into()));
-        (name, Value::list(values))
-    });
     let mut methods = names.methods.iter();
     let method = methods.find(|known| known.as_str() == Some(asked.method));
     let query = match asked.query {
         "" => names.empty.clone(),
         query => body::lists(target::fields(query)?),
     };
-    let values = [
-        method.cloned().unwrap_or_else(|| Value::str(asked.method)),
-        names.scheme.clone(),
-        Value::str(asked.host),
-        Value::str(asked.path),
-        query,
-        names.protocols[usize::from(!asked.is_old)].clone(),
-        Value::Map(Rc::new(headers.collect())),
-        body::read(media_type, asked.body, !is_from_page)?,
-        Value::Int(0),
-    ];
-    // A router adds one.
     let mut entries = Vec::with_capacity(KEYS.len());
-    entries.extend(names.keys.iter().cloned().zip(values));
+    let mut keys = names.keys.iter();
+    let mut put = |value: Value| {
+        if let Some(key) = keys.next() {
+            entries.push((key.clone(), value));
+        }
+    };
+    put(method.cloned().unwrap_or_else(|| Value::str(asked.method)));
+    put(names.scheme.clone());
+    put(host);
+    put(Value::str(asked.path));
+    put(query);
+    put(names.protocols[usize::from(!asked.is_old)].clone());
+    put(Value::Map(Rc::new(headers)));
+    put(body::read(media_type, asked.body, !is_from_page)?);
+    put(Value::Int(0));
+    put(names.empty.clone());
     Ok(Value::Map(Rc::new(entries)))
 }
 
-/// The keys that a packet has; `params` is a router's.
+/// The keys that a packet has.
 pub(super) const KEYS: [&str; 10] = [
     "method", "scheme", "host", "path", "query", "protocol", "header", "body", "status", "params",
 ];
@@ -165,7 +171,7 @@ mod tests {
             json::text(&packet(&asked, &Names::default()).unwrap()),
             "{\"method\":\"POST\",\"scheme\":\"http\",\"host\":\"h:1\",\"path\":\"/a%20b\",\"query\":{\"q\":[\"1\",\"2\"]},\
              \"protocol\":\"HTTP/1.1\",\"header\":{\"Content-Type\":[\"application/json\"],\"X-A\":[\"1\",\"2\"]},\
-             \"body\":{\"n\":1},\"status\":0}"
+             \"body\":{\"n\":1},\"status\":0,\"params\":{}}"
         );
     }
 }

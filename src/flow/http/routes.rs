@@ -340,6 +340,10 @@ impl Routes {
                 refused(405, Error::new(Kind::Usage, message), Some(shown))
             }
             Ok(Found::Route(position, params)) => {
+                let is_empty = |known: &Value| known.entries().is_some_and(<[_]>::is_empty);
+                if params.is_empty() && packet.get("params").is_some_and(is_empty) {
+                    return Ok(Routed::Send(position, packet.clone()));
+                }
                 let params = params
                     .into_iter()
                     .map(|(name, value)| (Value::Str(name), Value::Str(value)));

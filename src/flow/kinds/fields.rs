@@ -1,6 +1,7 @@
 //! Reads the fields of a kind, with errors that name the field, what it is and what was expected. Knows no kind.
 
 use super::node::Outcome;
+use crate::codec::number::Decimal;
 use crate::error::{Error, Kind, Result};
 use crate::flow::cel::Cel;
 use crate::flow::spec::Spec;
@@ -119,7 +120,8 @@ fn read_duration(text: &str) -> Option<u64> {
         "h" => 3_600_000.0,
         _ => return None,
     };
-    let ms = number.parse::<f64>().ok()? * unit_ms;
+    let written = Decimal::scan(number.as_bytes()).ok();
+    let ms = written.filter(|its| its.text.len() == number.len())?.f8() * unit_ms;
     // Far beyond the bound it saturates, which the bound refuses.
     Some(ms.round() as u64)
 }

@@ -1,7 +1,7 @@
 //! Where frames are held so that somebody can look at them. Prints nothing.
 
 use super::frame::Frame;
-use super::process::Process;
+use super::process::ProcessKey;
 use crate::core::slab::Key;
 use crate::error::{Error, Kind, Result};
 use crate::flow::engine::RunId;
@@ -49,7 +49,7 @@ pub struct Held {
 #[derive(Default)]
 pub struct Breakpoints {
     pub(in crate::flow) list: Vec<Breakpoint>,
-    pub(in crate::flow) held: Vec<(Key<Process>, Key<Frame>)>,
+    pub(in crate::flow) held: Vec<(ProcessKey, Key<Frame>)>,
     last: u32,
 }
 
@@ -104,7 +104,7 @@ impl Breakpoints {
         })
     }
 
-    pub(super) fn forget(&mut self, run: Key<Process>) {
+    pub(super) fn forget(&mut self, run: ProcessKey) {
         self.held.retain(|(its, _)| *its != run);
     }
 }

@@ -3,7 +3,7 @@
 use super::breakpoint::Breakpoints;
 use super::frame::Frame;
 use super::machine::Next;
-use super::process::Process;
+use super::process::ProcessKey;
 use crate::core::deadlines::Deadlines;
 use crate::core::slab::{Key, Slab};
 use crate::flow::engine::Effect;
@@ -14,25 +14,25 @@ use std::collections::VecDeque;
 /// Who waits for the world.
 pub enum Task {
     /// A frame.
-    Frame(Key<Process>, Key<Frame>),
+    Frame(ProcessKey, Key<Frame>),
     /// A run that is over, for the end of its transaction.
-    End(Key<Process>),
+    End(ProcessKey),
 }
 
 /// What is due at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
     /// The deadline of a run.
-    Run(Key<Process>),
+    Run(ProcessKey),
     /// A frame that sleeps.
-    Frame(Key<Process>, Key<Frame>),
+    Frame(ProcessKey, Key<Frame>),
     /// A source that begins runs itself.
     Source(u64),
 }
 
 /// A run that a frame asks for.
 pub struct Birth {
-    pub parent: Key<Process>,
+    pub parent: ProcessKey,
     pub frame: Key<Frame>,
     pub port: Port,
     pub packet: Value,
@@ -41,7 +41,7 @@ pub struct Birth {
 /// What all runs share.
 pub struct Floor {
     /// Frames whose turn it is, in order.
-    pub queue: VecDeque<(Key<Process>, Key<Frame>)>,
+    pub queue: VecDeque<(ProcessKey, Key<Frame>)>,
     pub tasks: Slab<Task>,
     pub timers: Deadlines<Timer>,
     pub effects: VecDeque<Effect>,

@@ -70,6 +70,4 @@ pub struct Frame {
     pub wait: Wait,
     /// Its record in the trace.
     pub record: Option<u32>,
-    /// Of a frame that answers for others: them.
-    pub absorbed: Vec<Key<Frame>>,
 }

@@ -49,50 +49,79 @@ pub fn join_errors(mut errors: Vec<Named>, what: &str) -> Rc<Error> {
 }
 
 /// A packet on its way through all links of a port: answers in the order of the links.
-pub struct Part {
-    values: Vec<Option<Value>>,
-    /// By the places of their links.
-    errors: Vec<(u32, Named)>,
+pub enum Part {
+    /// One link, as most ports have it.
+    One(Option<Reply>),
+    /// Several.
+    Several(Box<Several>),
+}
+
+/// Answers of several links.
+pub struct Several {
+    replies: Vec<Option<Reply>>,
+    /// The names of what failed.
+    failed: Vec<Option<Rc<str>>>,
     open: u32,
 }
 
 impl Part {
     pub(super) fn new(links: usize) -> Part {
-        Part {
-            values: vec![None; links],
-            errors: Vec::new(),
+        if links == 1 {
+            return Part::One(None);
+        }
+        Part::Several(Box::new(Several {
+            replies: (0..links).map(|_| None).collect(),
+            failed: vec![None; links],
             open: links as u32,
+        }))
+    }
+
+    /// Takes the answer of one link.
+    pub(super) fn give(&mut self, place: u32, name: &Rc<str>, reply: Reply) {
+        match self {
+            Part::One(slot) => *slot = Some(reply),
+            Part::Several(several) => several.give(place as usize, name, reply),
         }
     }
 
-    /// Takes the answer of one link; true if it was the last.
-    pub(super) fn give(&mut self, place: u32, name: &Rc<str>, reply: Reply) -> bool {
-        match reply {
-            Reply::Given(Ok(value)) => {
-                if let Some(slot) = self.values.get_mut(place as usize) {
-                    *slot = Some(value);
-                }
-            }
-            Reply::Given(Err(error)) => {
-                let at = self.errors.partition_point(|(other, _)| *other < place);
-                self.errors.insert(at, (place, (name.clone(), error)));
-            }
-            Reply::Absorbed => {}
+    pub(super) fn is_over(&self) -> bool {
+        match self {
+            Part::One(reply) => reply.is_some(),
+            Part::Several(several) => several.open == 0,
+        }
+    }
+
+    fn joined(self) -> Reply {
+        match self {
+            Part::One(reply) => reply.unwrap_or(Reply::Absorbed),
+            Part::Several(several) => several.joined(),
+        }
+    }
+}
+
+impl Several {
+    fn give(&mut self, place: usize, name: &Rc<str>, reply: Reply) {
+        if let (Reply::Given(Err(_)), Some(slot)) = (&reply, self.failed.get_mut(place)) {
+            *slot = Some(name.clone());
+        }
+        if let Some(slot) = self.replies.get_mut(place) {
+            *slot = Some(reply);
         }
         self.open = self.open.saturating_sub(1);
-        self.open == 0
     }
 
-    fn joined(mut self) -> Reply {
-        if !self.errors.is_empty() {
-            let errors = self.errors.into_iter().map(|(_, its)| its).collect();
+    fn joined(self) -> Reply {
+        let (mut values, mut errors) = (Vec::new(), Vec::new());
+        for (reply, failed) in self.replies.into_iter().zip(self.failed) {
+            match reply {
+                Some(Reply::Given(Ok(value))) => values.push(value),
+                Some(Reply::Given(Err(error))) => errors.push((failed.unwrap_or_default(), error)),
+                Some(Reply::Absorbed) | None => {}
+            }
+        }
+        if !errors.is_empty() {
             return Reply::Given(Err(join_errors(errors, "nodes")));
         }
-        if self.values.len() == 1 {
-            let value = self.values.pop().flatten();
-            return value.map_or(Reply::Absorbed, |value| Reply::Given(Ok(value)));
-        }
-        let mut values: Vec<Value> = self.values.into_iter().flatten().collect();
         match values.len() {
             0 => Reply::Absorbed,
             1 => Reply::Given(Ok(values.pop().unwrap_or_default())),
@@ -159,8 +188,9 @@ impl Series {
             return;
         };
         let State::Open(part) = state else { return };
-        if part.give(place, name, reply) {
-            let part = std::mem::replace(part, Part::new(0));
+        part.give(place, name, reply);
+        if part.is_over() {
+            let part = std::mem::replace(part, Part::One(None));
             let reply = part.joined();
             self.is_failed |= matches!(reply, Reply::Given(Err(_)));
             *state = State::Over(reply);
@@ -186,16 +216,14 @@ impl Join {
     /// Takes an answer.
     pub(super) fn give(&mut self, packet: u32, place: u32, name: &Rc<str>, reply: Reply) {
         match self {
-            Join::One(part) => {
-                part.give(place, name, reply);
-            }
+            Join::One(part) => part.give(place, name, reply),
             Join::All(series) => series.give(packet, place, name, reply),
         }
     }
 
     pub(super) fn is_over(&self) -> bool {
         match self {
-            Join::One(part) => part.open == 0,
+            Join::One(part) => part.is_over(),
             Join::All(series) => series.is_over(),
         }
     }
@@ -223,7 +251,8 @@ mod tests {
                 Some(Ok(number)) => Reply::Given(Ok(Value::Int(*number))),
                 Some(Err(message)) => Reply::Given(Err(Rc::from(Error::new(Kind::Io, *message)))),
             };
-            assert_eq!(part.give(place as u32, &name, reply), place + 1 == replies.len());
+            part.give(place as u32, &name, reply);
+            assert_eq!(part.is_over(), place + 1 == replies.len());
         }
         let joined = match part.joined() {
             Reply::Absorbed => Ok("absorbed".into()),

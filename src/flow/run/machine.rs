@@ -5,7 +5,7 @@ use super::floor::{Birth, Floor, Task, Timer};
 use super::frame::{Caller, Frame, Stage, Wait};
 use super::join::{Join, Part, Reply, Series};
 use super::process::Process;
-use super::trace::{Record, Shown};
+
 use crate::core::slab::Key;
 use crate::error::{Error, Kind};
 use crate::flow::engine::{Effect, TaskId};
@@ -22,8 +22,6 @@ use std::rc::Rc;
 
 /// What is to be done next.
 pub enum Next {
-    /// A node has decided.
-    Step(Key<Frame>, Step),
     /// A frame has failed: `error` may help.
     Fail(Key<Frame>, Rc<Error>),
     /// A frame ends.
@@ -64,7 +62,6 @@ impl Process {
             state: FrameState::default(),
             wait: Wait::Nothing,
             record: None,
-            absorbed: Vec::new(),
         })
     }
 
@@ -136,7 +133,7 @@ impl Process {
             (None, None) => return,
         };
         let mut todo = std::mem::take(&mut floor.todo);
-        todo.push(Next::Step(key, step));
+        self.apply(key, step, &mut todo, floor, now_ms);
         self.drive(todo, floor, now_ms);
     }
 
@@ -193,17 +190,8 @@ impl Process {
             return;
         };
         let parent = frame.caller.and_then(|caller| self.frames.get(caller.frame));
-        let record = Record {
-            parent: parent.and_then(|parent| parent.record),
-            node: frame.symbol.name.clone(),
-            port: frame.port.clone(),
-            via: frame.via.clone(),
-            input: Shown::Left(""),
-            answer: None,
-            began_ms: now_ms,
-            ended_ms: now_ms,
-        };
-        let record = self.trace.begin(record, packet);
+        let parent = parent.and_then(|parent| parent.record);
+        let record = self.trace.begin(frame, parent, packet, now_ms);
         if let Some(frame) = self.frames.get_mut(key) {
             frame.record = record;
         }
@@ -213,7 +201,6 @@ impl Process {
         loop {
             while let Some(next) = todo.pop() {
                 match next {
-                    Next::Step(key, step) => self.apply(key, step, &mut todo, floor, now_ms),
                     Next::Fail(key, error) => self.fail(key, error, &mut todo, floor),
                     Next::Reply(key, reply) => self.reply(key, reply, &mut todo, floor, now_ms),
                     Next::Joined(key) => self.joined(key, &mut todo, floor),
@@ -354,7 +341,6 @@ impl Process {
             return false;
         }
         let mut part = Part::new(ways.len());
-        let mut is_over = false;
         for (link, way) in ways.iter().enumerate() {
             let link = link as u32;
             if let Err(error) = self.spawn(
@@ -365,9 +351,10 @@ impl Process {
                 Place { packet: 0, link },
                 floor,
             ) {
-                is_over = part.give(link, &symbol.name, Reply::Given(Err(error)));
+                part.give(link, &symbol.name, Reply::Given(Err(error)));
             }
         }
+        let is_over = part.is_over();
         if let Some(frame) = self.frames.get_mut(key) {
             frame.wait = Wait::Join(Join::One(part));
         }
@@ -519,7 +506,6 @@ impl Process {
             state: FrameState::default(),
             wait: Wait::Nothing,
             record: None,
-            absorbed: Vec::new(),
         });
         self.begin_in(key, packet, floor);
         Ok(())
@@ -527,34 +513,36 @@ impl Process {
 
     /// A frame ends; whoever sent its packet gets the answer.
     fn reply(&mut self, key: Key<Frame>, reply: Reply, todo: &mut Vec<Next>, floor: &mut Floor, now_ms: u64) {
-        let Some(frame) = self.frames.remove(key) else {
+        let Some(frame) = self.frames.get(key) else {
             return;
         };
+        let (symbol, caller, record) = (frame.symbol.clone(), frame.caller, frame.record);
+        #[cfg(test)]
+        let stage = frame.stage;
+        self.frames.discard(key);
         floor.frames -= 1;
-        frame
-            .symbol
-            .packets
-            .set(frame.symbol.packets.get().saturating_sub(1));
+        symbol.packets.set(symbol.packets.get().saturating_sub(1));
         if let Reply::Given(outcome) = &reply {
-            self.trace.end(frame.record, outcome, now_ms);
+            self.trace.end(record, outcome, now_ms);
         }
         // They fail with it, if it does, so that none of their own errors is asked for help.
-        for absorbed in frame.absorbed {
-            todo.push(Next::Reply(absorbed, Reply::Absorbed));
+        if !self.absorbed.is_empty() {
+            let own = self.absorbed.extract_if(.., |(carrier, _)| *carrier == key);
+            todo.extend(own.map(|(_, absorbed)| Next::Reply(absorbed, Reply::Absorbed)));
         }
-        let Some(caller) = frame.caller else {
+        let Some(caller) = caller else {
             self.outcome = Some(reply.outcome());
             return;
         };
         #[cfg(test)]
-        if floor.planted == Some(crate::flow::simulation::Bug::LoseAnswer) && frame.stage == Stage::Error {
+        if floor.planted == Some(crate::flow::simulation::Bug::LoseAnswer) && stage == Stage::Error {
             return;
         }
         let Some(parent) = self.frames.get_mut(caller.frame) else {
             return;
         };
         if let Wait::Join(join) = &mut parent.wait {
-            join.give(caller.packet, caller.place, &frame.symbol.name, reply);
+            join.give(caller.packet, caller.place, &symbol.name, reply);
             let (is_over, is_series) = (join.is_over(), matches!(join, Join::All(_)));
             match (is_over, is_series) {
                 (true, _) => todo.push(Next::Joined(caller.frame)),
@@ -618,9 +606,7 @@ impl Process {
         }
         let mut found = found.into_iter();
         let Some(carrier) = found.next() else { return };
-        if let Some(frame) = self.frames.get_mut(carrier) {
-            frame.absorbed = found.collect();
-        }
+        self.absorbed.extend(found.map(|absorbed| (carrier, absorbed)));
         let event = Event::Released(Value::list(values));
         self.enqueue(carrier, Wait::Event(event), floor);
     }
@@ -646,9 +632,8 @@ impl Process {
             symbol.name
         );
         self.waiting = others;
-        if let Some(frame) = self.frames.get_mut(key) {
-            frame.absorbed = of_it.into_iter().skip(1).collect();
-        }
+        let others = of_it.into_iter().filter(|other| *other != key);
+        self.absorbed.extend(others.map(|other| (key, other)));
         Some(self.own_failure(key, Rc::from(Error::new(Kind::Deadlock, message))))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::floor::{Floor, Task, Timer};
 use super::frame::{Frame, Wait};
-use super::trace::Trace;
+use super::trace::{Record, Trace};
 use crate::core::deadlines::Due;
 use crate::core::slab::{Key, Slab};
 use crate::flow::engine::namespace::Namespace;
@@ -11,6 +11,7 @@ use crate::flow::graph::nodes::Table;
 use crate::flow::kinds::node::{Event, Outcome};
 #[cfg(test)]
 use crate::flow::simulation::Bug;
+use crate::limits::{FLOW_SPARE_FRAMES_MAX, FLOW_SPARE_MAX};
 use std::rc::Rc;
 
 /// How far a run is.
@@ -24,6 +25,9 @@ pub enum Stage {
     Joining,
 }
 
+/// The place of a run among those that go on.
+pub type ProcessKey = Key<Box<Process>>;
+
 /// A run.
 pub struct Process {
     pub namespace: Key<Namespace>,
@@ -33,8 +37,8 @@ pub struct Process {
     pub stage: Stage,
     /// Whether somebody outside waits for its answer.
     pub is_awaited: bool,
-    pub parent: Option<Key<Process>>,
-    pub children: Vec<Key<Process>>,
+    pub parent: Option<ProcessKey>,
+    pub children: Vec<ProcessKey>,
     pub deadline: Due,
     pub used_sql: bool,
     /// The answer of its first frame.
@@ -43,6 +47,8 @@ pub struct Process {
     pub moving: u32,
     /// Frames that wait for other inputs of their nodes, in the order in which they came.
     pub waiting: Vec<Key<Frame>>,
+    /// Frames that answer for others of their nodes, and those.
+    pub absorbed: Vec<(Key<Frame>, Key<Frame>)>,
     /// Whether its next frame is to be held.
     pub is_stepping: bool,
     /// Frames that are held.
@@ -51,15 +57,15 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn id(key: Key<Process>) -> RunId {
+    pub fn id(key: ProcessKey) -> RunId {
         RunId(key.raw())
     }
 
-    pub fn key(run: RunId) -> Key<Process> {
+    pub fn key(run: RunId) -> ProcessKey {
         Key::from_raw(run.0)
     }
 
-    fn own(&self) -> Key<Process> {
+    fn own(&self) -> ProcessKey {
         Process::key(self.trace.run)
     }
 
@@ -86,7 +92,10 @@ impl Process {
         let own = self.own();
         #[cfg(test)]
         let planted = floor.planted;
-        let keys: Vec<Key<Frame>> = self.frames.iter().map(|(key, _)| key).collect();
+        let keys: Vec<Key<Frame>> = match self.frames.is_empty() {
+            true => Vec::new(),
+            false => self.frames.iter().map(|(key, _)| key).collect(),
+        };
         floor.frames -= keys.len();
         for key in keys {
             let Some(frame) = self.frames.remove(key) else {
@@ -117,6 +126,7 @@ impl Process {
         }
         floor.breakpoints.forget(own);
         self.waiting.clear();
+        self.absorbed.clear();
         (self.moving, self.held) = (0, 0);
     }
 
@@ -132,5 +142,36 @@ impl Process {
             run,
             is_ok,
         });
+    }
+}
+
+/// Room of runs that are over, for those that come.
+#[derive(Default)]
+pub struct Spare {
+    frames: Vec<Slab<Frame>>,
+    records: Vec<Vec<Record>>,
+}
+
+impl Spare {
+    pub fn frames(&mut self) -> Slab<Frame> {
+        self.frames.pop().unwrap_or_else(Slab::new)
+    }
+
+    pub fn records(&mut self) -> Vec<Record> {
+        self.records.pop().unwrap_or_default()
+    }
+
+    /// All of them were released.
+    pub fn keep_frames(&mut self, frames: Slab<Frame>) {
+        if self.frames.len() < FLOW_SPARE_MAX && frames.slots() <= FLOW_SPARE_FRAMES_MAX {
+            self.frames.push(frames);
+        }
+    }
+
+    pub fn keep_records(&mut self, mut records: Vec<Record>) {
+        if self.records.len() < FLOW_SPARE_MAX && records.capacity() <= FLOW_SPARE_FRAMES_MAX {
+            records.clear();
+            self.records.push(records);
+        }
     }
 }

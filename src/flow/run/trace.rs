@@ -1,5 +1,6 @@
 //! What happened in a run: a record for each packet that a node received. Keeps no more than a bound of what the packets were.
 
+use super::frame::Frame;
 use crate::error::Error;
 use crate::flow::engine::RunId;
 use crate::flow::kinds::node::Outcome;
@@ -39,6 +40,15 @@ pub enum Shown {
 }
 
 impl Shown {
+    /// Whether it is this one, not a copy of it.
+    fn is(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Shown::Whole(Value::Map(kept)), Value::Map(value)) => Rc::ptr_eq(kept, value),
+            (Shown::Whole(Value::List(kept)), Value::List(value)) => Rc::ptr_eq(kept, value),
+            _ => false,
+        }
+    }
+
     /// JSON, or what it is in angle brackets.
     pub fn text(&self) -> String {
         match self {
@@ -70,6 +80,8 @@ pub struct Trace {
     /// Whether values are kept whole while the run goes on.
     pub(crate) is_whole: bool,
     bytes: usize,
+    /// The record that was answered last.
+    answered: Option<u32>,
 }
 
 impl Trace {
@@ -91,6 +103,7 @@ impl Trace {
             left_out: 0,
             is_whole: false,
             bytes: 0,
+            answered: None,
         }
     }
 
@@ -99,42 +112,55 @@ impl Trace {
             return Shown::Whole(value.clone());
         }
         let most = FLOW_TRACE_VALUE_BYTES_MAX.min(FLOW_TRACE_BYTES_MAX - self.bytes);
-        match weight(value, most) {
-            Some(bytes) => {
-                self.bytes += bytes;
+        let mut left = most;
+        match take_weight(value, &mut left) {
+            Some(()) => {
+                self.bytes += most - left;
                 Shown::Whole(value.clone())
             }
             None => Shown::Left(value.name()),
         }
     }
 
-    pub(crate) fn begin(&mut self, record: Record, input: &Value) -> Option<u32> {
+    /// A frame receives a packet.
+    pub(super) fn begin(
+        &mut self,
+        frame: &Frame,
+        parent: Option<u32>,
+        input: &Value,
+        now_ms: u64,
+    ) -> Option<u32> {
         if self.records.len() >= FLOW_TRACE_RECORDS_MAX {
             self.left_out += 1;
             return None;
         }
-        let input = match self.sent_on(&record, input) {
+        let from = parent.and_then(|parent| self.records.get(parent as usize));
+        // What a node only sends on takes no more memory.
+        let input = match from.is_some_and(|from| from.input.is(input)) {
             true => Shown::Whole(input.clone()),
             false => self.keep(input),
         };
-        self.records.push(Record { input, ..record });
+        self.records.push(Record {
+            parent,
+            node: frame.symbol.name.clone(),
+            port: frame.port.clone(),
+            via: frame.via.clone(),
+            input,
+            answer: None,
+            began_ms: now_ms,
+            ended_ms: now_ms,
+        });
         Some(self.records.len() as u32 - 1)
-    }
-
-    /// Whether a packet is what the sender itself received, and kept: it takes no more memory.
-    fn sent_on(&self, record: &Record, input: &Value) -> bool {
-        let parent = record.parent.and_then(|parent| self.records.get(parent as usize));
-        match (parent.map(|parent| &parent.input), input) {
-            (Some(Shown::Whole(Value::Map(kept))), Value::Map(input)) => Rc::ptr_eq(kept, input),
-            _ => false,
-        }
     }
 
     pub(crate) fn end(&mut self, record: Option<u32>, outcome: &Outcome, now_ms: u64) {
         let Some(place) = record else { return };
-        let answer = match outcome {
-            Ok(value) => Ok(self.keep(value)),
-            Err(error) => Err(error.clone()),
+        let answered = self.answered.replace(place);
+        let answered = answered.and_then(|place| self.records.get(place as usize)?.answer.as_ref());
+        let answer = match (outcome, answered) {
+            (Ok(value), Some(Ok(kept))) if kept.is(value) => Ok(Shown::Whole(value.clone())),
+            (Ok(value), _) => Ok(self.keep(value)),
+            (Err(error), _) => Err(error.clone()),
         };
         if let Some(record) = self.records.get_mut(place as usize) {
             record.answer = Some(answer);
@@ -191,45 +217,40 @@ impl Trace {
     }
 }
 
-/// What a value takes in memory, in bytes, if that isn't more than this.
-fn weight(value: &Value, most: usize) -> Option<usize> {
+/// Takes what a value has in memory, in bytes, from what is left; none if that is not enough. What contains others costs before
+/// it is looked into, so that it is never deeper than the bound has room for.
+fn take_weight(value: &Value, left: &mut usize) -> Option<()> {
     const EACH: usize = size_of::<Value>();
-    // Not more than can be within the bound, whatever contains whatever: each is counted before it is looked into.
-    let mut stack = Vec::new();
-    let mut total = EACH + own_bytes(value, &mut stack);
-    while total <= most
-        && let Some(value) = stack.pop()
-    {
-        match value {
-            Value::List(elements) if total + elements.len() * EACH <= most => {
-                total += elements.len() * EACH;
-                for element in elements.iter() {
-                    total += own_bytes(element, &mut stack);
-                }
-            }
-            Value::Map(entries) if total + 2 * entries.len() * EACH <= most => {
-                total += 2 * entries.len() * EACH;
-                for (key, value) in entries.iter() {
-                    total += own_bytes(key, &mut stack) + own_bytes(value, &mut stack);
-                }
-            }
-            _ => return None,
-        }
+    let (own, within) = match value {
+        Value::Str(text) => (text.len(), 0),
+        Value::Bytes(bytes) => (bytes.len(), 0),
+        Value::Error(error) => (error.message.len(), 0),
+        Value::List(elements) => (0, elements.len()),
+        Value::Map(entries) => (0, 2 * entries.len()),
+        _ => (0, 0),
+    };
+    *left = left.checked_sub(EACH + own)?;
+    if within * EACH > *left {
+        return None;
     }
-    (total <= most).then_some(total)
-}
-
-/// What a value has beside itself, in bytes. What is in it is left for later.
-fn own_bytes<'v>(value: &'v Value, later: &mut Vec<&'v Value>) -> usize {
     match value {
-        Value::Str(text) => return text.len(),
-        Value::Bytes(bytes) => return bytes.len(),
-        Value::Error(error) => return error.message.len(),
-        Value::List(elements) if !elements.is_empty() => later.push(value),
-        Value::Map(entries) if !entries.is_empty() => later.push(value),
+        Value::List(elements) => {
+            for element in elements.iter() {
+                take_weight(element, left)?;
+            }
+        }
+        Value::Map(entries) => {
+            for (key, value) in entries.iter() {
+                match key {
+                    Value::Str(key) => *left = left.checked_sub(EACH + key.len())?,
+                    key => take_weight(key, left)?,
+                }
+                take_weight(value, left)?;
+            }
+        }
         _ => {}
     }
-    0
+    Some(())
 }
 
 #[cfg(test)]
@@ -241,7 +262,9 @@ mod tests {
         let read = |text: &str| json::read(text.as_bytes()).unwrap();
         let each = size_of::<Value>();
         let check = |text: &str, most: usize, expected: Option<usize>| {
-            assert_eq!(weight(&read(text), most), expected, "{text}");
+            let mut left = most;
+            let found = take_weight(&read(text), &mut left).map(|()| most - left);
+            assert_eq!(found, expected, "{text}");
         };
         check("1", 100, Some(each));
         check("\"abc\"", 100, Some(each + 3));

@@ -7,7 +7,6 @@
 use crate::codec::checksum;
 use crate::flow::value::{Value, json};
 use crate::limits::{FLOW_JOURNAL_SPARE_LINES, FLOW_NAME_BYTES_MAX};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// The name of the file.
@@ -31,7 +30,8 @@ pub type Line = (Rc<str>, Known);
 /// What a folder remembers.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
-    known: BTreeMap<Rc<str>, Known>,
+    /// In the order of the names.
+    known: Vec<Line>,
     /// How many lines the file has.
     lines: usize,
     /// Up to where it was read: the number of the file's inode, and bytes.
@@ -41,7 +41,8 @@ pub struct Journal {
 impl Journal {
     /// What is remembered of a name.
     pub fn known(&self, name: &str) -> Option<Known> {
-        self.known.get(name).copied()
+        let place = self.known.binary_search_by(|(its, _)| (**its).cmp(name));
+        place.ok().map(|place| self.known[place].1)
     }
 
     /// The revision of an object whose content has that sum and that says this revision of itself: what is remembered if it is still
@@ -64,17 +65,18 @@ impl Journal {
 
     /// Takes whole lines that follow those taken before, and returns the names of which something else is known now.
     pub fn take(&mut self, text: &[u8]) -> Vec<Rc<str>> {
-        let mut changed = Vec::new();
+        let mut lines = Vec::new();
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             self.lines += 1;
-            if let Some((name, known)) = read(line)
-                && self.known.insert(name.clone(), known) != Some(known)
-            {
-                changed.push(name);
-            }
+            lines.extend(read(line));
         }
-        changed.sort_unstable();
-        changed.dedup();
+        let lines = last_of_each(lines);
+        let changed = lines
+            .iter()
+            .filter(|(name, known)| self.known(name) != Some(*known));
+        let changed = changed.map(|(name, _)| name.clone()).collect();
+        self.known.extend(lines);
+        self.known = last_of_each(std::mem::take(&mut self.known));
         changed
     }
 
@@ -85,21 +87,25 @@ impl Journal {
 
     /// The text of a file that remembers of these names, and of those of the lines, what is known after the lines.
     pub fn renewed(&self, is_kept: impl Fn(&str) -> bool, lines: &[Line]) -> Vec<u8> {
-        let mut known = self.known.clone();
-        known.retain(|name, _| is_kept(name));
-        known.extend(lines.iter().cloned());
-        text(known.iter().map(|(name, known)| (name, *known)))
+        let kept = self.known.iter().filter(|(name, _)| is_kept(name));
+        added(&last_of_each(kept.chain(lines).cloned().collect()))
     }
 }
 
 /// The text of lines.
 pub fn added(lines: &[Line]) -> Vec<u8> {
-    text(lines.iter().map(|(name, known)| (name, *known)))
-}
-
-fn text<'l>(lines: impl Iterator<Item = (&'l Rc<str>, Known)>) -> Vec<u8> {
+    let lines = lines.iter();
     let lines = lines.map(|(name, Known { revision, sum })| format!("{name} {revision} {sum:016x}\n"));
     lines.collect::<String>().into_bytes()
+}
+
+/// In the order of the names, of each name the last.
+fn last_of_each(mut lines: Vec<Line>) -> Vec<Line> {
+    // Stable, and the first of each is kept.
+    lines.reverse();
+    lines.sort_by(|a, b| a.0.cmp(&b.0));
+    lines.dedup_by(|next, first| next.0 == first.0);
+    lines
 }
 
 fn read(line: &[u8]) -> Option<Line> {

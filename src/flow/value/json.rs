@@ -106,19 +106,19 @@ fn write_value(value: &Value, out: &mut JsonText<'_>, depth: usize) -> Result<()
         let message = format!("a value is nested deeper than {FLOW_VALUE_DEPTH_MAX} levels");
         return Err(Error::new(Kind::BadArgument, message));
     }
-    let mut buffer = Vec::new();
     match value {
         Value::Null => drop(out.null()),
         Value::Bool(value) => drop(out.boolean(*value)),
-        Value::Int(value) => write_int(*value, &mut buffer),
-        Value::Uint(value) => write_unsigned(*value, &mut buffer),
-        Value::Float(value) if value.is_finite() => write_f8(*value, &mut buffer),
+        Value::Int(value) => write_int(*value, out.buffer()),
+        Value::Uint(value) => write_unsigned(*value, out.buffer()),
+        Value::Float(value) if value.is_finite() => write_f8(*value, out.buffer()),
         Value::Float(value) => drop(out.string(non_finite(*value))),
         Value::Str(text) => drop(out.string(text)),
         Value::Bytes(bytes) => {
-            base64::encode(bytes, &mut buffer);
-            out.string(&String::from_utf8_lossy(&buffer));
-            buffer.clear();
+            let out = out.buffer();
+            out.push(b'"');
+            base64::encode(bytes, out);
+            out.push(b'"');
         }
         Value::List(elements) => {
             out.begin(b'[');
@@ -140,9 +140,6 @@ fn write_value(value: &Value, out: &mut JsonText<'_>, depth: usize) -> Result<()
             out.end(b'}');
         }
         Value::Error(error) => write_error_json(out, error),
-    }
-    if !buffer.is_empty() {
-        out.raw(&buffer);
     }
     Ok(())
 }

@@ -22,9 +22,10 @@ pub(super) fn request(text: &str) -> Request {
     raw.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
     let mut connection = Connection::new(0);
     connection.handle_input(raw.as_bytes(), 0);
-    connection
-        .poll_request()
-        .unwrap_or_else(|| panic!("{text}: {:?}", connection.output().escape_ascii().to_string()))
+    match connection.poll_request() {
+        Some(request) => *request,
+        None => panic!("{text}: {:?}", connection.output().escape_ascii().to_string()),
+    }
 }
 
 pub(super) fn forms() -> Manifest {

@@ -18,7 +18,8 @@ use crate::limits::{
     DEATHS_WINDOW_MS, DEPLOYMENT_CALLS_MAX, DEPLOYMENTS_MAX, DRAIN_GRACE_MS, LEAVING_MAX, LOAD_MS_MAX,
     WAITING_CALLS_MAX,
 };
-use std::collections::{BTreeMap, VecDeque};
+use crate::map::Map;
+use std::collections::VecDeque;
 
 /// One generation of a deployment: a program that is loaded, with its own session. Never used twice.
 pub type DeploymentId = Key<Generation>;
@@ -111,7 +112,7 @@ pub struct Generation {
     /// Calls that run in it.
     pub(super) open: usize,
     /// Pools that are not started again before a time.
-    pub(super) left_alone: BTreeMap<PoolId, u64>,
+    pub(super) left_alone: Map<PoolId, u64>,
     pub(super) loaded_at_ms: u64,
     due: Due,
 }
@@ -158,7 +159,7 @@ pub(super) struct Bounds {
 /// The state machine.
 pub struct Deployments {
     pub(super) entries: Slab<Deployment>,
-    pub(super) names: BTreeMap<Name, EntryId>,
+    pub(super) names: Map<Name, EntryId>,
     pub(super) generations: Slab<Generation>,
     pub(super) deadlines: Deadlines<Timer>,
     pub(super) effects: VecDeque<Effect>,
@@ -181,7 +182,7 @@ impl Deployments {
     pub fn new() -> Deployments {
         Deployments {
             entries: Slab::new(),
-            names: BTreeMap::new(),
+            names: Map::new(),
             generations: Slab::new(),
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
@@ -435,7 +436,7 @@ impl Deployments {
             source: entry.source.clone(),
             state: State::Staged,
             open: 0,
-            left_alone: BTreeMap::new(),
+            left_alone: Map::new(),
             loaded_at_ms: 0,
             due: None,
         });

@@ -14,8 +14,9 @@ use super::failure::Fault;
 use super::head::{Framing, read as read_head};
 use super::pace::Pace;
 use super::request::{Method, Request};
-use super::response::{Extent, Response, push_number};
+use super::response::{Extent, Response};
 use super::scan::Scan;
+use crate::codec::number::push_number;
 use crate::core::deadlines::sooner;
 use crate::limits::{
     HTTP_BODY_BYTES_MIN, HTTP_COPY_BYTES_MAX, HTTP_HALF_CLOSE_MS, HTTP_HEAD_MS, HTTP_IDLE_MS, HTTP_LINGER_MS,
@@ -65,7 +66,7 @@ pub struct Connection {
     /// Bytes that came and are not understood yet: a part of a head, or requests to come.
     input: Vec<u8>,
     /// The request that is being read, or is whole.
-    request: Option<Request>,
+    request: Option<Box<Request>>,
     is_head: bool,
     is_old: bool,
     /// The connection outlives the answer to the request under way.
@@ -170,7 +171,7 @@ impl Connection {
     }
 
     /// The next whole request; it is to be answered by [`Self::respond`], or by [`Self::begin`] and [`Self::end`].
-    pub fn poll_request(&mut self) -> Option<Request> {
+    pub fn poll_request(&mut self) -> Option<Box<Request>> {
         if !matches!(self.phase, Phase::Whole) {
             return None;
         }

@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 /// What a head says.
 pub(super) struct Head {
     /// The request, its body still to come.
-    pub(super) request: Request,
+    pub(super) request: Box<Request>,
     /// How the body comes.
     pub(super) framing: Framing,
     /// The client waits for a word before it sends the body.
@@ -59,13 +59,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Head, Fault> {
     }
     let is_kept = !seen.closes && (!is_old || seen.keeps);
     Ok(Head {
-        request: Request {
+        request: Box::new(Request {
             method: Method::of(parsed.method.unwrap_or("")),
             target: target.into(),
             headers: kept,
             body: Vec::new(),
             is_old,
-        },
+        }),
         framing,
         awaits_continue: seen.expects_continue && !is_old && framing != Framing::Length(0),
         is_kept,

@@ -2,6 +2,7 @@
 
 use super::failure::error_body;
 use crate::codec::letters::{PLAIN, TOKEN, are_all, is_named};
+use crate::codec::number::push_number;
 use crate::error::{Error, Kind};
 use std::borrow::Cow;
 
@@ -113,14 +114,6 @@ fn push_header(name: &str, value: &[u8], out: &mut Vec<u8>) {
     for part in [b"\r\n", name.as_bytes(), b": ", value] {
         out.extend_from_slice(part);
     }
-}
-
-/// Appends a number in that base, at most 16.
-pub(super) fn push_number(number: u64, base: u64, out: &mut Vec<u8>) {
-    if number >= base {
-        push_number(number / base, base, out);
-    }
-    out.push(b"0123456789abcdef"[(number % base) as usize]);
 }
 
 fn reason(status: u16) -> &'static str {

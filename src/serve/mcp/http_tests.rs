@@ -64,7 +64,7 @@ impl World {
             format!("{method} /mcp HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n\r\n");
         let mut connection = Connection::new(0);
         connection.handle_input(&[head.as_bytes(), body.as_bytes()].concat(), 0);
-        let request: Request = connection.poll_request().expect("the request is whole");
+        let request: Box<Request> = connection.poll_request().expect("the request is whole");
         let to = self.count;
         self.count += 1;
         let programs = [Program {

@@ -65,7 +65,7 @@ impl RequestId {
 /// How a call came.
 pub enum Origin {
     /// Over HTTP, by that request.
-    Web(Box<Web>),
+    Web(Web),
     /// Over the private socket, under that id.
     Private {
         /// The request's id.
@@ -93,7 +93,7 @@ pub enum Origin {
 
 /// What is kept of a request over HTTP.
 pub struct Web {
-    pub request: http::Request,
+    pub request: Box<http::Request>,
     /// The form of the answer: the usual one until the command is known.
     pub form: Chosen,
 }
@@ -161,7 +161,7 @@ impl Server {
             Ok((command, args)) => {
                 let mut added = || self.metrics.series(&call.name.to_string(), &call.command);
                 let series = match &mut program {
-                    Some(program) => *program.series.entry(command).or_insert_with(added),
+                    Some(program) => *program.series.or_insert_with(command, added),
                     None => added(),
                 };
                 call.found = Some((command, series));

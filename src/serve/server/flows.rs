@@ -238,7 +238,7 @@ impl Server {
         self.settle(now_ms);
     }
 
-    /// Goes on with runs as far as one turn allows. False if nothing was to be done.
+    /// Goes on with runs as far as one turn allows. True if deployments were asked for something, or runs may go on at once.
     pub(super) fn drive_flows(&mut self, now_ms: u64) -> bool {
         if self.flows.namespaces.is_empty() {
             return self.step_tests(now_ms);
@@ -246,23 +246,23 @@ impl Server {
         let mut has_moved = false;
         for _ in 0..FLOW_STEPS_PER_TURN {
             self.flows.is_busy = self.flows.engine.step(FLOW_FRAMES_PER_STEP, now_ms);
-            let mut has_come = false;
             while let Some(wanted) = self.flows.engine.poll_effect() {
-                has_come = true;
+                has_moved = true;
                 self.take_wanted(wanted, now_ms);
             }
+            let mut is_answered = false;
             while let Some((run, outcome)) = self.flows.engine.poll_answer() {
-                has_come = true;
+                is_answered = true;
                 self.end_run(run, outcome, now_ms);
             }
-            has_moved |= has_come;
-            if !has_come && !self.flows.is_busy {
+            // A client that is answered may have asked for more already.
+            if !is_answered && !self.flows.is_busy {
                 break;
             }
         }
         self.tell_standings();
         self.close_sources(now_ms);
-        self.resume_stalled(now_ms);
+        has_moved |= self.resume_stalled(now_ms);
         self.tell_stops();
         has_moved |= self.step_tests(now_ms);
         if self.flows.ends_at.is_some() && self.has_no_runs() {
@@ -348,6 +348,9 @@ impl Server {
 
     /// Closes what nobody has opened again. Its clients hear what they have asked for, and come to whoever has the port then.
     fn close_sources(&mut self, now_ms: u64) {
+        if !self.flows.sources.iter().any(|source| source.is_closing) {
+            return;
+        }
         let closing = self.flows.sources.extract_if(.., |source| source.is_closing);
         let closing = closing.filter(|source| !matches!(source.state, State::Failed(_)));
         let closed: Vec<u64> = closing.map(|source| source.id).collect();

@@ -6,17 +6,18 @@ use crate::codec::json_text::JsonText;
 use crate::error::Kind;
 use crate::flow::spec::secrets::Secrets;
 use crate::limits::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
+use crate::map::Map;
 use crate::serve::deployment::Name;
 use crate::serve::http::Request;
 use crate::serve::rpc::Notice;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 const NIL: u8 = 0xc0;
 
 /// The last lines of each deployment.
 #[derive(Default)]
 pub(super) struct Journal {
-    logs: BTreeMap<Name, Log>,
+    logs: Map<Name, Log>,
     /// Clients who want further lines of a deployment, each by its request.
     followers: Vec<(ClientId, u64, Name)>,
     /// Lines that followers have not been told.
@@ -33,7 +34,7 @@ struct Log {
 impl Journal {
     /// Adds a line to the log of a deployment, and to that of the server.
     pub fn add(&mut self, name: &Name, line: &str, effects: &mut VecDeque<Effect>) {
-        let log = self.logs.entry(name.clone()).or_default();
+        let log = self.logs.or_insert_with(name.clone(), Log::default);
         if log.lines.len() >= LOG_LINES_MAX {
             log.lines.pop_front();
         }
@@ -53,7 +54,7 @@ impl Journal {
         effects: &mut VecDeque<Effect>,
     ) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let log = self.logs.entry(name.clone()).or_default();
+            let log = self.logs.or_insert_with(name.clone(), Log::default);
             let room = LOG_LINE_BYTES_MAX - log.begun.len();
             log.begun.extend_from_slice(&piece[..piece.len().min(room)]);
             if piece.ends_with(b"\n") || log.begun.len() >= LOG_LINE_BYTES_MAX {

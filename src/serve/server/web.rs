@@ -32,7 +32,7 @@ impl Server {
         }
     }
 
-    fn take_request(&mut self, client: ClientId, mut request: Request, now_ms: u64) {
+    fn take_request(&mut self, client: ClientId, mut request: Box<Request>, now_ms: u64) {
         self.requests += 1;
         let route = api::route(&request, &self.config.settings);
         let answer = match route {
@@ -54,7 +54,7 @@ impl Server {
             },
             Ok(Route::Metrics) => match self.authorize(&request) {
                 Ok(()) => {
-                    let waiting = Waiting::Web(client, Box::new(request));
+                    let waiting = Waiting::Web(client, request);
                     self.operate(Asked::Figures, waiting, now_ms);
                     return;
                 }
@@ -70,7 +70,7 @@ impl Server {
     fn take_call(
         &mut self,
         client: ClientId,
-        request: Request,
+        request: Box<Request>,
         target: api::Target,
         command: String,
         now_ms: u64,
@@ -85,7 +85,7 @@ impl Server {
                     request,
                     form: api::JSON,
                 };
-                let origin = Origin::Web(Box::new(web));
+                let origin = Origin::Web(web);
                 self.call(
                     Some(client),
                     (name, command),

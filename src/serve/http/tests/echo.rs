@@ -127,7 +127,7 @@ pub(super) fn feed(bytes: &[u8], mut next_piece: impl FnMut() -> usize) -> Outco
         connection.handle_input(piece, 0);
         while let Some(request) = connection.poll_request() {
             let echo = Response::new(200, "application/octet-stream", request.body.clone());
-            requests.push(request);
+            requests.push(*request);
             connection.respond(echo, 0);
             write_all(&mut connection, &mut output);
         }

@@ -294,6 +294,9 @@ impl Server {
 
     /// Tells those who wait for it that a packet is held, or that the run is over in which they have made a step.
     pub(super) fn tell_stops(&mut self) {
+        if self.flows.looking.debuggers.is_empty() {
+            return;
+        }
         let mut told = Vec::new();
         for debugger in &mut self.flows.looking.debuggers {
             let Some(request) = debugger.waiting else { continue };
@@ -324,7 +327,7 @@ impl Server {
         let mut debuggers = self.flows.looking.debuggers.iter_mut();
         let found = debuggers.find(|its| its.client == client && its.waiting == Some(request));
         found.is_some_and(|debugger| {
-            debugger.waiting = None;
+            (debugger.waiting, debugger.stepping) = (None, None);
             true
         })
     }

@@ -60,7 +60,7 @@ impl Server {
         &mut self,
         client: ClientId,
         node: Option<(Rc<str>, Rc<str>, SeriesId)>,
-        request: Request,
+        request: Box<Request>,
         now_ms: u64,
     ) {
         self.requests += 1;
@@ -100,7 +100,7 @@ impl Server {
                 let waiting = Waiting::Web {
                     client,
                     namespace,
-                    request: Box::new(request),
+                    request,
                     series,
                     begun_ms: now_ms,
                 };
@@ -153,12 +153,18 @@ impl Server {
             Err(error) => Err(Failure::from(Box::new((*error).clone()))),
         };
         let mut response = match answer {
-            Ok(answer) => Response {
-                status: answer.status,
-                headers: Vec::new(),
-                others: without_own(answer.headers),
-                body: answer.body,
-            },
+            Ok(answer) => {
+                let mut headers = Vec::with_capacity(4);
+                if let Some(media_type) = answer.media_type {
+                    headers.push(("content-type", media_type.into()));
+                }
+                Response {
+                    status: answer.status,
+                    headers,
+                    others: without_own(answer.headers),
+                    body: answer.body,
+                }
+            }
             Err(mut failure) => {
                 // Nobody has chosen to tell what an error says that nobody has handled.
                 let secrets = self.flows.supply.secrets(&namespace);
@@ -166,7 +172,7 @@ impl Server {
                 failure.response()
             }
         };
-        response.headers.push(("x-run-id", run.to_string().into()));
+        response.headers.push(("x-run-id", run.text().into()));
         self.respond_flow(client, &request, response, now_ms);
         // The next request may have waited for this answer.
         self.serve(client, now_ms);
@@ -177,14 +183,19 @@ impl Server {
         self.tell_request(request, status, now_ms);
     }
 
-    /// Requests that had to wait may begin, if there is room now.
-    pub(super) fn resume_stalled(&mut self, now_ms: u64) {
+    /// Requests that had to wait may begin, if there is room now. False if none had to.
+    pub(super) fn resume_stalled(&mut self, now_ms: u64) -> bool {
+        if self.flows.stalled.is_empty() {
+            return false;
+        }
+        let before = self.flows.waiting.len();
         for id in std::mem::take(&mut self.flows.stalled) {
             if let Some(client) = self.clients.get_mut(id) {
                 client.is_stalled = false;
             }
             self.serve(id, now_ms);
         }
+        self.flows.waiting.len() > before
     }
 }
 
