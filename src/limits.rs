@@ -547,6 +547,25 @@ pub const FLOW_FILE_NODES_MAX: usize = 1 << 20;
 /// Nodes and values of a store: ten times as many as the largest flows have; all are kept.
 pub const FLOW_OBJECTS_MAX: usize = 100_000;
 
+/// Wait until a store is looked at again that somebody writes, in milliseconds: most writes are done by then.
+pub const FLOW_STORE_AGAIN_MS: u64 = 1;
+
+/// Longest time for which a store is not looked at because somebody writes it, in milliseconds: above that of the largest apply; a
+/// writer that was stopped in the middle should not keep others' edits from being served.
+pub const FLOW_STORE_HELD_MS: u64 = 10_000;
+
+/// How long a file of a store that has changed, and was not closed, is taken for one that somebody is writing, in milliseconds.
+pub const FLOW_FILE_OPEN_MS: u64 = 200;
+
+/// Looks at a store that changes all the time before what was seen is taken for what is there.
+pub const FLOW_STORE_LOOKS_MAX: usize = 4;
+
+/// Lines that say nothing any more in what a folder of the store remembers, beside as many as it has objects: written anew beyond.
+pub const FLOW_JOURNAL_SPARE_LINES: usize = 256;
+
+/// What a folder of the store remembers, in bytes: two lines for each object, of the longest names.
+pub const FLOW_JOURNAL_BYTES_MAX: usize = 2 * FLOW_OBJECTS_MAX * (FLOW_NAME_BYTES_MAX + 40);
+
 /// Lines of two texts that are compared, multiplied: what is different beyond it is shown as taken out and put in.
 pub const FLOW_DIFF_CELLS_MAX: usize = 4_000_000;
 

@@ -6,6 +6,7 @@
 
 pub mod catalog;
 pub mod file;
+pub mod journal;
 pub mod line_diff;
 pub mod plan;
 

@@ -246,7 +246,7 @@ mod tests {
         check(
             "nodes.read",
             "{\"name\":\"b\"}",
-            "[{\"kind\":\"nop\",\"name\":\"b\",\"namespace\":\"n\",\"revision\":1}]",
+            "[{\"kind\":\"nop\",\"name\":\"b\",\"namespace\":\"n\"}]",
         );
         check("nodes.read", "[{\"x\":2}]", "[]");
         check("nodes.delete", "null", "a b");

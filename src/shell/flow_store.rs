@@ -1,23 +1,28 @@
 //! The directory of a store of nodes and values: read whole, written so that every file is whole whenever anybody looks, watched.
 //! What its files mean, and what is written, decides [`crate::flow::store`].
 
+mod remembered;
+mod watching;
+
+use self::watching::Watching;
 use crate::error::{Error, Kind, Result};
 use crate::flow::spec::{Errors, NAMESPACE, Object, Sort, name};
 use crate::flow::store::plan::{Wish, Write as FileWrite, plan};
 use crate::flow::store::{Catalog, Change, Plan, Stamp, file};
 use crate::limits::FLOW_FILE_BYTES_MAX;
 use crate::sys::descriptor::{lock, sync_file_system};
-use crate::sys::inotify::Watch;
 use crate::sys::random;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// How names of files begin that are not whole yet, and how they end: nobody takes them for objects.
 const TEMPORARY: (&str, &str) = (".nexus-", ".tmp");
+
+/// The file that a writer locks.
+const LOCK: &str = ".lock";
 
 /// Files from which on the file system is synced once, rather than each of them: a disk takes some milliseconds for either.
 const SYNCED_TOGETHER_MIN: usize = 16;
@@ -32,15 +37,6 @@ pub struct FlowStore {
     watch: Option<Watching>,
     /// Whether a write waits while another process writes.
     waits: bool,
-}
-
-#[derive(Debug)]
-struct Watching {
-    watch: Watch,
-    /// The numbers of the folders with objects.
-    folders: Vec<(i32, String, Sort)>,
-    /// Files that were written since they were read, whatever their stamps say: two writes may have one time.
-    written: Vec<(String, Sort, String)>,
 }
 
 /// Reads the objects in a file, or in standard input if it is `-`.
@@ -92,6 +88,11 @@ impl FlowStore {
         &self.directory
     }
 
+    /// Whether the directory is there.
+    pub fn is_there(&self) -> bool {
+        self.directory.is_dir()
+    }
+
     /// What was last seen.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
@@ -103,46 +104,15 @@ impl FlowStore {
     /// Kind `io`: it can't be listed.
     pub fn changes(&mut self) -> Result<Vec<Change>> {
         self.scan()?;
-        Ok(std::iter::from_fn(|| self.catalog.poll_change()).collect())
+        Ok(self.told())
     }
 
-    /// Makes the directory if need be and watches it from now on: what [`AsFd`] gives is readable when something may have changed,
-    /// then [`FlowStore::handle_events`] takes it.
-    ///
-    /// # Errors
-    /// Kind `io`: it can't be made or watched.
-    pub fn watch(&mut self) -> Result<()> {
-        make_directory(&self.directory)?;
-        let watch = Watch::new().map_err(|error| refused("watch", &self.directory, &error))?;
-        self.watch = Some(Watching {
-            watch,
-            folders: Vec::new(),
-            written: Vec::new(),
-        });
-        Ok(())
-    }
-
-    /// Takes what the watch has seen, and tells of what has changed.
-    ///
-    /// # Errors
-    /// As [`FlowStore::changes`].
-    pub fn handle_events(&mut self) -> Result<Vec<Change>> {
-        if let Some(watching) = &mut self.watch {
-            for change in watching.watch.changes() {
-                let mut folders = watching.folders.iter();
-                let folder = folders.find(|folder| folder.0 == change.directory);
-                if let (Some((_, namespace, sort)), Some(name)) = (folder, change.name.to_str()) {
-                    watching
-                        .written
-                        .push((namespace.clone(), *sort, name.to_string()));
-                }
-            }
-        }
-        self.changes()
+    fn told(&mut self) -> Vec<Change> {
+        std::iter::from_fn(|| self.catalog.poll_change()).collect()
     }
 
     fn scan(&mut self) -> Result<()> {
-        self.observe(&self.directory)?;
+        self.observe_root()?;
         let mut namespaces = match &self.namespace {
             Some(namespace) => vec![namespace.clone()],
             None => {
@@ -156,7 +126,7 @@ impl FlowStore {
         namespaces.sort_unstable();
         namespaces.dedup();
         if let Some(watching) = &mut self.watch {
-            watching.folders.clear();
+            watching.begin();
         }
         for namespace in namespaces {
             let folder = self.directory.join(name::encode(&namespace));
@@ -172,21 +142,9 @@ impl FlowStore {
             }
         }
         if let Some(watching) = &mut self.watch {
-            watching.written.clear();
+            watching.end();
         }
         Ok(())
-    }
-
-    /// Watches a directory, if any is watched and it is there. Before it is listed, so that nothing is missed.
-    fn observe(&self, directory: &Path) -> Result<Option<i32>> {
-        let Some(watching) = &self.watch else {
-            return Ok(None);
-        };
-        match watching.watch.add_whole(directory) {
-            Ok(number) => Ok(Some(number)),
-            Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(refused("watch", directory, &error)),
-        }
     }
 
     fn scan_folder(&mut self, folder: &Path, namespace: &str, sort: Sort) -> Result<()> {
@@ -195,33 +153,33 @@ impl FlowStore {
             .into_iter()
             .filter(|name| file::holds_objects(name))
         {
-            match fs::metadata(folder.join(&name)) {
-                Ok(metadata) if metadata.is_file() => found.push((Rc::from(name), stamp(&metadata))),
-                _ => {}
+            // What is no file is told of when it is read, as everything that can't be read.
+            if let Ok(stamp) = stamp_of(&folder.join(&name)) {
+                found.push((Rc::from(name), stamp));
             }
         }
         if found.is_empty() && self.catalog.folder(namespace, sort).is_none() {
             return Ok(());
         }
-        let names: Vec<Rc<str>> = found.iter().map(|(name, _)| name.clone()).collect();
+        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let seen = self.watch.as_ref().map(|_| found.clone()).unwrap_or_default();
         let mut to_read = self.catalog.handle_listing(namespace, sort, found);
-        if let Some(watching) = &self.watch {
-            let written = watching.written.iter();
-            let written = written
-                .filter(|row| row.0 == namespace && row.1 == sort)
-                .map(|row| row.2.as_str());
-            to_read.extend(written.filter_map(|name| names.iter().find(|known| &***known == name).cloned()));
-            to_read.sort_unstable();
-            to_read.dedup();
+        if let Some(watching) = &mut self.watch {
+            let folder = self.catalog.folder(namespace, sort);
+            let has_held = |name: &str| folder.is_some_and(|folder| folder.has_objects(name));
+            watching.choose((namespace, sort), &seen, &mut to_read, has_held);
         }
+        self.read_journal(folder, namespace, sort)?;
         for name in to_read {
             let path = folder.join(&*name);
             let shown: Rc<str> = path.to_string_lossy().into();
             let (stamp, text) = match read_file(&path) {
                 Ok((stamp, text)) => (stamp, Ok(text)),
-                // The next look finds it gone.
-                Err(error) if is_absent(&error) => continue,
-                Err(error) => (Stamp::default(), Err(refused("read", &path, &error))),
+                Err(error) => match stamp_of(&path) {
+                    Ok(stamp) => (stamp, Err(refused("read", &path, &error))),
+                    // The next look finds it gone.
+                    Err(_) => continue,
+                },
             };
             let text = text.as_deref().map_err(Clone::clone);
             self.catalog
@@ -236,6 +194,11 @@ impl FlowStore {
     /// As those of [`plan`].
     pub fn plan(&mut self, sort: Sort, wish: Wish<'_>) -> std::result::Result<Plan, Errors> {
         self.changes().map_err(|error| vec![error])?;
+        self.remember();
+        self.planned(sort, wish)
+    }
+
+    fn planned(&self, sort: Sort, wish: Wish<'_>) -> std::result::Result<Plan, Errors> {
         let namespace = self.namespace.as_deref().unwrap_or(NAMESPACE);
         plan(self.catalog.folder(namespace, sort), namespace, wish)
     }
@@ -249,9 +212,11 @@ impl FlowStore {
         let failed = |error| vec![error];
         make_directory(&self.directory).map_err(failed)?;
         // Held until it is closed.
-        let _lock = self.lock().map_err(failed)?;
-        let plan = self.plan(sort, wish)?;
-        let namespace = self.namespace.as_deref().unwrap_or(NAMESPACE);
+        let _lock = self.lock(self.waits).map_err(failed)?;
+        self.changes().map_err(failed)?;
+        let plan = self.planned(sort, wish)?;
+        let namespace = self.namespace.clone();
+        let namespace = namespace.as_deref().unwrap_or(NAMESPACE);
         let writes = plan
             .writes(self.catalog.folder(namespace, sort))
             .map_err(failed)?;
@@ -261,18 +226,29 @@ impl FlowStore {
             make_directory(&parent).map_err(failed)?;
             make_directory(&folder).map_err(failed)?;
             write_all(&folder, &writes).map_err(failed)?;
+            let mut lines = Vec::new();
+            while let Some((of, unknown_sort, unknown)) = self.catalog.poll_unknown() {
+                match &*of == namespace && unknown_sort == sort {
+                    true => lines.extend(unknown),
+                    false => drop(self.add_to_journal(&of, unknown_sort, &unknown)),
+                }
+            }
+            // What was written last counts.
+            lines.extend(plan.remembered());
+            // The objects are written; without this line they count as they say.
+            drop(self.add_to_journal(namespace, sort, &lines));
         }
         Ok(plan)
     }
 
-    fn lock(&self) -> Result<File> {
-        let path = self.directory.join(".lock");
+    fn lock(&self, waits: bool) -> Result<File> {
+        let path = self.directory.join(LOCK);
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(&path);
-        let locked = file.and_then(|file| lock(&file, self.waits).map(|()| file));
+        let locked = file.and_then(|file| lock(&file, waits).map(|()| file));
         locked.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => {
                 let message = format!(
@@ -283,14 +259,6 @@ impl FlowStore {
             }
             _ => refused("lock", &path, &error),
         })
-    }
-}
-
-impl AsFd for FlowStore {
-    /// # Panics
-    /// Nothing is watched yet.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.watch.as_ref().expect("it is watched").watch.as_fd()
     }
 }
 
@@ -326,7 +294,17 @@ fn stamp(metadata: &fs::Metadata) -> Stamp {
     }
 }
 
+/// That of a file; of a link that leads nowhere that of the link.
+fn stamp_of(path: &Path) -> io::Result<Stamp> {
+    let metadata = fs::metadata(path).or_else(|_| fs::symlink_metadata(path))?;
+    Ok(stamp(&metadata))
+}
+
 fn read_file(path: &Path) -> io::Result<(Stamp, Vec<u8>)> {
+    // Before it is opened: a pipe waits for who writes it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
     let mut file = File::open(path)?;
     let metadata = file.metadata()?;
     // One byte more, so that what is too large is seen to be.
@@ -412,165 +390,4 @@ fn write_new(path: &Path, text: &[u8], is_synced: bool) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sys::descriptor::make_temp_dir;
-
-    struct Directory(PathBuf);
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn directory() -> Directory {
-        Directory(make_temp_dir(&std::env::temp_dir(), "nexus-store.").unwrap())
-    }
-
-    fn objects(text: &str) -> Vec<Object> {
-        file::read_shown(Sort::Specs, text.as_bytes(), &"f.yaml".into(), "n").unwrap()
-    }
-
-    fn apply(store: &mut FlowStore, text: &str) -> String {
-        let objects = objects(text);
-        let wish = Wish::Apply {
-            objects: &objects,
-            prune: false,
-        };
-        match store.write(Sort::Specs, wish) {
-            Ok(plan) => {
-                let steps = plan
-                    .steps
-                    .iter()
-                    .map(|step| format!("{} {}", step.act.done(), step.revision));
-                steps.collect::<Vec<_>>().join(", ")
-            }
-            Err(errors) => errors
-                .iter()
-                .map(|error| error.to_string())
-                .collect::<Vec<_>>()
-                .join("; "),
-        }
-    }
-
-    #[test]
-    fn revisions_and_conflicts() {
-        let directory = directory();
-        let mut store = FlowStore::new(&directory.0, Some("n"));
-        assert_eq!(apply(&mut store, "{kind: k, name: a/b}"), "created 1");
-        assert_eq!(apply(&mut store, "{kind: k, name: a/b}"), "unchanged 1");
-        assert_eq!(
-            apply(&mut store, "{kind: l, name: a/b, revision: 1}"),
-            "updated 2"
-        );
-        assert_eq!(
-            apply(&mut store, "{kind: m, name: a/b, revision: 1}"),
-            "spec 'a/b' is given at revision 1, but it is at revision 2 now at f.yaml:1"
-        );
-        assert_eq!(
-            apply(&mut store, "{kind: m, name: c, revision: 1}"),
-            "spec 'c' is given at revision 1, but it isn't there any more at f.yaml:1"
-        );
-        assert_eq!(
-            apply(&mut store, "{kind: m, name: c, namespace: other}"),
-            "spec 'c' is of namespace 'other', expected 'n' at f.yaml:1"
-        );
-        let folder = directory.0.join("n/specs");
-        let text = fs::read_to_string(folder.join("a%2Fb.yaml")).unwrap();
-        let (head, below) = text.split_once('\n').unwrap();
-        assert!(head.starts_with("# revision 2, sum "), "{head}");
-        assert_eq!(below, "kind: l\nname: a/b\nrevision: 2\n");
-        // An edit by hand is a revision that who gives the one before hasn't seen.
-        fs::write(folder.join("a%2Fb.yaml"), text.replace("kind: l", "kind: h")).unwrap();
-        assert_eq!(
-            apply(&mut store, "{kind: m, name: a/b, revision: 2}"),
-            "spec 'a/b' is given at revision 2, but it is at revision 3 now at f.yaml:1"
-        );
-        assert_eq!(
-            apply(&mut store, "{kind: m, name: a/b, revision: 0}"),
-            "spec 'a/b' is given at revision 0, as one that isn't there, but it is at revision 3 now at f.yaml:1"
-        );
-        assert_eq!(
-            apply(&mut store, "{kind: m, name: a/b, revision: 3}"),
-            "updated 4"
-        );
-        // A file by hand with several, of which one is changed; what a killed writer left.
-        fs::write(
-            folder.join("hand.yaml"),
-            "# By hand.\n- {kind: k, name: x}\n- {kind: k, name: z}\n",
-        )
-        .unwrap();
-        fs::write(folder.join(".nexus-1-1.tmp"), "{").unwrap();
-        assert_eq!(apply(&mut store, "{kind: l, name: z}"), "updated 2");
-        let text = fs::read_to_string(folder.join("hand.yaml")).unwrap();
-        assert_eq!(
-            text.split_once('\n').unwrap().1,
-            "- kind: k\n  name: x\n  revision: 1\n- kind: l\n  name: z\n  revision: 2\n"
-        );
-        assert!(!folder.join(".nexus-1-1.tmp").exists());
-        // A broken file is not written over.
-        fs::write(folder.join("hand.yaml"), "- {kind: k, name: x\n").unwrap();
-        let told = apply(&mut store, "{kind: m, name: z}");
-        assert!(
-            told.contains("'hand.yaml' would be written, but it is broken"),
-            "{told}"
-        );
-        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
-        assert_eq!((mode(&folder), mode(&folder.join("a%2Fb.yaml"))), (0o700, 0o600));
-    }
-
-    /// What a change of the directory is told as, once the watch has seen it.
-    fn told(store: &mut FlowStore) -> String {
-        let changes = store.handle_events().unwrap();
-        let mut words = Vec::new();
-        for change in changes {
-            words.extend(change.upserts.iter().map(|object| format!("+{}", object.name())));
-            words.extend(change.removals.iter().map(|(_, name)| format!("-{name}")));
-            words.extend(change.errors.iter().map(|_| "!".to_string()));
-        }
-        words.join(" ")
-    }
-
-    #[test]
-    fn whoever_writes_it_is_seen() {
-        let directory = directory();
-        let mut store = FlowStore::new(&directory.0.join("flows"), None);
-        store.watch().unwrap();
-        assert!(store.changes().unwrap().is_empty());
-        // A new namespace; a hand edit in place, of the same size and maybe at the same time; a rename away.
-        let mut tool = FlowStore::new(&directory.0.join("flows"), Some("n"));
-        apply(&mut tool, "[{kind: k, name: a}, {kind: k, name: b}]");
-        assert_eq!(told(&mut store), "+a +b");
-        let folder = directory.0.join("flows/n/specs");
-        fs::write(folder.join("a.yaml"), "kind: x\nname: a\nrevision: 1\n").unwrap();
-        assert_eq!(told(&mut store), "+a");
-        fs::write(folder.join("a.yaml"), "kind: y\nname: a\nrevision: 1\n").unwrap();
-        assert_eq!(told(&mut store), "+a");
-        assert_eq!(told(&mut store), "");
-        fs::write(folder.join("b.yaml"), "kind: [\n").unwrap();
-        assert_eq!(told(&mut store), "!");
-        fs::rename(folder.join("a.yaml"), directory.0.join("a.yaml")).unwrap();
-        assert_eq!(told(&mut store), "-a !");
-        fs::remove_dir_all(directory.0.join("flows/n")).unwrap();
-        assert_eq!(told(&mut store), "-b");
-        apply(&mut tool, "{kind: k, name: c}");
-        assert_eq!(told(&mut store), "+c");
-    }
-
-    #[test]
-    fn a_server_never_waits_for_another_writer() {
-        let own = directory();
-        let mut store = FlowStore::new(&own.0, Some("n")).without_waiting();
-        assert_eq!(apply(&mut store, "{kind: nop, name: a}"), "created 1");
-        let other = FlowStore::new(&own.0, Some("n"));
-        let locked = other.lock().unwrap();
-        let expected = format!(
-            "the store {} is being written by another process",
-            own.0.display()
-        );
-        assert_eq!(apply(&mut store, "{kind: nop, name: b}"), expected);
-        drop(locked);
-        assert_eq!(apply(&mut store, "{kind: nop, name: b}"), "created 1");
-    }
-}
+mod tests;

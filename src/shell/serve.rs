@@ -27,7 +27,7 @@ use super::session::poll_refused;
 use super::session::told::Event;
 use crate::error::{Error, Kind, Result};
 use crate::ids::PoolId;
-use crate::limits::{ACCEPT_AGAIN_MS, LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
+use crate::limits::{ACCEPT_AGAIN_MS, FLOW_STORE_AGAIN_MS, LOCK_CHECK_MS, READ_BYTES, READS_PER_TURN_MAX};
 use crate::manifest::model::Manifest;
 use crate::map::Map;
 use crate::serve::deployment::{DeploymentId, Name, Start};
@@ -282,6 +282,7 @@ impl<'a> Host<'a> {
             }
             self.read_clients(now);
             self.step_fetches(now);
+            self.step_store(now);
             self.step_programs(events.is_empty() && wait_ms == Some(LOCK_CHECK_MS), now);
             self.server.handle_timeout(now);
         }
@@ -302,7 +303,9 @@ impl<'a> Host<'a> {
             .filter_map(|(_, running)| running.wait_ms(now));
         let accept = (!self.unaccepted.is_empty()).then_some(ACCEPT_AGAIN_MS);
         let lookups = self.lookups_deadline().map(|due| due.saturating_sub(now));
-        programs.chain(server).chain(accept).chain(lookups).min()
+        let store = self.is_store_held().then_some(FLOW_STORE_AGAIN_MS);
+        let others = accept.into_iter().chain(lookups).chain(store);
+        programs.chain(server).chain(others).min()
     }
 
     fn note_event(&mut self, event: &mio::event::Event, now: u64) {
@@ -310,7 +313,7 @@ impl<'a> Host<'a> {
         match event.token() {
             SIGNALS => self.take_signals(now),
             FILES => self.take_changes(now),
-            STORE => self.look_at_store(now),
+            STORE => self.hear_store(now),
             _ if token & CLIENT_BIT != 0 => {
                 let key = token & !CLIENT_BIT;
                 if let Some((id, socket)) = self.clients.get_mut(&key) {

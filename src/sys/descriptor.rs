@@ -160,6 +160,16 @@ pub fn lock(file: impl AsFd, waits: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether somebody else has locked a file.
+pub fn is_locked(file: impl AsFd) -> bool {
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: flock takes plain integers.
+    let shared = check(unsafe { libc::flock(fd, libc::LOCK_SH | libc::LOCK_NB) });
+    // SAFETY: the same. It is given back at once, for others who do not wait.
+    unsafe { libc::flock(fd, libc::LOCK_UN) };
+    shared.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
 /// Waits until all that was written to the file system of this file is on its disk.
 pub fn sync_file_system(file: impl AsFd) -> io::Result<()> {
     // SAFETY: syncfs takes a plain integer.

@@ -35,18 +35,18 @@ impl Watch {
         Ok(Watch { fd })
     }
 
-    /// Watches a directory for files that are written, moved there or removed. The same one gets the same number.
+    /// Watches a directory for files that are written, moved there or removed, and for its own end. The same one gets the same number.
     pub fn add(&self, directory: &Path) -> io::Result<i32> {
         self.watch(
             directory,
-            libc::IN_CLOSE_WRITE | libc::IN_MOVED_TO | libc::IN_DELETE,
+            libc::IN_CLOSE_WRITE | libc::IN_MOVED_TO | libc::IN_DELETE | libc::IN_MOVE_SELF,
         )
     }
 
-    /// As [`Watch::add`], and for what is made in it, such as directories, or moved away.
+    /// As [`Watch::add`], and for what is made in it, such as directories, or moved away, and for its own end.
     pub fn add_whole(&self, directory: &Path) -> io::Result<i32> {
         let seen = libc::IN_CLOSE_WRITE | libc::IN_MOVE | libc::IN_DELETE | libc::IN_CREATE;
-        self.watch(directory, seen)
+        self.watch(directory, seen | libc::IN_MOVE_SELF | libc::IN_DELETE_SELF)
     }
 
     fn watch(&self, directory: &Path, mask: u32) -> io::Result<i32> {

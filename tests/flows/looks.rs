@@ -370,3 +370,93 @@ fn a_port_that_is_taken_is_told_and_tried_again() {
     );
     served.stop();
 }
+
+#[test]
+fn a_listener_that_moves_leaves_its_port_and_nobody_behind() {
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    drop(taken);
+    let nodes = format!(
+        "- {{kind: listener, name: first, port: {port}, links: {{out: [{{name: say}}]}}}}\n\
+         - {{kind: listener, name: second, port: {port}, links: {{out: [{{name: say}}]}}}}\n\
+         - {{kind: snippet, name: say, language: json, code: '1'}}\n"
+    );
+    place.file("nodes.yaml", &nodes);
+    let served = place.serve(
+        &["start", "--store", "s", "--from-specs", "nodes.yaml"],
+        "default/first",
+    );
+    until("the second fails", || {
+        served.log().contains("default/second failed: can't listen")
+    });
+    let mut kept = served.connect();
+    let mut begun = served.connect();
+    kept.ask("GET", "/", "", b"");
+    kept.answer().check(200, &["1"]);
+    begun.say(b"GET / HTTP/1.1\r\n");
+    place.file(
+        "s/default/specs/first.yaml",
+        "{kind: listener, name: first, port: 0, links: {out: [{name: say}]}}\n",
+    );
+    // Whoever has a connection with it learns that it is over.
+    kept.check_closed();
+    assert!(!begun.rest().contains("200 OK"));
+    let address = served.find_address("default/second");
+    assert_eq!(address, format!("127.0.0.1:{port}"));
+    let mut client = crate::http::Client::tcp(&address);
+    client.ask("GET", "/", "", b"");
+    client.answer().check(200, &["1"]);
+    served.stop();
+}
+
+#[test]
+fn what_is_applied_together_is_served_together() {
+    let place = Place::new();
+    // A router that leads to the first of many nodes, which come and go with each apply, whatever the order of their files.
+    let nodes = |turn: usize| {
+        let mut text = format!(
+            "- {{kind: listener, name: m-web, port: 0, links: {{out: [{{name: m-routes}}]}}}}\n\
+             - {{kind: router, name: m-routes, routes: [{{path: /, port: 'out[0]'}}], links: {{'out[0]': [{{name: a{turn}-0}}]}}}}\n"
+        );
+        for number in 0..30 {
+            let (this, next) = match number % 2 {
+                0 => ("a", "z"),
+                _ => ("z", "a"),
+            };
+            text += &format!(
+                "- {{kind: snippet, name: {this}{turn}-{number}, language: json, code: '{turn}', links: {{out: [{{name: {next}{turn}-{}}}]}}}}\n",
+                number + 1
+            );
+        }
+        text + &format!("- {{kind: snippet, name: a{turn}-30, language: json, code: '{turn}'}}\n")
+    };
+    place.file("nodes.yaml", &nodes(0));
+    let words = ["start", "--store", "s", "--from-specs", "nodes.yaml"];
+    let served = place.serve(&words, "default/m-web");
+    let mut client = served.connect();
+    for turn in 1..=10 {
+        let path = place.file("nodes.yaml", &nodes(turn));
+        let apply = [
+            "apply",
+            "specs",
+            "--store",
+            "s",
+            "--prune",
+            "-f",
+            path.to_str().unwrap(),
+        ];
+        place.tell(&apply);
+        // The connection stays, and nobody is ever refused.
+        until("the new nodes", || {
+            client.ask("GET", "/", "", b"");
+            let answer = client.answer();
+            answer.check(200, &[]);
+            answer.text() == turn.to_string()
+        });
+    }
+    let log = served.log();
+    assert_eq!(log.matches("listens on").count(), 1, "{log}");
+    assert!(!log.contains("waits"), "{log}");
+    served.stop();
+}

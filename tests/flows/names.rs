@@ -1,7 +1,7 @@
 //! Hosts that a flow finds by name: the real binary against name servers that the test plays.
 
 use crate::served::Place;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -116,11 +116,11 @@ fn a_flow_finds_servers_by_name() {
     check("short", "at /x");
     check(
         "nobody.example",
-        "not_found: request to http://nobody.example/x failed: no host 'nobody.example'",
+        "io: request to http://nobody.example/x failed: no host 'nobody.example'",
     );
     check(
         "empty.example",
-        "not_found: request to http://empty.example/x failed: host 'empty.example' has no addresses",
+        "io: request to http://empty.example/x failed: host 'empty.example' has no addresses",
     );
     let failed = |host: &str, why: &str| {
         format!(
@@ -176,5 +176,35 @@ fn a_search_ends_with_its_request() {
     );
     assert_eq!(asked.lock().unwrap().len(), 2);
     crate::served::until("its socket is closed", || sockets() == 0);
+    served.stop();
+}
+
+#[test]
+fn a_failure_of_another_server_is_none_of_the_path() {
+    let place = Place::new();
+    let (server, _) = name_server(names);
+    let text = format!("nameserver [127.0.0.1]:{}\n", server.port());
+    let path = place.file("resolv.conf", &text);
+    let nodes = NODES.replace(", error: [{name: failed}]", "");
+    place.file("nodes.yaml", &nodes.replace("20s", "500ms"));
+    let variables = [("NEXUS_RESOLV_CONF", path.to_str().unwrap())];
+    let served = place.serve_with(
+        &["start", "--from-specs", "nodes.yaml"],
+        &variables,
+        "default/outer",
+    );
+    // One that takes connections and says nothing, and an address where nobody does.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().to_string();
+    for (host, status, kind) in [
+        ("nobody.example", 502, "io"),
+        ("empty.example", 502, "io"),
+        ("127.0.0.99:1", 502, "io"),
+        ("broken.example", 503, "unavailable"),
+        (&silent, 504, "timeout"),
+    ] {
+        let answer = served.ask("POST", "/", &format!("\"http://{host}/\""));
+        answer.check(status, &[&format!("\"kind\":\"{kind}\"")]);
+    }
     served.stop();
 }

@@ -92,7 +92,8 @@ fn changes_of_files_begin_runs() {
     );
     place.file("watched/before", "");
     place.file("nodes.yaml", &nodes);
-    let served = place.serve(&["start", "--from-specs", "nodes.yaml"], "default/web");
+    let words = ["start", "--store", "s", "--from-specs", "nodes.yaml"];
+    let served = place.serve(&words, "default/web");
     until("it watches", || {
         served.log().contains("default/files is watching")
     });
@@ -100,6 +101,28 @@ fn changes_of_files_begin_runs() {
     until("the change", || {
         served.log().contains("watched/new") && served.log().contains("default/files: run ")
     });
+    // What is gone is told of, and watched again with the next change once it is back.
+    for turn in 1..=2 {
+        let watched = place.0.join("watched");
+        match turn {
+            1 => std::fs::remove_dir_all(&watched).unwrap(),
+            _ => std::fs::rename(&watched, place.0.join("moved")).unwrap(),
+        }
+        let failed = "/watched is gone";
+        until("it is gone", || place.tell(&["status"]).contains(failed));
+        place.file("watched/again", "text");
+        place.file(
+            "s/default/specs/other.yaml",
+            &format!("{{kind: nop, name: other{turn}}}"),
+        );
+        until("it watches again", || {
+            served.log().matches("default/files is watching").count() == turn + 1
+        });
+        place.file(&format!("watched/turn{turn}"), "text");
+        until("the change", || {
+            served.log().contains(&format!("watched/turn{turn}"))
+        });
+    }
     served.stop();
 }
 
@@ -121,6 +144,7 @@ fn secrets_and_errors_of_a_flow() {
         raise Exception("bad {{ .TOKEN }} here")
 - {kind: throw, name: fails, error: "bad {{ .TOKEN }} there", env: {TOKEN: "{{ .TOKEN }}"}}
 - {kind: snippet, name: answers, language: text, code: "{{ .TOKEN }}", env: {TOKEN: "{{ .TOKEN }}"}}
+- {kind: listener, name: elsewhere, port: 1, host: "{{ .TOKEN }}", env: {TOKEN: "{{ .TOKEN }}"}}
 "#;
     place.file("nodes.yaml", &format!("{ROUTED}{nodes}"));
     let words = [
@@ -153,6 +177,9 @@ fn secrets_and_errors_of_a_flow() {
             served.log().contains("printed <redacted> here")
         });
     }
+    until("the host that isn't there", || {
+        served.log().contains("can't listen on <redacted>:1")
+    });
     assert!(!served.log().contains("tok-abcdef"), "{}", served.log());
     served.stop();
 }

@@ -15,6 +15,8 @@ pub(super) fn get(given: &Given) -> Result<ExitCode, Errors> {
     let namespace = given.namespace()?;
     let mut store = given.store_there()?;
     let changes = store.changes().map_err(|error| vec![error])?;
+    // Who has seen a revision finds another after the next edit.
+    store.remember();
     let folder = store.catalog().folder(namespace, sort);
     let (mut objects, _) = folder.map(|folder| folder.objects()).unwrap_or_default();
     let names = given.names();

@@ -214,6 +214,17 @@ fn a_kind_is_known_once_its_command_is_served() {
     };
     engine.handle_commands(&known, 0);
     check_status(&engine, &["a: active"]);
+    // Of what has templates that nothing replaces nothing is built, whatever commands there are.
+    let error = Error::new(Kind::NotFound, "there is no value 'X'").into();
+    let spec = specs("- {kind: nop, name: c}").remove(0);
+    let refuse = vec![Change::Refuse { spec, error }];
+    engine.handle_change("default", refuse, &known, 0).unwrap();
+    let failed = "c: failed(there is no value 'X')";
+    check_status(&engine, &["a: active", failed]);
+    engine.handle_commands(&known, 0);
+    check_status(&engine, &["a: active", failed]);
+    change(&mut engine, "- {kind: nop, name: c}");
+    check_status(&engine, &["a: active", "c: active"]);
 }
 
 #[test]

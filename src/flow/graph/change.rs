@@ -71,7 +71,11 @@ impl Graph {
         for change in changes {
             match change {
                 Change::Set(spec) => self.set(spec, known),
-                Change::Refuse { spec, error } => self.refuse(spec, error),
+                Change::Refuse { spec, error } => {
+                    let row = self.row(&spec.name);
+                    self.refuse(spec, error);
+                    self.entry(row).is_barred = true;
+                }
                 Change::Remove(name) => self.remove(&name),
             }
         }
@@ -80,7 +84,8 @@ impl Graph {
 
     /// Served commands have come or gone: tries again to build what could not be, and looks again at what calls some.
     pub fn recall(&mut self, known: &Known) -> Swap {
-        let refused = self.entries.iter().filter_map(|entry| entry.refused.as_ref());
+        let resolved = self.entries.iter().filter(|entry| !entry.is_barred);
+        let refused = resolved.filter_map(|entry| entry.refused.as_ref());
         let unknown = refused.filter(|(_, error)| error.kind == Kind::NotFound);
         for spec in unknown.map(|(spec, _)| spec.clone()).collect::<Vec<_>>() {
             self.set(spec, known);
@@ -110,6 +115,7 @@ impl Graph {
     fn set(&mut self, spec: Rc<Spec>, known: &Known) {
         let row = self.row(&spec.name);
         let was = self.is_written(row);
+        self.entry(row).is_barred = false;
         if let Some(symbol) = &self.entry(row).symbol
             && is_same(&symbol.spec, &spec)
         {

@@ -51,6 +51,8 @@ pub(super) struct Entry {
     pub key: Rc<str>,
     /// What was written last, and why it isn't what is served, if so.
     pub refused: Option<(Rc<Spec>, Rc<Error>)>,
+    /// Whether nothing may be built of what was refused: it has templates that nothing replaces, or code that can't be compiled.
+    pub is_barred: bool,
     /// The node as it could be built last.
     pub symbol: Option<Rc<Symbol>>,
     /// What is missing of the commands that the node calls, in words.
@@ -123,6 +125,7 @@ impl Graph {
         let entry = Entry {
             key: key.into(),
             refused: None,
+            is_barred: false,
             symbol: None,
             unserved: Vec::new(),
             alias: None,

@@ -2,8 +2,10 @@
 //! Opens no file: it is told what there is, and says what to read.
 
 use super::file;
+use super::journal::{Journal, Known, Line, sum_of};
 use crate::error::{Error, Kind};
 use crate::flow::spec::{Errors, Object, Sort};
+use crate::flow::value::Value;
 use crate::flow::value::located::Words;
 use crate::limits::FLOW_OBJECTS_MAX;
 use std::rc::Rc;
@@ -46,6 +48,8 @@ pub struct File {
     pub objects: Vec<Object>,
     /// What is wrong with it.
     pub errors: Errors,
+    /// Of each object.
+    sums: Vec<u64>,
     stamp: Stamp,
 }
 
@@ -58,9 +62,13 @@ pub struct Folder {
     pub sort: Sort,
     /// In the order of their names.
     pub files: Vec<File>,
+    /// What it remembers of their objects.
+    pub journal: Journal,
     /// What was told of last: in the order of their names, each with the file that holds it.
     told: Vec<Filed>,
     is_changed: bool,
+    /// Something that was told of may not be remembered yet.
+    is_unknown: bool,
     told_errors: Errors,
 }
 
@@ -93,8 +101,10 @@ impl Catalog {
                     namespace: namespace.into(),
                     sort,
                     files: Vec::new(),
+                    journal: Journal::default(),
                     told: Vec::new(),
                     is_changed: false,
+                    is_unknown: false,
                     told_errors: Vec::new(),
                 });
                 self.folders.len() - 1
@@ -131,6 +141,7 @@ impl Catalog {
                         name,
                         objects: Vec::new(),
                         errors: Vec::new(),
+                        sums: Vec::new(),
                         stamp: Stamp::default(),
                     });
                 }
@@ -138,6 +149,30 @@ impl Catalog {
         }
         folder.is_changed |= known.next().is_some();
         to_read
+    }
+
+    /// Takes what was added to what a folder remembers; or all of it, if it was written anew.
+    pub fn handle_journal(
+        &mut self,
+        (namespace, sort): (&str, Sort),
+        text: &[u8],
+        is_anew: bool,
+        read_to: (u64, u64),
+    ) {
+        let folder = self.folder_mut(namespace, sort);
+        if is_anew {
+            folder.journal = Journal::default();
+        }
+        let changed = folder.journal.take(text);
+        folder.journal.read_to = read_to;
+        folder.is_unknown = true;
+        for file in &mut folder.files {
+            for (object, sum) in file.objects.iter_mut().zip(&file.sums) {
+                if changed.binary_search(object.name()).is_ok() {
+                    folder.is_changed |= count(object, *sum, &folder.journal);
+                }
+            }
+        }
     }
 
     /// Takes the text of a file, or why it can't be read; `path` is how people know it.
@@ -168,7 +203,11 @@ impl Catalog {
                 let message = format!("the store has more than {FLOW_OBJECTS_MAX} nodes and values");
                 file.errors = vec![file::error(Kind::Overloaded, message, path)];
             }
-            Ok(objects) => {
+            Ok(mut objects) => {
+                file.sums = objects.iter().map(|object| sum_of(object.written())).collect();
+                for (object, sum) in objects.iter_mut().zip(&file.sums) {
+                    count(object, *sum, &folder.journal);
+                }
                 file.objects = keep_same(std::mem::take(&mut file.objects), objects);
                 file.errors.clear();
             }
@@ -199,6 +238,19 @@ impl Catalog {
         self.folders.retain(|folder| !folder.files.is_empty());
         Some(change)
     }
+
+    /// What has been told of in a folder and is to be remembered.
+    pub fn poll_unknown(&mut self) -> Option<(Rc<str>, Sort, Vec<Line>)> {
+        for folder in &mut self.folders {
+            if std::mem::take(&mut folder.is_unknown) {
+                let lines = folder.unknown();
+                if !lines.is_empty() {
+                    return Some((folder.namespace.clone(), folder.sort, lines));
+                }
+            }
+        }
+        None
+    }
 }
 
 fn in_namespace(objects: Vec<Object>, namespace: &str) -> Result<Vec<Object>, Errors> {
@@ -219,6 +271,18 @@ pub(super) fn stranger(object: &Object, namespace: &str) -> Box<Error> {
         object.namespace()
     );
     Error::new(Kind::Conflict, message).at(object.place().to_string())
+}
+
+/// Gives an object the revision that counts, and returns whether that is another.
+fn count(object: &mut Object, sum: u64, journal: &Journal) -> bool {
+    let stated = object.written().get("revision").and_then(Value::as_int);
+    let stated = stated.and_then(|stated| u64::try_from(stated).ok());
+    let revision = journal.revision(object.name(), sum, stated);
+    let is_another = object.revision() != Some(revision);
+    if is_another {
+        object.set_revision(revision);
+    }
+    is_another
 }
 
 /// The objects with those that are as before in place of their equals.
@@ -247,6 +311,12 @@ impl Folder {
     pub fn file(&self, name: &str) -> Option<&File> {
         let place = self.files.binary_search_by(|file| (*file.name).cmp(name));
         place.ok().and_then(|place| self.files.get(place))
+    }
+
+    /// Whether a file has held objects when it was read.
+    pub fn has_objects(&self, file: &str) -> bool {
+        let place = self.files.binary_search_by(|known| (*known.name).cmp(file));
+        place.is_ok_and(|place| !self.files[place].objects.is_empty())
     }
 
     /// All objects, in the order of their names, each with the file that holds it. Of two of one name that counts which was
@@ -285,6 +355,28 @@ impl Folder {
         (kept, errors)
     }
 
+    fn unknown(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for file in &self.files {
+            for (object, sum) in file.objects.iter().zip(&file.sums) {
+                let known = Known {
+                    revision: object.stored_revision(),
+                    sum: *sum,
+                };
+                let is_told = || {
+                    let place = self
+                        .told
+                        .binary_search_by(|(told, _)| told.name().cmp(object.name()));
+                    place.is_ok_and(|place| self.told[place].0.place() == object.place())
+                };
+                if self.journal.known(object.name()) != Some(known) && is_told() {
+                    lines.push((object.name().clone(), known));
+                }
+            }
+        }
+        lines
+    }
+
     fn tell(&mut self, change: &mut Change) {
         let (objects, errors) = self.objects();
         let mut before = std::mem::take(&mut self.told).into_iter().peekable();
@@ -303,6 +395,7 @@ impl Folder {
         self.told = objects;
         self.told_errors = errors;
         self.is_changed = false;
+        self.is_unknown = true;
     }
 }
 

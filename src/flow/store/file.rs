@@ -1,6 +1,5 @@
 //! Names and texts of the files of a store. Opens none.
 
-use crate::codec::checksum;
 use crate::error::{Error, Kind, Result};
 use crate::flow::spec::{Errors, Object, Sort, codec, name};
 use crate::flow::value::located::{self, Flaw, Located, Words};
@@ -34,7 +33,7 @@ pub fn decode(folder: &str) -> Option<String> {
     (name::check("namespace", &decoded).is_ok() && name::encode(&decoded) == folder).then_some(decoded)
 }
 
-/// The objects in the text of a file of the store, each with the revision that counts; `words` are kept for many.
+/// The objects in the text of a file of the store, as it says; `words` are kept for many.
 ///
 /// # Errors
 /// What is wrong with it, each with its place.
@@ -47,37 +46,7 @@ pub fn read(
 ) -> std::result::Result<Vec<Object>, Errors> {
     let is_json = file.ends_with(".json");
     let documents = located::read_sharing(text, is_json, words).map_err(|flaw| vec![flaw.error(file)])?;
-    let mut objects = codec::read(sort, &documents, file, namespace)?;
-    count_edits(&mut objects, text);
-    Ok(objects)
-}
-
-/// How the first line of a file begins that nexus wrote, up to its highest revision; then [`SUM`] and the sum of the lines below.
-const HEAD: &str = "# revision ";
-const SUM: &str = ", sum ";
-
-/// Gives each object the revision that counts: one more than it says if the text isn't what nexus wrote, and 1 if it says none.
-fn count_edits(objects: &mut [Object], text: &[u8]) {
-    let edited_from = head(text)
-        .filter(|(_, sum, rest)| *sum != checksum::sum(checksum::EMPTY, rest))
-        .map(|(revision, ..)| revision);
-    for object in objects {
-        let revision = match edited_from {
-            None => object.stored_revision(),
-            // Where the revision went with the edit, it counts on from the highest: nobody can have seen that.
-            Some(highest) => object.revision().unwrap_or(highest).saturating_add(1),
-        };
-        object.set_revision(revision);
-    }
-}
-
-/// The revision and the sum in the first line, if nexus wrote it, and the rest of the text.
-fn head(text: &[u8]) -> Option<(u64, u64, &[u8])> {
-    let end = text.iter().position(|byte| *byte == b'\n')?;
-    let (line, rest) = text.split_at_checked(end + 1)?;
-    let line = std::str::from_utf8(line).ok()?.trim_end();
-    let (revision, sum) = line.strip_prefix(HEAD)?.split_once(SUM)?;
-    Some((revision.parse().ok()?, u64::from_str_radix(sum, 16).ok()?, rest))
+    codec::read(sort, &documents, file, namespace)
 }
 
 /// The objects in a text that is given to the store, as they are. A flaw of the text is shown in the error.
@@ -114,8 +83,7 @@ fn shown(flaw: &Flaw, file: &str, text: &[u8]) -> Box<Error> {
     error
 }
 
-/// The text of a file of that name with these objects, each with its revision; in YAML with a sum above, by which [`read`] sees
-/// whether somebody else has changed it since.
+/// The text of a file of that name with these objects, each with its revision.
 ///
 /// # Errors
 /// Kind `bad_argument`: one is nested too deep.
@@ -130,13 +98,9 @@ pub fn write(name: &str, objects: &[(&Object, u64)]) -> Result<Vec<u8>> {
     if name.ends_with(".json") {
         json::write(&value, &mut out)?;
         out.push(b'\n');
-        return Ok(out);
+    } else {
+        yaml_text::write(&value, &mut out)?;
     }
-    yaml_text::write(&value, &mut out)?;
-    let highest = objects.iter().map(|(_, revision)| *revision).max().unwrap_or(0);
-    let sum = checksum::sum(checksum::EMPTY, &out);
-    let head = format!("{HEAD}{highest}{SUM}{sum:016x}\n");
-    out.splice(..0, head.into_bytes());
     Ok(out)
 }
 
@@ -161,47 +125,6 @@ mod tests {
         for name in [".a.yaml", "a.yaml~", "a.txt", ".nexus-1.tmp"] {
             assert!(!holds_objects(name), "{name}");
         }
-    }
-
-    #[test]
-    fn edits_by_hand_count() {
-        let read = |file: &str, text: &str| {
-            let read = read(
-                Sort::Specs,
-                text.as_bytes(),
-                &file.into(),
-                "n",
-                &mut Words::default(),
-            );
-            let revisions = read.unwrap().into_iter().map(|object| object.stored_revision());
-            revisions.collect::<Vec<_>>()
-        };
-        let given = "- {kind: k, name: a, x: one}\n- {kind: k, name: b}\n";
-        let given = read_shown(Sort::Specs, given.as_bytes(), &"f".into(), "n").unwrap();
-        let written = |name: &str, objects: &[(&Object, u64)]| {
-            String::from_utf8(write(name, objects).unwrap()).unwrap()
-        };
-        let one = written("f.yaml", &[(&given[0], 3)]);
-        let two = written("f.yaml", &[(&given[0], 3), (&given[1], 7)]);
-        assert!(one.starts_with("# revision 3, sum "), "{one}");
-        let (first, below) = one.split_once('\n').unwrap();
-        for (text, expected) in [
-            (one.clone(), vec![3]),
-            (one.replace("one", "two"), vec![4]),
-            (one.replace("revision: 3\n", ""), vec![4]),
-            (one.replace("revision: 3\n", "revision: 9\n"), vec![10]),
-            (below.to_string(), vec![3]),
-            (below.replace("revision: 3\n", ""), vec![1]),
-            (format!("{first} or so\n{below}"), vec![3]),
-            (two.clone(), vec![3, 7]),
-            (two.replace("one", "two"), vec![4, 8]),
-            (format!("{two}- {{kind: k, name: c}}\n"), vec![4, 8, 8]),
-            ("{kind: k, name: a, revision: 0}".to_string(), vec![1]),
-        ] {
-            assert_eq!(read("f.yaml", &text), expected, "{text}");
-        }
-        let json = written("f.json", &[(&given[0], 3)]);
-        assert_eq!(read("f.json", &json.replace("one", "two")), [3]);
     }
 
     #[test]

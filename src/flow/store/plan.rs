@@ -3,6 +3,7 @@
 
 use super::catalog::{Filed, Folder, stranger, taken};
 use super::file;
+use super::journal::{Known, Line, sum_of};
 use crate::error::{Error, Kind, Result};
 use crate::flow::spec::{Errors, Object};
 use crate::limits::FLOW_OBJECTS_MAX;
@@ -230,7 +231,11 @@ impl<'k> Planner<'k> {
         }
         let before = known.map(|known| known.0.clone());
         let (act, revision) = match &before {
-            None => (Act::Create, 1),
+            None => {
+                let journal = self.folder.map(|folder| &folder.journal);
+                let revision = journal.map_or(1, |journal| journal.next_revision(object.name()));
+                (Act::Create, revision)
+            }
             Some(before) if before.content() == object.content() => (Act::Keep, before.stored_revision()),
             Some(before) => (Act::Update, before.stored_revision().saturating_add(1)),
         };
@@ -319,6 +324,21 @@ impl<'k> Planner<'k> {
 }
 
 impl Plan {
+    /// What the folder is to remember of what is done.
+    pub fn remembered(&self) -> Vec<Line> {
+        let steps = self.steps.iter().filter(|step| step.act != Act::Keep);
+        let line = |step: &Step| {
+            let name = step.object()?.name().clone();
+            let after = step.after.as_ref();
+            let known = Known {
+                revision: after.map_or(0, |_| step.revision),
+                sum: after.map_or(0, |after| sum_of(after.written())),
+            };
+            Some((name, known))
+        };
+        steps.filter_map(line).collect()
+    }
+
     /// Whether nothing would change.
     pub fn is_empty(&self) -> bool {
         self.steps.iter().all(|step| step.act == Act::Keep)
@@ -400,11 +420,7 @@ mod tests {
                 let writes = plan.writes(folder).unwrap().into_iter();
                 let writes = writes.map(|(file, text)| {
                     let text = String::from_utf8(text.unwrap_or_default()).unwrap();
-                    let below = match text.starts_with("# revision ") {
-                        true => text.split_once('\n').unwrap_or_default().1,
-                        false => &text,
-                    };
-                    format!("{file}={}", below.replace('\n', "/"))
+                    format!("{file}={}", text.replace('\n', "/"))
                 });
                 writes.collect::<Vec<_>>().join(" ")
             }

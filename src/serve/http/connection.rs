@@ -318,7 +318,9 @@ impl Connection {
         self.is_kept = false;
         match self.phase {
             Phase::Head(_) if self.begun_ms.is_none() => self.leave(now_ms),
-            Phase::Head(_) | Phase::Body(..) => self.refuse(Fault::new(503, "the server stops")),
+            Phase::Head(_) | Phase::Body(..) => {
+                self.refuse(Fault::new(503, "nothing is served here any more"))
+            }
             Phase::Sending => self.finish(now_ms),
             _ => {}
         }

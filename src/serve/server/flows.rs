@@ -20,7 +20,7 @@ pub use work::StoreAsk;
 pub(super) use work::{Asker, FlowArgs};
 
 use self::work::Task;
-use super::{ClientId, Effect, Server};
+use super::{Client, ClientId, Door, Effect, Server, Wire};
 use crate::core::deadlines::Due;
 use crate::error::{Error, Kind, Result};
 use crate::flow::admission::Admission;
@@ -49,6 +49,8 @@ pub(super) struct Flows {
     /// Namespaces that have had nodes.
     namespaces: Vec<Rc<str>>,
     sources: Vec<Source>,
+    /// Namespaces that have changed, whose sources are tried again that could not be opened.
+    retried: Vec<Rc<str>>,
     next_source: u64,
     /// Requests that wait for the answers of their runs.
     waiting: Map<RunId, Waiting>,
@@ -149,8 +151,14 @@ impl Server {
             self.effects.push_back(Effect::Log(line));
         }
         self.flows.standings.touch(namespace);
+        // What the change has closed is closed before.
+        self.flows.retried.push(namespace.clone());
+    }
+
+    /// Tries sources again that could not be opened.
+    fn open_failed(&mut self, is_meant: impl Fn(&Source) -> bool) {
         for source in &mut self.flows.sources {
-            if matches!(source.state, State::Failed(_)) && source.namespace == *namespace {
+            if matches!(source.state, State::Failed(_)) && !source.is_closing && is_meant(source) {
                 source.state = State::Asked;
                 self.effects.push_back(open(source));
             }
@@ -173,6 +181,12 @@ impl Server {
                 },
                 Err(error) => format!("{}/{} failed: {error}", found.namespace, found.node),
             };
+            let line = self
+                .flows
+                .supply
+                .secrets(&found.namespace)
+                .mask(&line)
+                .into_owned();
             // One that is tried again with each change of its namespace fails as before.
             if found.told != line {
                 self.effects.push_back(Effect::Log(line.clone()));
@@ -233,7 +247,10 @@ impl Server {
             }
         }
         self.tell_standings();
-        self.close_sources();
+        self.close_sources(now_ms);
+        for namespace in std::mem::take(&mut self.flows.retried) {
+            self.open_failed(|source| source.namespace == namespace);
+        }
         has_moved |= self.resume_stalled(now_ms);
         self.tell_stops();
         has_moved |= self.step_tests(now_ms);
@@ -251,7 +268,7 @@ impl Server {
                 namespace,
                 node,
                 service,
-            } => self.open_source(namespace, node, service),
+            } => self.open_source(namespace, node, service, now_ms),
             Wanted::Close { namespace, node } => {
                 let sources = self.flows.sources.iter_mut();
                 for source in sources.filter(|source| source.namespace == namespace && source.node == node) {
@@ -287,7 +304,7 @@ impl Server {
         self.effects.push_back(Effect::Log(line));
     }
 
-    fn open_source(&mut self, namespace: Rc<str>, node: Rc<str>, service: Service) {
+    fn open_source(&mut self, namespace: Rc<str>, node: Rc<str>, service: Service, now_ms: u64) {
         if matches!(service, Service::Timer { .. }) {
             return;
         }
@@ -304,7 +321,7 @@ impl Server {
             return;
         }
         // Another may have the port, and is closed first.
-        self.close_sources();
+        self.close_sources(now_ms);
         self.flows.next_source += 1;
         let source = Source {
             id: self.flows.next_source,
@@ -320,21 +337,36 @@ impl Server {
         self.flows.sources.push(source);
     }
 
-    /// Closes what nobody has opened again.
-    fn close_sources(&mut self) {
+    /// Closes what nobody has opened again. Its clients hear what they have asked for, and come to whoever has the port then.
+    fn close_sources(&mut self, now_ms: u64) {
         if !self.flows.sources.iter().any(|source| source.is_closing) {
             return;
         }
         let closing = self.flows.sources.extract_if(.., |source| source.is_closing);
-        for source in closing {
-            #[cfg(test)]
-            if self.planted == Some(super::Bug::KeepSource) {
-                continue;
-            }
-            if !matches!(source.state, State::Failed(_)) {
-                self.effects.push_back(Effect::CloseSource(source.id));
-            }
+        #[cfg(test)]
+        let closing = closing.filter(|_| self.planted != Some(super::Bug::KeepSource));
+        let closing = closing.filter(|source| !matches!(source.state, State::Failed(_)));
+        let closed: Vec<u64> = closing.map(|source| source.id).collect();
+        if closed.is_empty() {
+            return;
         }
+        let effects = closed.iter().map(|source| Effect::CloseSource(*source));
+        self.effects.extend(effects);
+        let of_closed =
+            |client: &Client| matches!(client.door, Door::Flow(source) if closed.contains(&source));
+        let clients = self.clients.iter();
+        let clients: Vec<ClientId> = clients
+            .filter(|(_, client)| of_closed(client))
+            .map(|(id, _)| id)
+            .collect();
+        for id in clients {
+            if let Some(Wire::Web(wire)) = self.clients.get_mut(id).map(|client| &mut client.wire) {
+                wire.drain(now_ms);
+            }
+            self.serve(id, now_ms);
+        }
+        // One of another namespace may have waited for the port.
+        self.open_failed(|_| true);
     }
 
     /// When something of flows is due.
@@ -385,7 +417,7 @@ impl Server {
         for source in &mut self.flows.sources {
             source.is_closing = true;
         }
-        self.close_sources();
+        self.close_sources(now_ms);
         self.stop_admitting(now_ms);
         if self.has_no_runs() {
             return false;

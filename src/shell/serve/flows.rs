@@ -147,6 +147,23 @@ impl Host<'_> {
         for (source, packet) in told {
             self.server.handle_watched(source, packet, now);
         }
+        if change.name.is_empty() {
+            self.lose_watched(change.directory, now);
+        }
+    }
+
+    /// Nothing more is heard of a directory that is gone: it is told of, and tried again when the namespace changes.
+    fn lose_watched(&mut self, directory: i32, now: u64) {
+        let is_lost = |watched: &mut Watched| watched.directory == directory && !watched.path.is_dir();
+        let lost: Vec<Watched> = self.flows.watches.extract_if(.., is_lost).collect();
+        if !lost.is_empty() && !self.watched.iter().any(|(other, _, _)| *other == directory) {
+            self.watch.remove(directory);
+        }
+        for watched in lost {
+            let message = format!("the watched folder {} is gone", watched.path.display());
+            let error = Error::new(Kind::Io, message).hint("make it again, and change any node");
+            self.server.handle_opened(watched.source, Err(error), now);
+        }
     }
 
     pub(super) fn connect(&mut self, task: TaskId, host: &str, port: u16, now: u64) {

@@ -5,9 +5,11 @@ use super::{Host, STORE, say};
 use crate::error::{Error, Result};
 use crate::flow::shown;
 use crate::flow::spec::Object;
+use crate::flow::store::Change;
 use crate::flow::store::plan::Wish;
 use crate::flow::syscall::{Deed, answer_of, deed, sort_of};
 use crate::flow::value::Value;
+use crate::limits::FLOW_STORE_HELD_MS;
 use crate::map::Map;
 use crate::serve::server::{IsWanted, StoreAsk, Tested};
 use crate::shell::flow_store::FlowStore;
@@ -48,6 +50,10 @@ pub struct Stored {
     watched: FlowStore,
     /// Those that write, by their namespaces: each looks by itself at what it replaces.
     writers: Map<String, FlowStore>,
+    /// Whether its directory was there when it was looked at last.
+    is_there: bool,
+    /// Since when it is not looked at, for somebody writes it.
+    held_since_ms: Option<u64>,
     _scratch: Option<Scratch>,
 }
 
@@ -65,6 +71,8 @@ impl Host<'_> {
         self.flows.store = Some(Stored {
             watched,
             writers: Map::new(),
+            is_there: true,
+            held_since_ms: None,
             _scratch: plan.scratch,
         });
         if !is_test {
@@ -101,15 +109,68 @@ impl Host<'_> {
         let _ = std::io::stdout().lock().write_all(line.as_bytes());
     }
 
-    /// Tells of what has changed in the store.
-    pub(super) fn look_at_store(&mut self, now: u64) {
+    /// Something has happened in the store: tells of it once nobody is in the middle of writing, for who changes several nodes
+    /// changes them together.
+    pub(super) fn hear_store(&mut self, now: u64) {
         let Some(store) = &mut self.flows.store else {
             return;
         };
-        match store.watched.handle_events() {
+        match store.watched.handle_events_between_writes() {
+            Ok(None) => {
+                let since_ms = *store.held_since_ms.get_or_insert(now);
+                if now.saturating_sub(since_ms) > FLOW_STORE_HELD_MS {
+                    store.held_since_ms = Some(now);
+                    self.look_at_store(now);
+                }
+            }
+            Ok(Some(changes)) => {
+                store.held_since_ms = None;
+                self.take_stored(Ok(changes), now);
+            }
+            Err(error) => self.take_stored(Err(error), now),
+        }
+    }
+
+    /// Looks again, if somebody was writing when it was looked at.
+    pub(super) fn step_store(&mut self, now: u64) {
+        if self.is_store_held() {
+            self.hear_store(now);
+        }
+    }
+
+    pub(super) fn is_store_held(&self) -> bool {
+        let store = self.flows.store.as_ref();
+        store.is_some_and(|store| store.held_since_ms.is_some())
+    }
+
+    /// Tells of what has changed in the store, whoever writes.
+    pub(super) fn look_at_store(&mut self, now: u64) {
+        if let Some(store) = &mut self.flows.store {
+            let changes = store.watched.handle_events();
+            self.take_stored(changes, now);
+        }
+    }
+
+    fn take_stored(&mut self, changes: Result<Vec<Change>>, now: u64) {
+        let Some(store) = &mut self.flows.store else {
+            return;
+        };
+        match changes {
             Ok(changes) => {
                 for change in changes {
                     self.server.handle_stored_change(change, now);
+                }
+                store.watched.remember();
+                if store.watched.has_open_files() {
+                    store.held_since_ms.get_or_insert(now);
+                }
+                let is_there = store.watched.is_there();
+                if std::mem::replace(&mut store.is_there, is_there) != is_there {
+                    let shown = store.watched.directory().display();
+                    self.log.add(&match is_there {
+                        true => format!("the store of flows {shown} is back"),
+                        false => format!("the store of flows {shown} is gone, and all nodes with it"),
+                    });
                 }
             }
             Err(error) => self

@@ -213,11 +213,8 @@ impl Lookup {
         self.tries = 0;
         self.phase = match (self.names.is_empty(), self.has_name) {
             (false, _) => Phase::Due,
-            (true, true) => Phase::Done(Err((
-                Kind::NotFound,
-                format!("host '{}' has no addresses", self.host),
-            ))),
-            (true, false) => Phase::Done(Err((Kind::NotFound, format!("no host '{}'", self.host)))),
+            (true, true) => Phase::Done(Err((Kind::Io, format!("host '{}' has no addresses", self.host)))),
+            (true, false) => Phase::Done(Err((Kind::Io, format!("no host '{}'", self.host)))),
         };
     }
 }

@@ -67,6 +67,10 @@ impl Flows {
             has_debugger: random.chance(200),
         }
     }
+
+    pub fn is_open(&self, source: u64) -> bool {
+        self.sources.contains_key(&source)
+    }
 }
 
 impl World {

@@ -455,9 +455,13 @@ impl World {
         if self.server.take_over(peer.id, now_ms) {
             peer.is_gone = true;
             is_busy = true;
-            // Who doesn't take answers, or not in time, gets no more of them.
+            // Who doesn't take answers, or not in time, gets no more of them; and nobody does of a listener that is closed.
+            let is_closed = match peer.door {
+                Door::Flow(source) => !self.flows.is_open(source),
+                _ => false,
+            };
             assert!(
-                peer.open.is_empty() || self.is_slow || self.server.is_ending,
+                peer.open.is_empty() || self.is_slow || self.server.is_ending || is_closed,
                 "the server closes {:?}, which waits for {:?}",
                 peer.id,
                 peer.open
