@@ -211,6 +211,7 @@ impl Server {
     /// Kind `overloaded`: there are too many; `unavailable`: the server ends.
     pub fn deploy(&mut self, name: Name, source: String, start: Start, now_ms: u64) -> Result<DeploymentId> {
         let id = self.deployments.deploy(name, source, start, now_ms);
+        self.note_commands();
         self.settle(now_ms);
         id
     }

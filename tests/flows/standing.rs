@@ -22,6 +22,35 @@ fn until_status(place: &Place, expected: &[&str]) {
     }
 }
 
+/// One that is to be loaded with its first call is loaded for the nodes that call it, which could make none while they wait.
+#[test]
+fn nodes_have_lazy_programs_loaded() {
+    if !has("python3") {
+        return;
+    }
+    let place = Place::new();
+    place.file(
+        "sums/sums.py",
+        "def add(a: int, b: int) -> int:\n    return a + b\n",
+    );
+    let nodes = r#"
+- {kind: listener, name: web, port: 0, links: {out: [{name: body}]}}
+- {kind: snippet, name: body, language: cel, code: self.body, links: {out: [{name: sums}]}}
+- {kind: call, name: sums, program: sums, command: add}
+"#;
+    place.file("store/default/specs/nodes.yaml", nodes);
+    let words = ["serve", "--listen", "127.0.0.1:0", "--flows", "store", "--lazy", "sums"];
+    let served = place.serve(&words, "default/web");
+    let mut client = served.connect();
+    client.ask("POST", "/", "Content-Type: application/json\r\n", b"[1, 2]");
+    client.answer().check(200, &["3"]);
+    place.tell(&["delete", "sums"]);
+    until_status(&place, &["default web listener waiting(missing command sums/add)"]);
+    place.tell(&["deploy", "--lazy", "sums", "--name", "sums"]);
+    until_status(&place, &["default web listener active"]);
+    served.stop();
+}
+
 #[test]
 fn nodes_wait_for_the_programs_that_they_call() {
     if !has("python3") {

@@ -123,6 +123,8 @@ pub(super) struct Deployment {
     /// Of the newest generation.
     pub source: String,
     pub start: Start,
+    /// It is loaded before its first call.
+    pub is_wanted: bool,
     /// The next, which waits for its first call or its turn.
     pub staged: Option<DeploymentId>,
     pub loading: Option<DeploymentId>,
@@ -231,6 +233,22 @@ impl Deployments {
             return Err(Error::new(Kind::Unavailable, "the server ends"));
         }
         Ok(self.renew(key, now_ms))
+    }
+
+    /// Loads a deployment that is to be loaded with its first call, for somebody has to know what it can do; with none all of
+    /// them. Its pools start with its first call all the same.
+    pub fn want(&mut self, name: Option<&Name>, now_ms: u64) {
+        let keys: Vec<EntryId> = match name {
+            Some(name) => self.names.get(name).copied().into_iter().collect(),
+            None => self.names.values().copied().collect(),
+        };
+        for key in keys {
+            if let Some(entry) = self.entries.get_mut(key)
+                && !std::mem::replace(&mut entry.is_wanted, true)
+            {
+                self.go_on(key, now_ms);
+            }
+        }
     }
 
     /// Takes a deployment away, whatever its state: it is not found from now on, and the calls that run in it end within
@@ -453,7 +471,8 @@ impl Deployments {
         let Some(entry) = self.entries.get(key) else {
             return;
         };
-        let is_wanted = entry.start == Start::AtOnce || entry.serving.is_some() || !entry.waiting.is_empty();
+        let is_called = entry.serving.is_some() || !entry.waiting.is_empty();
+        let is_wanted = entry.start == Start::AtOnce || entry.is_wanted || is_called;
         if let Some(staged) = entry.staged
             && is_wanted
             && entry.loading.is_none()
@@ -628,6 +647,7 @@ impl Deployment {
             name,
             source: String::new(),
             start: Start::AtOnce,
+            is_wanted: false,
             staged: None,
             loading: None,
             serving: None,

@@ -144,8 +144,9 @@ impl Server {
     /// Nodes of a namespace are there, are others, or are gone: all at once. Sources that could not be opened are tried again.
     fn handle_nodes(&mut self, namespace: &Rc<str>, changes: Vec<Change>, now_ms: u64) {
         let engine = &mut self.flows.engine;
-        let changed = commands::of(&self.deployments, &self.programs)
+        let (changed, missed) = commands::of(&self.deployments, &self.programs)
             .with_known(|known| engine.handle_change(namespace, changes, known, now_ms));
+        self.want_programs(&missed, now_ms);
         if let Err(error) = changed {
             let line = format!("{namespace}: {error}");
             self.effects.push_back(Effect::Log(line));

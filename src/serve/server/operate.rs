@@ -128,6 +128,7 @@ impl Server {
         let loading = match asked {
             Asked::Deploy { name, source, start } => {
                 let is_lazy = start == Start::OnCall;
+                self.note_commands();
                 match self.deployments.deploy(name.clone(), source, start, now_ms) {
                     Ok(_) if is_lazy => Ok(None),
                     Ok(id) => Ok(Some(id)),

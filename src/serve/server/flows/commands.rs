@@ -6,12 +6,15 @@ use crate::flow::kinds::node::{Known, missing_command};
 use crate::manifest::model::Manifest;
 use crate::serve::api;
 use crate::serve::deployment::{Deployments, Name};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The programs that are served.
 pub(super) struct Commands<'s> {
     deployments: &'s Deployments,
     programs: &'s Programs,
+    /// What was looked for and not found; empty: a command of any program.
+    missed: RefCell<Vec<Rc<str>>>,
 }
 
 impl Commands<'_> {
@@ -52,26 +55,32 @@ impl Commands<'_> {
 
     /// Whether a kind names a command, of one program or of several.
     fn is_kind(&self, kind: &str) -> bool {
-        !self
+        let is_there = !self
             .resolve("", kind)
-            .is_err_and(|error| error.kind == Kind::NotFound)
+            .is_err_and(|error| error.kind == Kind::NotFound);
+        if !is_there {
+            self.missed.borrow_mut().push("".into());
+        }
+        is_there
     }
 
     /// What is missing for a command to be called.
     fn missing(&self, program: &str, command: &str) -> Option<Rc<str>> {
         let error = self.resolve(program, command).err()?;
+        self.missed.borrow_mut().push(program.into());
         Some(match (program, error.kind) {
             ("", Kind::Usage) => format!("program: {}", error.message).into(),
             _ => missing_command(program, command),
         })
     }
 
-    /// Does something with what nodes are built with.
-    pub(super) fn with_known<T>(&self, build: impl FnOnce(&Known) -> T) -> T {
-        build(&Known {
+    /// Does something with what nodes are built with; returned with the programs that were missed.
+    pub(super) fn with_known<T>(self, build: impl FnOnce(&Known) -> T) -> (T, Vec<Rc<str>>) {
+        let built = build(&Known {
             is_command: &|kind| self.is_kind(kind),
             missing: &|program, command| self.missing(program, command),
-        })
+        });
+        (built, self.missed.into_inner())
     }
 }
 
@@ -80,10 +89,26 @@ pub(super) fn of<'s>(deployments: &'s Deployments, programs: &'s Programs) -> Co
     Commands {
         deployments,
         programs,
+        missed: RefCell::new(Vec::new()),
     }
 }
 
 impl Server {
+    /// Nodes call commands of these programs: one that would be loaded with its first call is loaded now, since none comes
+    /// while they wait for it.
+    pub(super) fn want_programs(&mut self, missed: &[Rc<str>], now_ms: u64) {
+        for program in missed {
+            match &**program {
+                "" => self.deployments.want(None, now_ms),
+                program => {
+                    if let Ok(name) = Name::parse(program) {
+                        self.deployments.want(Some(&name), now_ms);
+                    }
+                }
+            }
+        }
+    }
+
     /// Other commands may be served.
     pub(in crate::serve::server) fn note_commands(&mut self) {
         self.flows.has_new_commands = true;
@@ -95,7 +120,9 @@ impl Server {
             return;
         }
         let engine = &mut self.flows.engine;
-        of(&self.deployments, &self.programs).with_known(|known| engine.handle_commands(known, now_ms));
+        let commands = of(&self.deployments, &self.programs);
+        let ((), missed) = commands.with_known(|known| engine.handle_commands(known, now_ms));
+        self.want_programs(&missed, now_ms);
         for namespace in &self.flows.namespaces {
             self.flows.standings.touch(namespace);
         }
