@@ -39,13 +39,24 @@ fn nodes_have_lazy_programs_loaded() {
 - {kind: call, name: sums, program: sums, command: add}
 "#;
     place.file("store/default/specs/nodes.yaml", nodes);
-    let words = ["serve", "--listen", "127.0.0.1:0", "--flows", "store", "--lazy", "sums"];
+    let words = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--flows",
+        "store",
+        "--lazy",
+        "sums",
+    ];
     let served = place.serve(&words, "default/web");
     let mut client = served.connect();
     client.ask("POST", "/", "Content-Type: application/json\r\n", b"[1, 2]");
     client.answer().check(200, &["3"]);
     place.tell(&["delete", "sums"]);
-    until_status(&place, &["default web listener waiting(missing command sums/add)"]);
+    until_status(
+        &place,
+        &["default web listener waiting(missing command sums/add)"],
+    );
     place.tell(&["deploy", "--lazy", "sums", "--name", "sums"]);
     until_status(&place, &["default web listener active"]);
     served.stop();
