@@ -173,7 +173,13 @@ fn outs(part: &Part, find: &mut dyn FnMut(&Target) -> End) -> Result<Vec<(Port, 
         if !part.node.has_out(port) {
             let kind = &part.spec.kind;
             let message = format!("port '{port}' is none that a node of kind '{kind}' sends to");
-            return Err(at(bad(message), &part.spec));
+            let known = [Port::OUT, Port::out(0), Port::out(1), Port::ERROR].into_iter();
+            let known: Vec<String> = known
+                .filter(|port| part.node.has_out(port))
+                .map(|port| port.to_string())
+                .collect();
+            let hint = format!("it sends to {}", known.join(", "));
+            return Err(at(bad(message).hint(hint), &part.spec));
         }
         if links.len() > FLOW_LINKS_MAX {
             let count = links.len();
