@@ -557,6 +557,9 @@ pub const FLOW_STORE_HELD_MS: u64 = 10_000;
 /// How long a file of a store that has changed, and was not closed, is taken for one that somebody is writing, in milliseconds.
 pub const FLOW_FILE_OPEN_MS: u64 = 200;
 
+/// Files of a store that are told of because they are not read, for they are in no folder of nodes or values.
+pub const FLOW_STRAYS_MAX: usize = 20;
+
 /// Looks at a store that changes all the time before what was seen is taken for what is there.
 pub const FLOW_STORE_LOOKS_MAX: usize = 4;
 

@@ -127,10 +127,14 @@ impl FlowStore {
         namespaces.dedup();
         if let Some(watching) = &mut self.watch {
             watching.begin();
+            watching.find_strays(&self.directory)?;
         }
         for namespace in namespaces {
             let folder = self.directory.join(name::encode(&namespace));
             self.observe(&folder)?;
+            if let Some(watching) = &mut self.watch {
+                watching.find_strays(&folder)?;
+            }
             for sort in Sort::ALL {
                 let folder = folder.join(sort.plural());
                 if let Some(number) = self.observe(&folder)?

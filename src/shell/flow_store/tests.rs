@@ -326,3 +326,26 @@ fn what_somebody_is_writing_holds_what_it_has_held() {
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
     assert_eq!(told(&mut store), "-b");
 }
+
+#[test]
+fn what_stands_in_no_folder_of_objects_is_told_of() {
+    let directory = directory();
+    let mut store = FlowStore::new(&directory.0, None);
+    store.watch().unwrap();
+    let (root, namespace) = (directory.0.join("a.yaml"), directory.0.join("n/b.json"));
+    fs::create_dir_all(directory.0.join("n/specs")).unwrap();
+    for path in [
+        &root,
+        &namespace,
+        &directory.0.join("n/specs/c.yaml"),
+        &directory.0.join("notes.txt"),
+    ] {
+        fs::write(path, "{kind: k, name: a}").unwrap();
+    }
+    assert_eq!(
+        (told(&mut store).as_str(), store.strays()),
+        ("+a", &[root.clone(), namespace][..])
+    );
+    fs::remove_dir_all(directory.0.join("n")).unwrap();
+    assert_eq!((told(&mut store).as_str(), store.strays()), ("-a", &[root][..]));
+}

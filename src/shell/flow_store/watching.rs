@@ -1,17 +1,17 @@
 //! What a store that is watched hears of: its directories, and where it will be made again while it isn't there. What has changed is
 //! found by looking.
 
-use super::{FlowStore, LOCK, is_absent, make_directory, refused};
+use super::{FlowStore, LOCK, is_absent, listed, make_directory, refused};
 use crate::error::Result;
 use crate::flow::spec::Sort;
-use crate::flow::store::Change;
 use crate::flow::store::catalog::Stamp;
-use crate::limits::{FLOW_FILE_OPEN_MS, FLOW_STORE_LOOKS_MAX};
+use crate::flow::store::{Change, file};
+use crate::limits::{FLOW_FILE_OPEN_MS, FLOW_STORE_LOOKS_MAX, FLOW_STRAYS_MAX};
 use crate::sys::descriptor::is_locked;
 use crate::sys::inotify::Watch;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +24,8 @@ pub(super) struct Watching {
     pub written: Vec<(String, Sort, String)>,
     /// Whether a file was seen at the last look that somebody may be writing.
     has_open: bool,
+    /// Files with objects that stand where none are looked for.
+    strays: Vec<PathBuf>,
     /// The directory above, while the store isn't there.
     above: Option<i32>,
 }
@@ -32,7 +34,18 @@ impl Watching {
     /// Begins a look.
     pub fn begin(&mut self) {
         self.folders.clear();
+        self.strays.clear();
         self.has_open = false;
+    }
+
+    /// Looks for files with objects in a directory that is only for folders.
+    pub fn find_strays(&mut self, directory: &Path) -> Result<()> {
+        let names = listed(directory)?.into_iter();
+        let files = names.filter(|name| file::holds_objects(name));
+        let files = files.map(|name| directory.join(name));
+        let room = FLOW_STRAYS_MAX - self.strays.len();
+        self.strays.extend(files.filter(|path| path.is_file()).take(room));
+        Ok(())
     }
 
     /// Ends a look.
@@ -90,6 +103,7 @@ impl FlowStore {
             folders: Vec::new(),
             written: Vec::new(),
             has_open: false,
+            strays: Vec::new(),
             above: None,
         });
         Ok(())
@@ -127,6 +141,11 @@ impl FlowStore {
             }
         }
         Ok(())
+    }
+
+    /// Files with objects that were seen at the last look and are not read, for they are in no folder of nodes or values.
+    pub fn strays(&self) -> &[PathBuf] {
+        self.watch.as_ref().map_or(&[], |watching| &watching.strays)
     }
 
     /// Whether somebody was writing a file when the directory was looked at: it is to be looked at again.

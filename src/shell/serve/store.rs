@@ -52,6 +52,8 @@ pub struct Stored {
     writers: Map<String, FlowStore>,
     /// Whether its directory was there when it was looked at last.
     is_there: bool,
+    /// Files that are not read, of which the log was told.
+    strays: Vec<PathBuf>,
     /// Since when it is not looked at, for somebody writes it.
     held_since_ms: Option<u64>,
     _scratch: Option<Scratch>,
@@ -72,6 +74,7 @@ impl Host<'_> {
             watched,
             writers: Map::new(),
             is_there: true,
+            strays: Vec::new(),
             held_since_ms: None,
             _scratch: plan.scratch,
         });
@@ -164,6 +167,15 @@ impl Host<'_> {
                 if store.watched.has_open_files() {
                     store.held_since_ms.get_or_insert(now);
                 }
+                let strays = store.watched.strays();
+                for path in strays.iter().filter(|path| !store.strays.contains(path)) {
+                    let shown = path.display();
+                    let line = format!(
+                        "{shown} is not read: nodes are in NAMESPACE/specs of the store, values in NAMESPACE/values"
+                    );
+                    self.log.add(&line);
+                }
+                store.strays = strays.to_vec();
                 let is_there = store.watched.is_there();
                 if std::mem::replace(&mut store.is_there, is_there) != is_there {
                     let shown = store.watched.directory().display();
