@@ -1,5 +1,5 @@
-//! Which nodes are active: those that could be built, whose commands are served, and all of whose links lead to active ones. Nodes that lead to each other
-//! are active together. The work goes with what has changed and what depends on it.
+//! Which nodes are active: those that could be built, whose commands are served, and all of whose links lead to active ones. Nodes
+//! that lead to each other are active together. The work goes with what has changed and what depends on it.
 
 use super::nodes::{Cause, Graph};
 use crate::flow::spec::Port;
