@@ -3,30 +3,9 @@
 use crate::http::Client;
 use crate::served::{Place, has, until};
 
-/// A flow that waits until a file is there, and says so by another.
+/// A flow that waits at its gate.
 fn nodes(place: &Place) -> String {
-    let dir = place.0.display();
-    format!(
-        "- {{kind: listener, name: web, port: 0, links: {{out: [{{name: gate}}]}}}}
-- kind: snippet
-  name: gate
-  language: python
-  code: |
-    import os, time
-    def main(args):
-        open('{dir}/began', 'w').close()
-        while not os.path.exists('{dir}/open'):
-            time.sleep(0.01)
-        return 'through'
-  links: {{out: [{{name: after}}]}}
-- kind: snippet
-  name: after
-  language: python
-  code: |
-    def main(args):
-        return args + ' and after'
-"
-    )
+    "- {kind: listener, name: web, port: 0, links: {out: [{name: gate}]}}\n".to_string() + &place.gate()
 }
 
 fn start(place: &Place) -> crate::served::Served<'_> {

@@ -11,8 +11,7 @@ use std::thread;
 const CLIENTS: usize = 4;
 
 fn nodes(place: &Place, said: &str) -> String {
-    let dir = place.0.display();
-    format!(
+    let nodes = format!(
         "- {{kind: listener, name: web, port: 0, links: {{out: [{{name: routes}}]}}}}
 - kind: router
   name: routes
@@ -24,25 +23,9 @@ fn nodes(place: &Place, said: &str) -> String {
 - {{kind: snippet, name: nothing, language: json, code: '[]', links: {{out: [{{name: pid}}]}}}}
 - {{kind: call, name: pid, program: told, command: pid}}
 - {{kind: snippet, name: say, language: text, code: {said}}}
-- kind: snippet
-  name: gate
-  language: python
-  code: |
-    import os, time
-    def main(args):
-        open('{dir}/began', 'w').close()
-        while not os.path.exists('{dir}/open'):
-            time.sleep(0.01)
-        return 'through'
-  links: {{out: [{{name: after}}]}}
-- kind: snippet
-  name: after
-  language: python
-  code: |
-    def main(args):
-        return args + ' and after'
 "
-    )
+    );
+    nodes + &place.gate()
 }
 
 /// Asks all the time while `work` is done: the answers there were. Every request has to be answered well.

@@ -17,6 +17,31 @@ pub use crate::harness::until;
 pub struct Place(pub PathBuf);
 
 impl Place {
+    /// Nodes of which the first, `gate`, waits until the file `open` is there, and says by the file `began` that it does.
+    pub fn gate(&self) -> String {
+        let dir = self.0.display();
+        format!(
+            "- kind: snippet
+  name: gate
+  language: python
+  code: |
+    import os, time
+    def main(args):
+        open('{dir}/began', 'w').close()
+        while not os.path.exists('{dir}/open'):
+            time.sleep(0.01)
+        return 'through'
+  links: {{out: [{{name: after}}]}}
+- kind: snippet
+  name: after
+  language: python
+  code: |
+    def main(args):
+        return args + ' and after'
+"
+        )
+    }
+
     pub fn new() -> Place {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
