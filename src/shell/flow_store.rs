@@ -113,12 +113,14 @@ impl FlowStore {
 
     fn scan(&mut self) -> Result<()> {
         self.observe_root()?;
+        let names = match (&self.namespace, &self.watch) {
+            // It is known already where to look.
+            (Some(_), None) => Vec::new(),
+            _ => listed(&self.directory)?,
+        };
         let mut namespaces = match &self.namespace {
             Some(namespace) => vec![namespace.clone()],
-            None => {
-                let names = listed(&self.directory)?.into_iter();
-                names.filter_map(|name| file::decode(&name)).collect()
-            }
+            None => names.iter().filter_map(|name| file::decode(name)).collect(),
         };
         // What is gone has changed too.
         let known = self.catalog.folders().map(|folder| folder.namespace.to_string());
@@ -127,13 +129,13 @@ impl FlowStore {
         namespaces.dedup();
         if let Some(watching) = &mut self.watch {
             watching.begin();
-            watching.find_strays(&self.directory)?;
+            watching.find_strays(&self.directory, names);
         }
         for namespace in namespaces {
             let folder = self.directory.join(name::encode(&namespace));
             self.observe(&folder)?;
             if let Some(watching) = &mut self.watch {
-                watching.find_strays(&folder)?;
+                watching.find_strays(&folder, listed(&folder)?);
             }
             for sort in Sort::ALL {
                 let folder = folder.join(sort.plural());
@@ -166,12 +168,11 @@ impl FlowStore {
             return Ok(());
         }
         found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let seen = self.watch.as_ref().map(|_| found.clone()).unwrap_or_default();
-        let mut to_read = self.catalog.handle_listing(namespace, sort, found);
+        let mut to_read = self.catalog.handle_listing(namespace, sort, &found);
         if let Some(watching) = &mut self.watch {
             let folder = self.catalog.folder(namespace, sort);
             let has_held = |name: &str| folder.is_some_and(|folder| folder.has_objects(name));
-            watching.choose((namespace, sort), &seen, &mut to_read, has_held);
+            watching.choose((namespace, sort), &found, &mut to_read, has_held);
         }
         self.read_journal(folder, namespace, sort)?;
         for name in to_read {

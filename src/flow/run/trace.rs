@@ -113,13 +113,11 @@ impl Trace {
         }
         let most = FLOW_TRACE_VALUE_BYTES_MAX.min(FLOW_TRACE_BYTES_MAX - self.bytes);
         let mut left = most;
-        match take_weight(value, &mut left) {
-            Some(()) => {
-                self.bytes += most - left;
-                Shown::Whole(value.clone())
-            }
-            None => Shown::Left(value.name()),
+        if take_weight(value, &mut left).is_none() {
+            return Shown::Left(value.name());
         }
+        self.bytes += most - left;
+        Shown::Whole(value.clone())
     }
 
     /// A frame receives a packet.

@@ -113,32 +113,31 @@ impl Catalog {
         &mut self.folders[place]
     }
 
-    /// Takes the files that a folder has now, and returns the names of those that are to be read.
+    /// Takes the files that a folder has now, in the order of their names, and returns the names of those that are to be read.
     pub fn handle_listing(
         &mut self,
         namespace: &str,
         sort: Sort,
-        mut found: Vec<(Rc<str>, Stamp)>,
+        found: &[(Rc<str>, Stamp)],
     ) -> Vec<Rc<str>> {
-        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let folder = self.folder_mut(namespace, sort);
         let mut to_read = Vec::new();
         let mut known = std::mem::take(&mut folder.files).into_iter().peekable();
         for (name, stamp) in found {
-            while known.next_if(|file| file.name < name).is_some() {
+            while known.next_if(|file| file.name < *name).is_some() {
                 folder.is_changed = true;
             }
-            match known.next_if(|file| file.name == name) {
+            match known.next_if(|file| file.name == *name) {
                 Some(file) => {
-                    if file.stamp != stamp {
-                        to_read.push(name);
+                    if file.stamp != *stamp {
+                        to_read.push(name.clone());
                     }
                     folder.files.push(file);
                 }
                 None => {
                     to_read.push(name.clone());
                     folder.files.push(File {
-                        name,
+                        name: name.clone(),
                         objects: Vec::new(),
                         errors: Vec::new(),
                         sums: Vec::new(),
@@ -433,12 +432,11 @@ mod tests {
                 inode,
                 ..Stamp::default()
             };
-            let listing = self
-                .files
-                .iter()
-                .map(|file| (Rc::from(file.0), stamp(file.2)))
-                .collect();
-            for name in self.catalog.handle_listing("n", Sort::Specs, listing) {
+            let files = self.files.iter();
+            let listing = files.map(|file| (Rc::from(file.0), stamp(file.2)));
+            let mut listing: Vec<(Rc<str>, Stamp)> = listing.collect();
+            listing.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+            for name in self.catalog.handle_listing("n", Sort::Specs, &listing) {
                 let file = self.files.iter().find(|file| file.0 == &*name).unwrap();
                 let text = Ok(file.1.as_bytes());
                 self.catalog

@@ -398,7 +398,9 @@ mod tests {
     fn told(files: &[(&str, &str)], wish: Wish<'_>) -> String {
         let mut catalog = Catalog::default();
         let listing = files.iter().map(|(name, _)| (Rc::from(*name), Stamp::default()));
-        catalog.handle_listing("n", Sort::Specs, listing.collect());
+        let mut listing: Vec<(Rc<str>, Stamp)> = listing.collect();
+        listing.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        catalog.handle_listing("n", Sort::Specs, &listing);
         for (name, text) in files {
             let place = ("n", Sort::Specs);
             catalog.handle_file(

@@ -1,7 +1,7 @@
 //! What a store that is watched hears of: its directories, and where it will be made again while it isn't there. What has changed is
 //! found by looking.
 
-use super::{FlowStore, LOCK, is_absent, listed, make_directory, refused};
+use super::{FlowStore, LOCK, is_absent, make_directory, refused};
 use crate::error::Result;
 use crate::flow::spec::Sort;
 use crate::flow::store::catalog::Stamp;
@@ -38,14 +38,12 @@ impl Watching {
         self.has_open = false;
     }
 
-    /// Looks for files with objects in a directory that is only for folders.
-    pub fn find_strays(&mut self, directory: &Path) -> Result<()> {
-        let names = listed(directory)?.into_iter();
-        let files = names.filter(|name| file::holds_objects(name));
+    /// Looks for files with objects among what a directory has that is only for folders.
+    pub fn find_strays(&mut self, directory: &Path, names: Vec<String>) {
+        let files = names.into_iter().filter(|name| file::holds_objects(name));
         let files = files.map(|name| directory.join(name));
         let room = FLOW_STRAYS_MAX - self.strays.len();
         self.strays.extend(files.filter(|path| path.is_file()).take(room));
-        Ok(())
     }
 
     /// Ends a look.
